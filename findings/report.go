@@ -1,0 +1,250 @@
+package findings
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/quay/claircore"
+)
+
+// Report is what Clair found in one image, flattened.
+type Report struct {
+	// Digest is the digest of the image's platform manifest.
+	Digest string
+	// Distribution names the operating system, for example "Debian 12"; empty when none was recognized.
+	Distribution string
+	// Packages is the number of installed packages that Clair recognized.
+	Packages int
+	// Covered says whether Clair could have found anything: packages of a distribution that its data
+	// serves, or of a programming language. An image that is not covered must not be called clean.
+	Covered bool
+	// Findings are sorted worst first, each advisory once for each package.
+	Findings []Finding
+}
+
+// FromClair flattens a vulnerability report.
+func FromClair(vr *claircore.VulnerabilityReport) Report {
+	r := Report{
+		Digest:       vr.Hash.String(),
+		Distribution: distribution(vr.Distributions),
+		Packages:     len(vr.Packages),
+		Covered:      covered(vr),
+	}
+	scores := cvss(vr.Enrichments[cvssType(vr.Enrichments)])
+
+	var all []Finding
+	for id, vulns := range vr.PackageVulnerabilities {
+		p := vr.Packages[id]
+		if p == nil {
+			continue
+		}
+		for _, vid := range vulns {
+			if v := vr.Vulnerabilities[vid]; v != nil && v.Name != "" {
+				all = append(all, finding(p, v, scores[vid]))
+			}
+		}
+	}
+	r.Findings = distinct(all)
+	return r
+}
+
+// Indexed returns what an index report says of an image before there is a vulnerability report: no
+// findings, and nothing about whether Clair has data for it.
+func Indexed(ir *claircore.IndexReport) Report {
+	return Report{Digest: ir.Hash.String(), Distribution: distribution(ir.Distributions), Packages: len(ir.Packages)}
+}
+
+// distinct keeps one finding for each advisory, source package and version, sorted worst first. One
+// advisory can reach one source package on several ways: through several packages that were built from
+// it, several updaters, several repositories. People have one thing to do, so it counts once.
+func distinct(all []Finding) []Finding {
+	slices.SortFunc(all, compare) // the input comes out of maps; from here on its order is fixed
+	type key struct{ name, source, installed string }
+	at := make(map[key]int, len(all))
+	var fs []Finding
+	for _, f := range all {
+		k := key{f.Name, f.source, f.Installed}
+		i, seen := at[k]
+		if !seen {
+			at[k] = len(fs)
+			fs = append(fs, f)
+			continue
+		}
+		fs[i].merge(f)
+	}
+	slices.SortFunc(fs, compare)
+	return fs
+}
+
+func finding(p *claircore.Package, v *claircore.Vulnerability, score float64) Finding {
+	f := Finding{
+		Name:      v.Name,
+		Package:   p.Name,
+		Installed: p.Version,
+		FixedIn:   v.FixedInVersion,
+		Severity:  rated(v.NormalizedSeverity, score),
+		CVSS:      score,
+		Updater:   v.Updater,
+		Link:      link(v.Links),
+		source:    p.Name,
+	}
+	// Distributions publish advisories for source packages, and their fixed versions are versions of
+	// the source; language packages have none.
+	if s := p.Source; s != nil && s.Name != "" {
+		f.source = s.Name
+		if s.Version != "" {
+			f.Installed = s.Version
+		}
+	}
+	// RHEL's VEX data and others say "0" or nothing where there is no fix.
+	if f.FixedIn == "0" {
+		f.FixedIn = ""
+	}
+	return f
+}
+
+// rated gives a finding that its distribution has not rated the severity of its score. Debian rates most
+// advisories late or never, and Alpine none at all: without this a 9.8 would be unknown.
+func rated(s Severity, score float64) Severity {
+	if s != claircore.Unknown {
+		return s
+	}
+	// The qualitative scale of https://www.first.org/cvss/v3.1/specification-document, table 14.
+	switch {
+	case score >= 9:
+		return claircore.Critical
+	case score >= 7:
+		return claircore.High
+	case score >= 4:
+		return claircore.Medium
+	case score > 0:
+		return claircore.Low
+	default:
+		return claircore.Unknown
+	}
+}
+
+// merge adds what another, no worse sight of the same advisory on the same source package knows.
+func (f *Finding) merge(o Finding) {
+	if f.Package != o.Package {
+		f.Package = f.source
+	}
+	f.CVSS = max(f.CVSS, o.CVSS)
+	f.FixedIn = cmp.Or(f.FixedIn, o.FixedIn)
+	f.Link = cmp.Or(f.Link, o.Link)
+}
+
+// distribution names the operating system briefly. An image has one in practice; with several the
+// names are joined in order.
+func distribution(ds map[string]*claircore.Distribution) string {
+	var names []string
+	for _, d := range ds {
+		if d == nil {
+			continue
+		}
+		if n := distributionName(d); n != "" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// distributionName turns os-release's fields, which repeat themselves differently in each distribution,
+// into a name and a version: "Debian GNU/Linux" and "12 (bookworm)" into "Debian 12".
+func distributionName(d *claircore.Distribution) string {
+	name := d.Name
+	for _, suffix := range []string{" GNU/Linux", " Linux"} {
+		if short, ok := strings.CutSuffix(name, suffix); ok && short != "" {
+			name = short
+			break
+		}
+	}
+	if name == "" {
+		name = d.DID
+	}
+	version := d.VersionID
+	if version == "" {
+		version, _, _ = strings.Cut(d.Version, " ")
+	}
+	return strings.TrimSpace(name + " " + version)
+}
+
+// served are the distributions for which Clair 4.9 has an updater and a matcher: the DIDs that
+// claircore's matchers compare with (claircore matchers/defaults, */matcher.go, */releases.go).
+var served = []string{
+	"alpine", "amzn", "debian", "ol", "opensuse-leap", "photon", "rhel", "sles", "ubuntu",
+}
+
+// covered says whether any recognized package belongs to a distribution or to a language repository
+// that Clair has data for.
+func covered(vr *claircore.VulnerabilityReport) bool {
+	if len(vr.PackageVulnerabilities) > 0 {
+		return true
+	}
+	for id := range vr.Packages {
+		for _, e := range vr.Environments[id] {
+			if e == nil {
+				continue
+			}
+			// Repositories are recorded for language packages (pypi, maven, …) and for Red Hat's.
+			if len(e.RepositoryIDs) > 0 {
+				return true
+			}
+			if d := vr.Distributions[e.DistributionID]; d != nil && slices.Contains(served, d.DID) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// link returns the first usable address of a space-separated list; empty when there is none.
+// Addresses come out of feeds: only plain http(s) ones without user information are taken.
+func link(links string) string {
+	const longest = 1000 // characters; Slack refuses addresses of more than 3,000
+	for l := range strings.FieldsSeq(links) {
+		u, err := url.Parse(l)
+		if err != nil || len(l) > longest || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+			continue
+		}
+		return u.String()
+	}
+	return ""
+}
+
+// cvssType finds the key of Clair's CVSS enrichments. Its schema part has changed between versions, its
+// enricher has not (claircore enricher/cvss/cvss.go, const Type).
+func cvssType(enrichments map[string][]json.RawMessage) string {
+	for t := range enrichments {
+		if strings.Contains(t, "enricher=clair.cvss") {
+			return t
+		}
+	}
+	return ""
+}
+
+// cvss returns the highest base score of each vulnerability by Clair's id of it. What cannot be read is
+// left out: a score is an addition to the severity, never instead of it.
+func cvss(enrichments []json.RawMessage) map[string]float64 {
+	scores := make(map[string]float64)
+	for _, e := range enrichments {
+		var byID map[string][]struct {
+			BaseScore float64 `json:"baseScore"`
+		}
+		if json.Unmarshal(e, &byID) != nil {
+			continue
+		}
+		for id, records := range byID {
+			for _, r := range records {
+				if r.BaseScore > 0 && r.BaseScore <= 10 {
+					scores[id] = max(scores[id], r.BaseScore)
+				}
+			}
+		}
+	}
+	return scores
+}

@@ -1,0 +1,41 @@
+package findings
+
+// Summary is what a message needs of a report: counts and a few rows. It stays small whatever the
+// report was, so that many can wait for a channel.
+type Summary struct {
+	// Digest, Distribution, Packages and Covered are those of the report.
+	Digest       string
+	Distribution string
+	Packages     int
+	Covered      bool
+	// Counts counts the findings.
+	Counts Counts
+	// Updates are the first of the updates to make, worst first.
+	Updates []Update
+	// AllUpdates is the number of all updates with a fix, listed or not.
+	AllUpdates int
+}
+
+// Summarize keeps the counts and at most rows updates. When something is fixable it lists only what has
+// a fix; otherwise what is worst.
+func (r Report) Summarize(rows int) Summary {
+	s := Summary{
+		Digest:       r.Digest,
+		Distribution: r.Distribution,
+		Packages:     r.Packages,
+		Covered:      r.Covered,
+		Counts:       Count(r.Findings),
+	}
+	us := Updates(r.Findings)
+	for _, u := range us {
+		if u.FixedIn != "" {
+			s.AllUpdates++
+		}
+	}
+	if s.AllUpdates > 0 {
+		us = us[:s.AllUpdates]
+	}
+	// A copy, so that the summary does not keep the whole report in memory.
+	s.Updates = append([]Update(nil), us[:min(rows, len(us))]...)
+	return s
+}

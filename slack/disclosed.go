@@ -1,0 +1,43 @@
+package slack
+
+import (
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+// Disclosed tells of vulnerabilities that are newly reported for an image that has been running.
+type Disclosed struct {
+	// Image is what runs.
+	Image Image
+	// Cluster names the cluster; empty: not shown.
+	Cluster string
+	// Summary sums up the new findings only, of which there must be one.
+	Summary findings.Summary
+	// Place is where it runs; the zero value: not shown.
+	Place Place
+	// Link leads to the full report; empty: no link.
+	Link string
+}
+
+// Message returns a card like that of a report. It is no message when there are no new findings.
+func (d Disclosed) Message() Message {
+	c := d.Summary.Counts
+	if c.Total() == 0 {
+		return Message{}
+	}
+	news := newlyReported(c)
+	return Report(d).cardUnder([]inline{plain(": "), bold(news)}, ": "+news).message()
+}
+
+// newlyReported counts all findings and the worst of them.
+func newlyReported(c findings.Counts) string {
+	severity, _ := c.Worst()
+	n, all := c.Of(severity), c.Total()
+	switch {
+	case c.Unknown == all:
+		return count(all, "newly reported vulnerability") + " of unknown severity"
+	case n == all:
+		return count(all, "newly reported "+word(severity)+" vulnerability")
+	default:
+		return count(all, "newly reported vulnerability") + ", " + number(n) + " " + word(severity)
+	}
+}

@@ -1,0 +1,271 @@
+package slack
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	slackgo "github.com/slack-go/slack"
+
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+// mostRows is how many images an inventory lists.
+const mostRows = 8
+
+// Row is one image of an inventory.
+type Row struct {
+	// Image is what runs. Its platform is to be given where the same name runs on two.
+	Image Image
+	// Namespace is where it runs; empty: several, or not to be shown.
+	Namespace string
+	// Counts counts its findings.
+	Counts findings.Counts
+	// Pods is how many pods run it.
+	Pods int
+	// Link leads to its report; empty: no link.
+	Link string
+}
+
+// Inventory tells of many images in one message: at the first start, or when a release brings more than
+// anyone would read one by one.
+type Inventory struct {
+	// Cluster names the cluster; empty: not shown.
+	Cluster string
+	// Namespaces are those that are watched, each once, in the order to show. One is named in the
+	// headline; several are counted there and the first named in the footer.
+	Namespaces []string
+	// Images is the number of all images that run, tried or not; Pods that of their pods.
+	Images, Pods int
+	// Counts counts the findings of all images that were scanned.
+	Counts findings.Counts
+	// Worst are the worst images in the order to show; eight are shown.
+	Worst []Row
+	// Clean is the number of images for which Clair knows no vulnerability although it has data.
+	Clean int
+	// NotCovered is the number of images for which Clair has no data.
+	NotCovered int
+	// Failed are the images that could not be scanned, by cause.
+	Failed []Cause
+	// Untried is the number of images that have not been looked at yet.
+	Untried int
+	// Link leads to the list of all images; empty: no link.
+	Link string
+}
+
+// Message returns a card.
+func (v Inventory) Message() Message {
+	k := card{
+		text:     v.text(),
+		colour:   colour(v.Counts),
+		headline: v.headline(),
+		counts:   v.counts(),
+	}
+	if rows := v.Worst[:min(len(v.Worst), mostRows)]; len(rows) > 0 {
+		k.table, k.list = rowTable(rows), rowList(rows)
+	}
+	if note := v.note(); note != "" {
+		k.details = append(k.details, grey(verbatim(note)))
+	}
+	if causes := nonEmpty(v.Failed); len(causes) > 0 {
+		k.details = append(k.details, failedBlock(causes))
+	}
+	footer := details(v.Cluster, v.footerPlace(), podsOf(v.Pods))
+	if all := anchor("All "+count(v.Images, "image"), v.Link); all != nil || footer != "" {
+		k.details = append(k.details, grey(all, verbatim(footer)))
+	}
+	return k.message()
+}
+
+// tried is the number of images that were looked at.
+func (v Inventory) tried() int { return max(v.Images-v.Untried, 0) }
+
+// checked is the number of images that Clair could say something about.
+func (v Inventory) checked() int { return max(v.tried()-v.NotCovered-failures(v.Failed), 0) }
+
+// sign is what the text begins with. It is green only when everything was checked and is clean.
+func (v Inventory) sign() string {
+	if s, any := v.Counts.Worst(); any {
+		return dot(s)
+	}
+	switch {
+	case v.Images <= 0:
+		return "💤"
+	case v.checked() == v.Images:
+		return "✅"
+	default:
+		return "❔"
+	}
+}
+
+func (v Inventory) text() string {
+	t := v.sign() + " Now watching " + count(v.Images, "image")
+	switch {
+	case len(v.Namespaces) == 1:
+		t += " in " + brief(v.Namespaces[0], longestBrief/2)
+	case len(v.Namespaces) > 1:
+		t += " in " + count(len(v.Namespaces), "namespace")
+	case clean(v.Cluster) != "":
+		t += " in " + brief(v.Cluster, longestBrief/2)
+	}
+	if v.Untried > 0 && v.tried() > 0 {
+		t += ", " + number(v.tried()) + " scanned so far"
+	}
+	return t + ": " + v.verdict()
+}
+
+func (v Inventory) headline() []inline {
+	h := []inline{plain("👋 Now watching "), bold(count(v.Images, "image"))}
+	switch {
+	case len(v.Namespaces) == 1:
+		h = append(h, plain(" in "), code(brief(v.Namespaces[0], longestName)))
+	case len(v.Namespaces) > 1:
+		h = append(h, plain(" in "), bold(count(len(v.Namespaces), "namespace")))
+	case clean(v.Cluster) != "":
+		h = append(h, plain(" in "), code(brief(v.Cluster, longestName)))
+	}
+	switch {
+	case v.Untried > 0 && v.tried() == 0:
+		return append(h, plain(". Their reports follow."))
+	case v.Untried > 0:
+		return append(h, plain(": these are the first "), bold(number(v.tried())), plain(", the others follow."))
+	default:
+		return append(h, plain(". From here on you only hear about changes."))
+	}
+}
+
+// counts is the second line: the counts, or why there are none.
+func (v Inventory) counts() []inline {
+	if v.Counts.Total() > 0 {
+		return countsLine(v.Counts)
+	}
+	return []inline{plain(v.sign() + " " + sentence(v.verdict()))}
+}
+
+// verdict sums up the findings without calling anything clean that was not checked.
+func (v Inventory) verdict() string {
+	switch {
+	case v.Counts.Total() > 0:
+		return worst(v.Counts)
+	case v.Images <= 0:
+		return "nothing is running yet"
+	case v.checked() == 0 && v.Untried > 0:
+		return "none of them has been checked yet"
+	case v.checked() == 0:
+		return "none of them could be checked"
+	case v.checked() < v.Images:
+		return "no known vulnerabilities in the " + number(v.checked()) + " that could be checked"
+	default:
+		return "no known vulnerabilities"
+	}
+}
+
+// note says what neither the rows nor the failures show.
+func (v Inventory) note() string {
+	var parts []string
+	if more := v.checked() - v.Clean - min(len(v.Worst), mostRows); more > 0 && len(v.Worst) > 0 {
+		parts = append(parts, number(more)+" more with vulnerabilities")
+	}
+	if v.Clean > 0 && v.Clean < v.Images {
+		parts = append(parts, number(v.Clean)+" without known vulnerabilities")
+	}
+	if v.NotCovered > 0 {
+		parts = append(parts, number(v.NotCovered)+" not checked: Clair has no data for what is in them")
+	}
+	if v.Untried > 0 {
+		parts = append(parts, number(v.Untried)+" not scanned yet")
+	}
+	return strings.Join(parts, " · ")
+}
+
+// footerPlace names the namespaces where the headline only counts them.
+func (v Inventory) footerPlace() string {
+	if len(v.Namespaces) < 2 {
+		return ""
+	}
+	return placeNames(v.Namespaces)
+}
+
+func podsOf(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return count(n, "pod")
+}
+
+// sentence begins with a capital letter. There must be a letter.
+func sentence(s string) string {
+	first, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[n:]
+}
+
+// rowTable shows the worst images with their counts. The namespace has a column where it is known.
+func rowTable(rows []Row) slackgo.Block {
+	left, right := slackgo.ColumnAlignmentLeft, slackgo.ColumnAlignmentRight
+	placed := false
+	for _, r := range rows {
+		placed = placed || clean(r.Namespace) != ""
+	}
+	columns := []column{{"Worst images", left}}
+	if placed {
+		columns = append(columns, column{"Namespace", left})
+	}
+	columns = append(columns, column{"Critical", right}, column{"High", right}, column{"All", right},
+		column{"Fixable", right}, column{"Pods", right})
+
+	var cells [][][]inline
+	for _, r := range rows {
+		row := [][]inline{{linked(r.Image.named(longestCell), r.Link, false)}}
+		if placed {
+			row = append(row, []inline{plain(orDash(brief(r.Namespace, longestCell)))})
+		}
+		for _, n := range []int{r.Counts.Critical, r.Counts.High, r.Counts.Total(), r.Counts.Fixable, r.Pods} {
+			row = append(row, []inline{plain(number(n))})
+		}
+		cells = append(cells, row)
+	}
+	return table(columns, cells)
+}
+
+// rowList says the same as rowTable in lines.
+func rowList(rows []Row) slackgo.Block {
+	var items [][]inline
+	for _, r := range rows {
+		item := []inline{linked(r.Image.named(longestCell), r.Link, true)}
+		if ns := brief(r.Namespace, longestCell); ns != "" {
+			item = append(item, plain(" in "), code(ns))
+		}
+		said := "no known vulnerabilities"
+		if r.Counts.Total() > 0 {
+			said = worst(r.Counts)
+		}
+		items = append(items, append(item, plain(": "+details(said, number(r.Counts.Fixable)+" fixable", podsOf(r.Pods)))))
+	}
+	return bullets(nil, items)
+}
+
+// failedBlock lists the causes with what to do.
+func failedBlock(causes []Cause) slackgo.Block {
+	const most = 5
+	var items [][]inline
+	for _, c := range causes[:min(len(causes), most)] {
+		item := []inline{bold(sentence(c.name())), plain(": ")}
+		for i, image := range c.Images[:min(len(c.Images), 2)] {
+			if i > 0 {
+				item = append(item, plain(", "))
+			}
+			item = append(item, code(image.named(longestCell)))
+		}
+		if more := len(c.Images) - 2; more > 0 {
+			item = append(item, plain(" and "+number(more)+" more"))
+		}
+		if hint := c.hint(); hint != "" {
+			item = append(item, plain(". "+sentence(hint)))
+		}
+		items = append(items, item)
+	}
+	if more := len(causes) - most; more > 0 {
+		items = append(items, []inline{plain("and " + count(more, "more cause"))})
+	}
+	return bullets([]inline{bold(number(failures(causes))), plain(" could not be scanned")}, items)
+}

@@ -1,0 +1,495 @@
+package slack
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/quay/claircore"
+
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const digest = "sha256:3f2a9c41d7be0c6a9f5b8a1e7d4c3b2a190807f6e5d4c3b2a1f0e9d8c7b6a594"
+
+// debian is an advisory of Debian's.
+func debian(cve, pkg, installed, fixed string, s findings.Severity, cvss float64) findings.Finding {
+	return findings.Finding{
+		Name: cve, Package: pkg, Installed: installed, FixedIn: fixed, Severity: s, CVSS: cvss,
+		Updater: "debian/updater", Link: "https://security-tracker.debian.org/tracker/" + cve,
+	}
+}
+
+// bookworm is what is known of an image that was built on an early Debian 12.
+func bookworm() []findings.Finding {
+	const critical, high, medium, low = claircore.Critical, claircore.High, claircore.Medium, claircore.Low
+	return []findings.Finding{
+		debian("CVE-2023-38545", "curl", "7.88.1-10+deb12u3", "7.88.1-10+deb12u4", critical, 9.8),
+		debian("CVE-2023-38546", "curl", "7.88.1-10+deb12u3", "7.88.1-10+deb12u4", low, 3.7),
+		debian("CVE-2024-45491", "expat", "2.5.0-1", "2.5.0-1+deb12u1", critical, 9.8),
+		debian("CVE-2024-45492", "expat", "2.5.0-1", "2.5.0-1+deb12u1", critical, 9.8),
+		debian("CVE-2024-45490", "expat", "2.5.0-1", "2.5.0-1+deb12u1", high, 7.5),
+		debian("CVE-2023-45853", "zlib", "1:1.2.13.dfsg-1", "", critical, 9.8),
+		debian("CVE-2024-37371", "krb5", "1.20.1-2+deb12u1", "1.20.1-2+deb12u2", critical, 9.1),
+		debian("CVE-2024-37370", "krb5", "1.20.1-2+deb12u1", "1.20.1-2+deb12u2", high, 7.5),
+		debian("CVE-2023-4863", "libwebp", "1.2.4-0.2", "1.2.4-0.2+deb12u1", high, 8.8),
+		debian("CVE-2023-4911", "glibc", "2.36-9+deb12u1", "2.36-9+deb12u3", high, 7.8),
+		debian("CVE-2023-44487", "nghttp2", "1.52.0-1", "1.52.0-1+deb12u1", high, 7.5),
+		debian("CVE-2023-5363", "openssl", "3.0.11-1~deb12u1", "3.0.11-1~deb12u2", high, 7.5),
+		debian("CVE-2024-0553", "gnutls28", "3.7.9-2", "3.7.9-2+deb12u1", high, 7.5),
+		debian("CVE-2023-50387", "systemd", "252.17-1~deb12u1", "252.23-1~deb12u1", high, 7.5),
+		debian("CVE-2023-31484", "perl", "5.36.0-7", "5.36.0-7+deb12u1", medium, 8.1),
+		debian("CVE-2022-0563", "util-linux", "2.38.1-5", "", low, 5.5),
+		debian("CVE-2011-3374", "apt", "2.6.1", "", claircore.Negligible, 3.7),
+		debian("CVE-2023-29383", "shadow", "1:4.13+dfsg1-1", "", claircore.Unknown, 0),
+	}
+}
+
+// summarize makes a summary as the daemon does. The findings are expected worst first.
+func summarize(distribution string, packages int, fs ...findings.Finding) findings.Summary {
+	return findings.Report{Digest: digest, Distribution: distribution, Packages: packages, Covered: true, Findings: fs}.Summarize(8)
+}
+
+func checkout() Report {
+	return Report{
+		Image:   Image{Name: "registry.example.com/shop/checkout:v2.14.0", Digest: digest},
+		Cluster: "prod-eu",
+		Summary: summarize("Debian 12", 118, bookworm()...),
+		Place: Place{Workloads: []Workload{
+			{Kind: "CronJob", Namespace: "shop", Name: "checkout-reconcile", Pods: 1},
+			{Kind: "Deployment", Namespace: "shop", Name: "checkout", Pods: 6},
+			{Kind: "Deployment", Namespace: "shop-staging", Name: "checkout", Pods: 2},
+		}, Pods: 9},
+		Link: "https://clairwatch.example.com/image/sha256:3f2a9c41d7be",
+	}
+}
+
+func with(change func(*Report)) Report {
+	r := checkout()
+	change(&r)
+	return r
+}
+
+// hostile are strings that try to ping people, to format, to forge links and to hide.
+var hostile = []string{
+	"<!channel>/`x`*bold*_it_~s~&amp;:<https://evil.example|click> :tada:",
+	"@here <@U123> <!subteam^S1|all> <!date^1^{date}|x>",
+	"\u202egnp.exe\u202c \u2066x\u2069 a\u200bb\u200dc\ufeffd \u3164\u115f",
+	"z\u0300\u0301\u0302\u0303\u0304\u0305\u0306\u0307algo",
+	"line\nline\r\n\tline\x00\x1b[31mred\x7f",
+	"\xff\xfe not utf-8 \xc3",
+	"```\n*x*\n```",
+	"עברית و عربي 日本語 🧨👩‍👩‍👧",
+}
+
+func hostileReport() Report {
+	var fs []findings.Finding
+	for i, h := range hostile {
+		fs = append(fs, findings.Finding{
+			Name: h, Package: hostile[(i+1)%len(hostile)], Installed: hostile[(i+2)%len(hostile)], FixedIn: hostile[(i+3)%len(hostile)],
+			Severity: findings.Severities[i%len(findings.Severities)], CVSS: 9.8, Link: "https://evil.example/?q=|<!channel>`",
+		})
+	}
+	slices.SortStableFunc(fs, func(a, b findings.Finding) int { return int(b.Severity) - int(a.Severity) })
+	fs[0].Link = "javascript:alert(1)"
+	fs[1].Link = "https://user:password@evil.example/"
+	return Report{
+		Image:   Image{Name: "registry.example.com/" + hostile[0] + ":\u202egnp.exe", Digest: "sha256:<!here>" + hostile[4], Platform: "linux/<!channel>"},
+		Cluster: hostile[1],
+		Summary: summarize(hostile[1], 3, fs...),
+		Place: Place{Workloads: []Workload{
+			{Kind: hostile[4], Namespace: "<!everyone>", Name: hostile[0], Pods: 1},
+			{Kind: "", Namespace: "", Name: "", Pods: 0},
+			{Kind: "Job", Namespace: hostile[2], Name: hostile[3], Pods: -1},
+		}},
+		Link: "https://clairwatch.example.com/image/<!channel>|x>y&z",
+	}
+}
+
+func inventory() Inventory {
+	row := func(name, ns string, critical, high, medium, fixable, pods int) Row {
+		return Row{
+			Image: Image{Name: name}, Namespace: ns, Pods: pods,
+			Counts: findings.Counts{Critical: critical, High: high, Medium: medium, Fixable: fixable},
+			Link:   "https://clairwatch.example.com/image/" + name,
+		}
+	}
+	edge := func(platform string) Row {
+		r := row("registry.example.com/platform/ingress:1.11.3", "platform", 2, 12, 9, 19, 3)
+		r.Image.Platform = platform
+		return r
+	}
+	return Inventory{
+		Cluster:    "prod-eu",
+		Namespaces: []string{"data", "platform", "shop"},
+		Images:     42, Pods: 618,
+		Counts: findings.Counts{Critical: 118, High: 2310, Medium: 9120, Low: 7044, Negligible: 15800, Unknown: 610, Fixable: 1204},
+		Worst: []Row{
+			row("registry.example.com/legacy/reporting-monolith:2019.4-patched", "shop", 61, 214, 803, 618, 431),
+			row("apache/airflow:2.10.4", "data", 9, 77, 310, 140, 5),
+			row("registry.example.com/shop/checkout:v2.14.0", "shop", 5, 8, 1, 13, 9),
+			row("registry.example.com/ml/notebook@sha256:71be0c9dd2f1a85f3c3d7f4c6f8f7a3b2a190807f6e5d4c3b2a1f0e9d8c7b6a5", "data", 3, 18, 44, 22, 2),
+			edge("linux/amd64"),
+			edge("linux/arm64"),
+		},
+		Clean:      9,
+		NotCovered: 3,
+		Failed: []Cause{
+			{Name: "unauthorized", Hint: "add the registry's credentials to the docker config", Images: []Image{
+				{Name: "registry.example.com/billing/core:4.2"}, {Name: "registry.example.com/billing/batch:4.2"}, {Name: "registry.example.com/billing/ui:4.2"},
+			}},
+			{Name: "not found", Hint: "the registry no longer has it; push it again", Images: []Image{{Name: "ghcr.io/acme/gone:1.0"}}},
+		},
+		Link: "https://clairwatch.example.com/",
+	}
+}
+
+func withInventory(change func(*Inventory)) Inventory {
+	v := inventory()
+	change(&v)
+	return v
+}
+
+// images are n images with names of their own.
+func images(n int) []Image {
+	var is []Image
+	for i := range n {
+		is = append(is, Image{Name: fmt.Sprintf("registry.example.com/shop/service-%d:v1.%d", i, i)})
+	}
+	return is
+}
+
+// rows are n rows with the given name.
+func rows(n int, name string) []Row {
+	var rs []Row
+	for i := range n {
+		rs = append(rs, Row{Image: Image{Name: name, Platform: name}, Namespace: name, Counts: findings.Counts{Critical: 1 << 30, Fixable: i}, Pods: 1 << 30})
+	}
+	return rs
+}
+
+// messages are all kinds of messages and their edges, by the name of their golden file.
+func messages() map[string]Message {
+	long := strings.Repeat("very-long-name/", 700) // 10 kB
+	many := make([]findings.Finding, 0, 900)
+	for i := range 900 {
+		s := findings.Severities[min(i/200, 5)]
+		many = append(many, debian(fmt.Sprintf("CVE-2025-%d", 10000+i), fmt.Sprintf("package-%d", i/3), "1.0", "1.1", s, 0))
+	}
+	var crowd []Workload
+	for i := range 200 {
+		crowd = append(crowd, Workload{Kind: "Deployment", Namespace: fmt.Sprintf("team-%d", i), Name: "agent", Pods: 200 - i})
+	}
+	noFix := []findings.Finding{
+		debian("CVE-2023-45853", "zlib", "1:1.2.13.dfsg-1", "", claircore.Critical, 9.8),
+		debian("CVE-2022-0563", "util-linux", "2.38.1-5", "", claircore.Low, 5.5),
+		debian("CVE-2011-3374", "apt", "2.6.1", "", claircore.Negligible, 3.7),
+	}
+	alpine := []findings.Finding{
+		{Name: "CVE-2023-5363", Package: "openssl", Installed: "3.1.3-r0", FixedIn: "3.1.4-r0", CVSS: 7.5, Link: "https://www.cve.org/CVERecord?id=CVE-2023-5363"},
+		{Name: "CVE-2023-42366", Package: "busybox", Installed: "1.36.1-r2", FixedIn: "1.36.1-r6", CVSS: 5.5, Link: "https://www.cve.org/CVERecord?id=CVE-2023-42366"},
+	}
+	disclosed := func(fs ...findings.Finding) Disclosed {
+		d := Disclosed(checkout())
+		d.Summary = summarize("Debian 12", 118, fs...)
+		return d
+	}
+	rung := func(m Message, steps int) Message {
+		for range steps {
+			m, _ = m.Simplify()
+		}
+		return m
+	}
+	emptyUpdate := findings.Summary{Covered: true, Counts: findings.Counts{High: 1, Fixable: 1}, Updates: []findings.Update{{Findings: 1}}}
+
+	return map[string]Message{
+		"report":               checkout().Message(),
+		"report.list":          rung(checkout().Message(), 1),
+		"report.text":          rung(checkout().Message(), 2),
+		"report-platform":      with(func(r *Report) { r.Image.Platform = "linux/arm64" }).Message(),
+		"report-no-link":       with(func(r *Report) { r.Link = "" }).Message(),
+		"report-one-pod":       with(func(r *Report) { r.Place = Place{Workloads: []Workload{{"Pod", "shop", "debug", 1}}} }).Message(),
+		"report-no-place":      with(func(r *Report) { r.Place = Place{} }).Message(),
+		"report-200-workloads": with(func(r *Report) { r.Place = Place{Workloads: crowd} }).Message(),
+		"report-no-fix":        with(func(r *Report) { r.Summary = summarize("Debian 12", 118, noFix...) }).Message(),
+		"report-no-fix.list":   rung(with(func(r *Report) { r.Summary = summarize("Debian 12", 118, noFix...) }).Message(), 1),
+		"report-one":           with(func(r *Report) { r.Summary = summarize("Debian 12", 118, bookworm()[0]) }).Message(),
+		"report-one-no-fix":    with(func(r *Report) { r.Summary = summarize("Debian 12", 118, noFix[0]) }).Message(),
+		"report-alpine": with(func(r *Report) {
+			r.Image.Name, r.Summary = "alpine:3.18", summarize("Alpine 3.18", 15, alpine...)
+		}).Message(),
+		"report-900": with(func(r *Report) { r.Summary = summarize("Debian 12", 118, many...) }).Message(),
+		"report-digest-only": with(func(r *Report) {
+			r.Image.Name = "sha256:9d0b4f1ec6ea9c2f6be7dc1c4f0cd6b1ad0d8ffe9d07f5a4f3e2d1c0b9a89786"
+		}).Message(),
+		"report-long-names": Report{
+			Image: Image{Name: long, Digest: "sha256:" + long, Platform: long}, Cluster: long, Link: "https://clairwatch.example.com/" + long,
+			Summary: summarize(long, 1<<30, debian(long, long, long, long, claircore.High, 10)),
+			Place:   Place{Workloads: []Workload{{long, long, long, 1 << 30}}},
+		}.Message(),
+		"report-hostile":      hostileReport().Message(),
+		"report-hostile.list": rung(hostileReport().Message(), 1),
+		"report-hostile.text": rung(hostileReport().Message(), 2),
+		"report-empty-fields": Report{Summary: emptyUpdate}.Message(),
+
+		"clean": with(func(r *Report) { r.Summary = summarize("Debian 12", 61) }).Message(),
+		"clean-hostile": func() Message {
+			r := hostileReport()
+			r.Summary = summarize(hostile[0], 0)
+			return r.Message()
+		}(),
+		"not-covered": with(func(r *Report) { r.Summary = findings.Summary{} }).Message(),
+		"empty":       Report{}.Message(),
+
+		"indexed":         Indexed{Image: checkout().Image, Cluster: "prod-eu", Distribution: "Debian 12", Packages: 118}.Message(),
+		"indexed-loading": Indexed{Image: checkout().Image, Distribution: "Debian 12", Packages: 118, Loading: true}.Message(),
+		"indexed-nothing": Indexed{}.Message(),
+		"indexed-many": IndexedMany{
+			Images: slices.Repeat([]Image{checkout().Image}, 9), Cluster: "prod-eu", Namespaces: []string{"payments", "shop"}, Loading: true,
+		}.Message(),
+		"indexed-hostile": Indexed{Image: hostileReport().Image, Cluster: hostile[4], Distribution: hostile[6], Link: hostileReport().Link}.Message(),
+
+		"inventory":      inventory().Message(),
+		"inventory.list": rung(inventory().Message(), 1),
+		"inventory.text": rung(inventory().Message(), 2),
+		"inventory-one-namespace": withInventory(func(v *Inventory) {
+			v.Namespaces, v.Images, v.Pods, v.Worst, v.Clean, v.NotCovered, v.Failed = []string{"shop"}, 3, 11, v.Worst[1:3], 1, 0, nil
+			for i := range v.Worst {
+				v.Worst[i].Namespace = ""
+			}
+			v.Counts = v.Worst[0].Counts.Add(v.Worst[1].Counts)
+		}).Message(),
+		"inventory-first-120":   withInventory(func(v *Inventory) { v.Images, v.Untried = 400, 280 }).Message(),
+		"inventory-clean":       Inventory{Cluster: "prod-eu", Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 3}.Message(),
+		"inventory-blind":       Inventory{Namespaces: []string{"shop"}, Images: 3, Pods: 5, NotCovered: 1, Failed: []Cause{{Name: "not found", Images: images(2)}}}.Message(),
+		"inventory-half-blind":  Inventory{Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 2, NotCovered: 1}.Message(),
+		"inventory-cluster":     withInventory(func(v *Inventory) { v.Namespaces = nil }).Message(),
+		"inventory-untried":     Inventory{Namespaces: []string{"shop"}, Images: 10, Untried: 10}.Message(),
+		"inventory-medium":      Inventory{Namespaces: []string{"shop"}, Images: 1, Counts: findings.Counts{Medium: 1}}.Message(),
+		"inventory-nothing":     Inventory{}.Message(),
+		"inventory-1000-images": withInventory(func(v *Inventory) { v.Images, v.Worst, v.Failed = 1000, rows(500, "shop/x:1"), causes(40, 300) }).Message(),
+		"inventory-hostile": Inventory{
+			Cluster: hostile[0], Namespaces: hostile, Images: 9, Worst: rows(3, hostile[2]+hostile[0]), Counts: findings.Counts{Unknown: 3},
+			Failed: []Cause{{Name: hostile[4], Hint: hostile[1], Images: []Image{{Name: hostile[0]}, {}}}}, Link: "https://clairwatch.example.com/?a=|b>c",
+		}.Message(),
+		"inventory-long-names": Inventory{Cluster: long, Namespaces: []string{long}, Images: 1, Worst: rows(1, long), Counts: findings.Counts{Critical: 1 << 30}}.Message(),
+
+		"failed-one": Failed{Cluster: "prod-eu", Namespaces: []string{"shop"}, Causes: []Cause{{
+			Name: "unauthorized", Hint: "Add the registry's credentials to the docker config.", Images: images(1),
+		}}}.Message(),
+		"failed": Failed{Cluster: "prod-eu", Namespaces: []string{"billing", "data", "platform", "shop"}, Causes: []Cause{
+			{Name: "unauthorized", Hint: "Add the registry's credentials to the docker config.", Images: images(9)},
+			{Name: "not found", Hint: "The registry no longer has it: push it again.", Images: images(2)},
+			{Name: "nothing", Images: nil},
+		}}.Message(),
+		"failed-1000":    Failed{Namespaces: slices.Repeat([]string{"shop"}, 500), Causes: causes(40, 1000)}.Message(),
+		"failed-hostile": Failed{Cluster: hostile[0], Causes: []Cause{{Name: hostile[0], Hint: hostile[1], Images: []Image{{Name: hostile[0]}, {Name: hostile[2]}, {}}}}}.Message(),
+
+		"disclosed":         disclosed(bookworm()[0], bookworm()[8]).Message(),
+		"disclosed-one":     disclosed(bookworm()[9]).Message(),
+		"disclosed-unknown": disclosed(alpine...).Message(),
+	}
+}
+
+func causes(n, each int) []Cause {
+	var cs []Cause
+	for i := range n {
+		cs = append(cs, Cause{Name: fmt.Sprintf("cause %d", i), Hint: "Do something about it.", Images: images(each)})
+	}
+	return cs
+}
+
+func TestMessages(t *testing.T) {
+	again := messages()
+	for name, m := range messages() {
+		t.Run(name, func(t *testing.T) {
+			got := indented(t, m)
+			if !bytes.Equal(got, indented(t, again[name])) {
+				t.Error("the same input gave another message")
+			}
+			file := filepath.Join("testdata", name+".golden.json")
+			if *update {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, want) {
+				t.Errorf("differs from %s; if that is meant, run go test ./slack -update and look at it\n%s", file, got)
+			}
+			for _, v := range violations(got) {
+				t.Error(v)
+			}
+		})
+	}
+	files, err := filepath.Glob("testdata/*.golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if _, ok := again[strings.TrimSuffix(filepath.Base(f), ".golden.json")]; !ok {
+			t.Errorf("%s belongs to no message", f)
+		}
+	}
+}
+
+func indented(t *testing.T, m Message) []byte {
+	t.Helper()
+	raw, err := m.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := json.Indent(&b, raw, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	b.WriteByte('\n')
+	return b.Bytes()
+}
+
+func TestLadder(t *testing.T) {
+	for name, want := range map[string]int{"report": 3, "report-hostile": 3, "inventory": 3, "inventory-clean": 2, "clean": 2, "failed": 2, "disclosed": 3} {
+		t.Run(name, func(t *testing.T) {
+			m, forms := messages()[name], 1
+			size := len(indented(t, m))
+			for {
+				next, ok := m.Simplify()
+				if !ok {
+					break
+				}
+				if forms++; next.Text() != m.Text() {
+					t.Errorf("form %d says %q, the one before %q", forms, next.Text(), m.Text())
+				}
+				if n := len(indented(t, next)); n >= size {
+					t.Errorf("form %d has %d bytes, the one before %d", forms, n, size)
+				} else {
+					size = n
+				}
+				m = next
+			}
+			if forms != want {
+				t.Errorf("%d forms, want %d", forms, want)
+			}
+			if raw := indented(t, m); bytes.Contains(raw, []byte(`"blocks"`)) || bytes.Contains(raw, []byte(`"attachments"`)) {
+				t.Errorf("the last form is more than text: %s", raw)
+			}
+		})
+	}
+}
+
+func TestNoMessage(t *testing.T) {
+	for name, m := range map[string]Message{
+		"zero": {}, "no failure": Failed{Causes: []Cause{{Name: "not found"}}}.Message(), "nothing disclosed": Disclosed{}.Message(),
+	} {
+		raw, err := m.JSON()
+		if next, ok := m.Simplify(); m.Text() != "" || string(raw) != "null" || err != nil || ok || next.Text() != "" {
+			t.Errorf("%s: text %q, JSON %s, %v, simpler %v", name, m.Text(), raw, err, ok)
+		}
+	}
+}
+
+// TestTexts reads the lines that phones show, as people would.
+func TestTexts(t *testing.T) {
+	want := map[string]string{
+		"report":                  "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high; 14 of 18 fixable",
+		"report-platform":         "🔴 shop/checkout:v2.14.0 (linux/arm64) is running with 5 critical, 8 high; 14 of 18 fixable",
+		"report-no-fix":           "🔴 shop/checkout:v2.14.0 is running with 1 critical, 1 low; no fixes yet",
+		"report-alpine":           "❔ alpine:3.18 is running with 2 vulnerabilities of unknown severity; 2 of 2 fixable",
+		"report-digest-only":      "🔴 sha256:9d0b4f1ec6ea is running with 5 critical, 8 high; 14 of 18 fixable",
+		"report-empty-fields":     "🟠 an image without a name is running with 1 high; 1 of 1 fixable",
+		"clean":                   "✅ shop/checkout:v2.14.0 is running, no known vulnerabilities",
+		"not-covered":             "❔ shop/checkout:v2.14.0 is running, but was not checked: Clair has no data for what is in it",
+		"indexed":                 "🔎 Indexed shop/checkout:v2.14.0: 118 packages",
+		"indexed-loading":         "🔎 Indexed shop/checkout:v2.14.0: 118 packages. Clair is still loading its vulnerability data; reports follow",
+		"indexed-many":            "🔎 Indexed 9 images. Clair is still loading its vulnerability data; reports follow",
+		"inventory":               "🔴 Now watching 42 images in 3 namespaces: 118 critical, 2,310 high",
+		"inventory-one-namespace": "🔴 Now watching 3 images in shop: 14 critical, 85 high",
+		"inventory-first-120":     "🔴 Now watching 400 images in 3 namespaces, 120 scanned so far: 118 critical, 2,310 high",
+		"inventory-cluster":       "🔴 Now watching 42 images in prod-eu: 118 critical, 2,310 high",
+		"inventory-untried":       "❔ Now watching 10 images in shop: none of them has been checked yet",
+		"inventory-nothing":       "💤 Now watching 0 images: nothing is running yet",
+		"inventory-clean":         "✅ Now watching 3 images in shop: no known vulnerabilities",
+		"inventory-blind":         "❔ Now watching 3 images in shop: none of them could be checked",
+		"inventory-half-blind":    "❔ Now watching 3 images in shop: no known vulnerabilities in the 2 that could be checked",
+		"failed-one":              "⚠️ shop/service-0:v1.0 could not be scanned: unauthorized",
+		"failed":                  "⚠️ 11 images could not be scanned, for 2 reasons",
+		"disclosed":               "🔴 shop/checkout:v2.14.0: 2 newly reported vulnerabilities, 1 critical; 2 of 2 fixable",
+		"disclosed-one":           "🟠 shop/checkout:v2.14.0: 1 newly reported high vulnerability; 1 of 1 fixable",
+		"disclosed-unknown":       "❔ shop/checkout:v2.14.0: 2 newly reported vulnerabilities of unknown severity; 2 of 2 fixable",
+	}
+	ms := messages()
+	for name, text := range want {
+		if got := ms[name].Text(); got != text {
+			t.Errorf("%s:\n got %s\nwant %s", name, got, text)
+		}
+	}
+}
+
+// TestSize shows that messages do not grow with their input.
+func TestSize(t *testing.T) {
+	const most = 24 << 10
+	for name, m := range messages() {
+		raw, err := m.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(raw) > most || !utf8.Valid(raw) {
+			t.Errorf("%s has %d bytes, at most %d; UTF-8: %v", name, len(raw), most, utf8.Valid(raw))
+		}
+	}
+}
+
+// FuzzMessages puts any string in every place that takes one.
+func FuzzMessages(f *testing.F) {
+	for _, h := range hostile {
+		f.Add(h, h, 3, 9.8)
+	}
+	f.Add("", "", 0, 0.0)
+	f.Add("0", "http://<", -7, -1.0)
+	f.Add("registry.example.com:5000/a/b:c@sha256:"+strings.Repeat("0a", 32), "https://example.com/?q=<|>", -7, -1.0)
+	f.Add(strings.Repeat("`", 10_000), strings.Repeat("&<>", 3000), 1<<30, 1e300)
+	f.Fuzz(func(t *testing.T, s, link string, n int, score float64) {
+		fs := []findings.Finding{
+			{Name: s, Package: s, Installed: s, FixedIn: s, Severity: findings.Severities[uint(n)%6], CVSS: score, Link: link},
+			{Name: s, Package: link, Installed: link, Severity: claircore.Low, Link: s},
+		}
+		image := Image{Name: s, Digest: link, Platform: s}
+		place := Place{Workloads: []Workload{{s, s, link, n}, {link, link, s, -n}}, Pods: n}
+		cs := []Cause{{Name: s, Hint: link, Images: []Image{image, {}, image}}, {Name: link, Hint: s, Images: []Image{image}}}
+		counts := findings.Counts{Critical: n, Unknown: 1, Fixable: n}
+		for _, m := range []Message{
+			Report{Image: image, Cluster: s, Summary: summarize(s, n, fs...), Place: place, Link: link}.Message(),
+			Report{Image: image, Cluster: link, Summary: summarize(link, n, fs[1]), Place: place, Link: s}.Message(),
+			Report{Image: image, Cluster: link, Summary: summarize(link, n), Place: place, Link: link}.Message(),
+			Report{Image: image, Cluster: link, Summary: findings.Summary{Counts: counts}, Link: s}.Message(),
+			Disclosed{Image: image, Cluster: s, Summary: summarize(s, n, fs...), Link: link}.Message(),
+			Indexed{Image: image, Cluster: s, Distribution: link, Packages: n, Link: link}.Message(),
+			IndexedMany{Images: slices.Repeat([]Image{image}, max(n, 0)%9), Cluster: s, Namespaces: []string{s, link}, Loading: true}.Message(),
+			Inventory{Cluster: s, Namespaces: []string{link}, Images: n, Pods: n, Counts: counts, Worst: rows(3, s), Failed: cs, Clean: n, NotCovered: n, Untried: n, Link: link}.Message(),
+			Inventory{Cluster: s, Namespaces: []string{s, link}, Images: n, Worst: []Row{{Image: image, Namespace: link, Counts: counts, Pods: n, Link: link}}, Untried: -n, Link: link}.Message(),
+			Failed{Cluster: s, Namespaces: []string{s, link, s, s, s}, Causes: cs}.Message(),
+		} {
+			for ok := true; ok; m, ok = m.Simplify() {
+				raw, err := m.JSON()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if vs := violations(raw); len(vs) > 0 {
+					t.Fatalf("%q\n%s", vs, raw)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,174 @@
+package slack
+
+import (
+	"strconv"
+
+	slackgo "github.com/slack-go/slack"
+
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+// mostUpdates is how many rows of a summary a message shows.
+const mostUpdates = 8
+
+// Report tells what Clair knows about an image that has begun to run.
+type Report struct {
+	// Image is what runs.
+	Image Image
+	// Cluster names the cluster; empty: not shown.
+	Cluster string
+	// Summary is what Clair found; at most eight of its updates are shown.
+	Summary findings.Summary
+	// Place is where it runs; the zero value: not shown.
+	Place Place
+	// Link leads to the full report; empty: no link.
+	Link string
+}
+
+// Message returns a card, or one quiet line when there is nothing to do: no known vulnerability, or no
+// data to know by.
+func (r Report) Message() Message {
+	c := r.Summary.Counts
+	switch {
+	case c.Total() > 0:
+		return r.card().message()
+	case !r.Summary.Covered:
+		return r.quietly("❔", "is running, but was not checked: Clair has no data for what is in it")
+	default:
+		return r.quietly("✅", "is running, no known vulnerabilities")
+	}
+}
+
+// quietly says one thing about the image.
+func (r Report) quietly(sign, verdict string) Message {
+	return quiet(
+		sign+" "+r.Image.named(longestBrief)+" "+verdict,
+		grey(
+			markup(sign+" "+mono(r.Image.named(longestName))+" "+verdict),
+			verbatim(details(r.Cluster, r.Place.where(), packages(r.Summary.Packages), r.Summary.Distribution)),
+			anchor("Report", r.Link),
+		),
+	)
+}
+
+// card shows the findings under a headline that is a sentence.
+func (r Report) card() card {
+	c := r.Summary.Counts
+	return r.cardUnder(
+		[]inline{plain(" is running with "), bold(worst(c))},
+		" is running with "+worst(c),
+	)
+}
+
+// cardUnder shows the findings under the image's name and what is said of it, once as rich text and once
+// as plain text.
+func (r Report) cardUnder(said []inline, plainly string) card {
+	c := r.Summary.Counts
+	severity, _ := c.Worst()
+	sign := dot(severity) + " "
+
+	headline := append([]inline{plain(sign), linked(r.Image.named(longestName), r.Link, true)}, said...)
+	text := sign + r.Image.named(longestBrief) + plainly
+	switch {
+	case c.Fixable == 0:
+		headline = append(headline, plain(", no fixes yet"))
+		text += "; no fixes yet"
+	default:
+		headline = append(headline, plain(", "), bold(number(c.Fixable)), plain(" fixable"))
+		text += "; " + number(c.Fixable) + " of " + number(c.Total()) + " fixable"
+	}
+
+	k := card{text: text, colour: colour(c), headline: headline, counts: countsLine(c)}
+	if us := r.Summary.Updates; len(us) > 0 {
+		us = us[:min(len(us), mostUpdates)]
+		k.table, k.list = updateTable(us, c.Fixable > 0), updateList(us)
+	}
+	k.details = append(k.details, grey(verbatim(r.note())))
+	if where := r.Place.block(); where != nil {
+		k.details = append(k.details, where)
+	}
+	footer := details(r.Cluster, r.Image.repository(), shortDigest(clean(r.Image.Digest)),
+		r.Summary.Distribution, packages(r.Summary.Packages))
+	if full := anchor("Full report", r.Link); full != nil || footer != "" {
+		k.details = append(k.details, grey(full, verbatim(footer)))
+	}
+	return k
+}
+
+// note says what the rows are a part of.
+func (r Report) note() string {
+	c, shown := r.Summary.Counts, min(len(r.Summary.Updates), mostUpdates)
+	all := max(r.Summary.AllUpdates, shown)
+	fixes := number(c.Fixable) + " of " + number(c.Total())
+	switch {
+	case c.Fixable == 0 && c.Total() == 1:
+		return "There is no fixed version yet"
+	case c.Fixable == 0:
+		return "The worst of " + number(c.Total()) + "; none has a fixed version yet"
+	case shown == 0:
+		return fixes + " have a fixed version"
+	case all > shown:
+		return number(shown) + " of the " + number(all) + " updates that fix " + fixes
+	case all == 1:
+		return "1 update fixes " + fixes
+	default:
+		return number(all) + " updates fix " + fixes
+	}
+}
+
+// updateTable shows the updates to make, not the advisories: the first two columns, which a phone shows,
+// are what there is to do.
+func updateTable(us []findings.Update, fixable bool) slackgo.Block {
+	left := slackgo.ColumnAlignmentLeft
+	columns := []column{{"Package", left}, {"Update to", left}, {"Installed", left}, {"Fixes", left}}
+	if !fixable {
+		columns = []column{{"Package", left}, {"Installed", left}, {"Advisory", left}}
+	}
+	var rows [][][]inline
+	for _, u := range us {
+		row := [][]inline{{plain(dot(u.Worst.Severity) + " " + orDash(brief(u.Package, longestCell)))}}
+		if fixable {
+			row = append(row, []inline{bold(orDash(brief(u.FixedIn, longestCell)))})
+		}
+		row = append(row, []inline{plain(orDash(brief(u.Installed, longestCell)))}, advisory(u))
+		rows = append(rows, row)
+	}
+	return table(columns, rows)
+}
+
+// updateList says the same as updateTable in lines.
+func updateList(us []findings.Update) slackgo.Block {
+	var items [][]inline
+	for _, u := range us {
+		item := []inline{
+			plain(dot(u.Worst.Severity) + " "),
+			bold(orDash(brief(u.Package, longestCell))),
+			plain(" " + orDash(brief(u.Installed, longestCell))),
+		}
+		if fixed := brief(u.FixedIn, longestCell); fixed != "" {
+			item = append(item, plain(" → "), bold(fixed))
+		}
+		items = append(items, append(append(item, plain(emSpace)), advisory(u)...))
+	}
+	return bullets(nil, items)
+}
+
+// advisory names the worst advisory of an update with its score, and counts the others.
+func advisory(u findings.Update) []inline {
+	line := []inline{linked(brief(u.Worst.Name, longestCell), u.Worst.Link, false)}
+	if s := u.Worst.CVSS; s > 0 && s <= 10 { // everything else is no score
+		line = append(line, plain(" "+strconv.FormatFloat(s, 'f', 1, 64)))
+	}
+	if more := u.Findings - 1; more > 0 {
+		line = append(line, plain(" +"+number(more)))
+	}
+	return line
+}
+
+// packages counts packages for a footer; none is not worth a word.
+func packages(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return count(n, "package")
+}
