@@ -1,0 +1,309 @@
+package registry
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// Config says how to ask registries. Its zero value asks every registry over
+// https that is not on a denied address.
+type Config struct {
+	// Registries are those that need something said about them.
+	Registries []Registry
+	// Timeout bounds one request with its redirects and its body. 0: 30 s.
+	Timeout time.Duration
+	// UserAgent is what registries see. "": "clairwatch".
+	UserAgent string
+	// MaxManifest is the size in bytes above which a manifest is [ErrTooLarge].
+	// 0: 4 MiB, as other runtimes have it.
+	MaxManifest int64
+	// MaxImages is how many resolved images are remembered. 0: 4096.
+	MaxImages int
+	// Roots verifies registries' certificates. nil: the system's.
+	Roots *x509.CertPool
+	// Transport carries the requests. nil: one of our own, which takes proxies
+	// from the environment and dials no denied address. Another must guard itself.
+	Transport http.RoundTripper
+}
+
+// Validate says what is wrong with c, as [ErrInvalid].
+func (c Config) Validate() error {
+	seen := make(map[string]bool)
+	for _, r := range c.Registries {
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		if seen[strings.ToLower(r.Host)] {
+			return fmt.Errorf("registry host %q: %w: it is listed twice", r.Host, ErrInvalid)
+		}
+		seen[strings.ToLower(r.Host)] = true
+	}
+	if c.Timeout < 0 || c.MaxManifest < 0 || c.MaxImages < 0 {
+		return fmt.Errorf("registry timeout and limits: %w: they cannot be negative", ErrInvalid)
+	}
+	return nil
+}
+
+func (c Config) timeout() time.Duration {
+	if c.Timeout > 0 {
+		return c.Timeout
+	}
+	return 30 * time.Second
+}
+
+func (c Config) userAgent() string {
+	if c.UserAgent != "" {
+		return c.UserAgent
+	}
+	return "clairwatch"
+}
+
+func (c Config) maxManifest() int64 {
+	if c.MaxManifest > 0 {
+		return c.MaxManifest
+	}
+	return 4 << 20
+}
+
+func (c Config) maxImages() int {
+	if c.MaxImages > 0 {
+		return c.MaxImages
+	}
+	return 4096
+}
+
+// maxRemembered bounds what is known of registries and repositories.
+const maxRemembered = 8192
+
+// Client asks registries for images and their layers. It is safe for concurrent
+// use. It neither retries nor waits: errors say what may be tried again.
+type Client struct {
+	cfg       Config
+	endpoints map[string]*endpoint // of the settings, by lower-case host
+	guard     *guard
+	http      *http.Client // follows redirects
+	stay      *http.Client // does not
+
+	images     *memo[imageKey, *Image]
+	challenges *memo[string, challenge]      // by endpoint
+	open       *memo[string, struct{}]       // repositories that need no credentials
+	proven     *memo[presentation, struct{}] // credentials that have opened a repository
+	tokens     *memo[presentation, token]
+
+	mu      sync.Mutex
+	flights map[imageKey]*flight // guarded by mu
+}
+
+// presentation is a credential at a repository.
+type presentation struct {
+	place string
+	sum   [32]byte
+}
+
+// imageKey is what an image is resolved from. The repository belongs to it: what
+// one tenant's repository answers is not taken for another's.
+type imageKey struct {
+	Candidate
+	config   string
+	platform Platform
+}
+
+// New returns a client for cfg, which [Config.Validate] should have passed: what
+// is wrong with a registry there is the error of each request to it.
+func New(cfg Config) *Client {
+	c := &Client{
+		cfg:        cfg,
+		endpoints:  make(map[string]*endpoint),
+		images:     newMemo[imageKey, *Image](cfg.maxImages()),
+		challenges: newMemo[string, challenge](maxRemembered),
+		open:       newMemo[string, struct{}](maxRemembered),
+		proven:     newMemo[presentation, struct{}](maxRemembered),
+		tokens:     newMemo[presentation, token](maxRemembered),
+		flights:    make(map[imageKey]*flight),
+	}
+	for _, r := range cfg.Registries {
+		c.endpoints[strings.ToLower(r.Host)] = newEndpoint(r)
+	}
+	c.guard = newGuard(c.endpoints)
+	transport := cfg.Transport
+	if transport == nil {
+		transport = c.guard.transport(cfg.Roots)
+	}
+	c.http = &http.Client{Transport: transport, Timeout: cfg.timeout(), CheckRedirect: c.guard.redirect}
+	c.stay = &http.Client{Transport: transport, Timeout: cfg.timeout(), CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+	return c
+}
+
+// Close ends idle connections. The client stays usable.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Image is what a container runs, as Clair can index it. It holds no secrets and
+// is shared: it is not to be changed.
+type Image struct {
+	Repo   string  `json:"repo"`            // where it was found: "docker.io/library/nginx"
+	Digest string  `json:"digest"`          // of the platform's manifest: Clair's key
+	Index  string  `json:"index,omitempty"` // of the index it was chosen from
+	Config string  `json:"config"`          // digest of its config: the image id
+	Layers []Layer `json:"layers"`          // lowest first, as listed, with duplicates
+}
+
+// Layer is one layer of an image.
+type Layer struct {
+	Digest    string `json:"digest"` // of the blob as it is stored, compressed
+	MediaType string `json:"mediaType"`
+	Size      int64  `json:"size"` // bytes, as the manifest says
+}
+
+// Resolve finds the manifest of id for the platform of the node that runs it. It
+// asks the candidates in turn, and no registry at all when it has resolved the
+// same before. credentials may be nil: anonymous.
+//
+// Its errors are all sentinels of this package but [ErrNotPulled], [ErrLocalOnly]
+// and [ErrForward], a [*RateLimitedError], or a passing trouble.
+func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentials Credentials) (*Image, error) {
+	if strings.EqualFold(p.OS, "windows") {
+		return nil, fmt.Errorf("image for %s: %w: Clair knows no Windows", p, ErrUnsupported)
+	}
+	if len(id.Candidates) == 0 {
+		return nil, fmt.Errorf("image %s: %w: no repository to ask", id.ID, ErrInvalid)
+	}
+	op := c.operation(credentials)
+	var failure error
+	for _, candidate := range id.Candidates {
+		image, err := c.shared(ctx, op, imageKey{candidate, id.Config, p})
+		if err == nil {
+			return image, nil
+		}
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrDenied) {
+			return nil, err
+		}
+		// Of several, the one that somebody can mend: missing credentials.
+		if failure == nil || errors.Is(failure, ErrNotFound) {
+			failure = err
+		}
+	}
+	return nil, failure
+}
+
+// flight is a resolution under way, which others wait for. Its results are set
+// before done is closed.
+type flight struct {
+	done  chan struct{}
+	image *Image
+	err   error
+}
+
+// shared resolves key once for all who ask at the same time. An error that
+// another's credentials or context brought about is not shared.
+func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Image, error) {
+	for {
+		if image, ok := c.images.get(key); ok {
+			return image, nil
+		}
+		c.mu.Lock()
+		f, under := c.flights[key]
+		if !under {
+			f = &flight{done: make(chan struct{})}
+			c.flights[key] = f
+		}
+		c.mu.Unlock()
+		if !under {
+			f.image, f.err = c.fetch(ctx, op, key)
+			if f.err == nil {
+				c.images.put(key, f.image)
+			}
+			c.mu.Lock()
+			delete(c.flights, key)
+			c.mu.Unlock()
+			close(f.done)
+			return f.image, f.err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waiting for %s: %w", key.Candidate, context.Cause(ctx))
+		}
+		if f.err == nil {
+			return f.image, nil
+		}
+		if !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) &&
+			!errors.Is(f.err, context.Canceled) && !errors.Is(f.err, context.DeadlineExceeded) {
+			return nil, f.err
+		}
+	}
+}
+
+// fetch asks the registry.
+func (c *Client) fetch(ctx context.Context, op *operation, key imageKey) (*Image, error) {
+	p, err := c.place(key.Repo)
+	if err != nil {
+		return nil, err
+	}
+	ref := key.Digest
+	if ref == "" {
+		ref = key.Tag
+	}
+	body, at, err := c.manifest(ctx, op, p, ref, key.Digest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := decode(body)
+	if err != nil {
+		return nil, fmt.Errorf("reading manifest %s: %w", key.Candidate, err)
+	}
+	image := &Image{Repo: key.Repo, Digest: at}
+	if m.isIndex() {
+		child, err := m.choose(key.platform)
+		if err != nil {
+			return nil, fmt.Errorf("choosing from index %s: %w", key.Candidate, err)
+		}
+		image.Index, image.Digest = at, child.Digest.String()
+		if body = child.Data; len(body) == 0 || verify(body, image.Digest) != nil {
+			if body, _, err = c.manifest(ctx, op, p, image.Digest, image.Digest); err != nil {
+				return nil, err
+			}
+		}
+		if m, err = decode(body); err != nil {
+			return nil, fmt.Errorf("reading manifest %s@%s: %w", key.Repo, image.Digest, err)
+		}
+		if m.isIndex() {
+			return nil, fmt.Errorf("image %s: %w: an index in an index", key.Candidate, ErrUnsupported)
+		}
+	}
+	if err := m.runnable(); err != nil {
+		return nil, fmt.Errorf("image %s: %w", key.Candidate, err)
+	}
+	image.Config = m.Config.Digest.String()
+	if key.config != "" && image.Config != key.config {
+		return nil, fmt.Errorf("image id %s %w as %s: the name has moved on; restart the pod to run and scan what it names now", key.config, ErrNotFound, key.Candidate)
+	}
+	for _, l := range m.Layers {
+		image.Layers = append(image.Layers, Layer{Digest: l.Digest.String(), MediaType: string(l.MediaType), Size: l.Size})
+	}
+	return image, nil
+}
+
+// manifest gets a manifest and its digest, which must be want unless that is "".
+func (c *Client) manifest(ctx context.Context, op *operation, p place, ref, want string) ([]byte, string, error) {
+	body, _, err := c.access(ctx, op, p, http.MethodGet, ref)
+	if err != nil {
+		return nil, "", err
+	}
+	if want == "" {
+		return body, digest.FromBytes(body).String(), nil
+	}
+	if err := verify(body, want); err != nil {
+		return nil, "", fmt.Errorf("reading manifest %s of repository %s: %w", ref, p.repo, err)
+	}
+	return body, want, nil
+}

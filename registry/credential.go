@@ -1,0 +1,116 @@
+package registry
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+)
+
+// Credential is a user and a password of a registry. Printed, logged or encoded
+// it shows neither. The zero value stands for anonymous.
+type Credential struct {
+	Username string
+	Password string
+}
+
+const redacted = "[redacted]"
+
+// Format hides the credential from every verb, also those that look into structs.
+func (Credential) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// String hides the credential.
+func (Credential) String() string { return redacted }
+
+// GoString hides the credential from %#v.
+func (Credential) GoString() string { return redacted }
+
+// LogValue hides the credential from slog.
+func (Credential) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalJSON hides the credential.
+func (Credential) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `"`), nil }
+
+// sum names a credential in keys of maps, so that these hold no password.
+func (c Credential) sum() [sha256.Size]byte {
+	return sha256.Sum256([]byte(fmt.Sprintf("%d:%s%s", len(c.Username), c.Username, c.Password)))
+}
+
+// Credentials finds what to present for a repository ("docker.io/library/nginx"),
+// best first; none is no error. It is asked at most once per repository and
+// operation, and only for a registry that has refused an anonymous request.
+type Credentials interface {
+	Lookup(ctx context.Context, repo string) ([]Credential, error)
+}
+
+// maxConfigFile bounds a docker config: a Secret cannot hold more.
+const maxConfigFile = 1 << 20
+
+// ConfigFile gives the credentials of a docker config file (config.json, or a
+// mounted pull secret). The file is read at the first look-up and anew whenever
+// it has changed, as a mounted Secret does. A file that does not exist holds no
+// credentials. It is safe for concurrent use.
+type ConfigFile struct {
+	path string
+
+	mu      sync.Mutex  // guards what follows
+	seen    os.FileInfo // of the file that keyring was read from
+	keyring *Keyring
+}
+
+var _ Credentials = (*ConfigFile)(nil)
+
+// NewConfigFile returns the credentials of the docker config at path, which need
+// not exist yet.
+func NewConfigFile(path string) *ConfigFile { return &ConfigFile{path: path} }
+
+// Lookup returns the file's credentials for repo, by the rules of [Keyring].
+func (f *ConfigFile) Lookup(_ context.Context, repo string) ([]Credential, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, err := os.Stat(f.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.seen, f.keyring = nil, nil
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading docker config: %w", err)
+	}
+	if f.seen == nil || !os.SameFile(f.seen, info) || !f.seen.ModTime().Equal(info.ModTime()) || f.seen.Size() != info.Size() {
+		if err := f.read(); err != nil {
+			return nil, err
+		}
+	}
+	return f.keyring.Lookup(repo), nil
+}
+
+// read replaces the keyring by what the file holds now.
+func (f *ConfigFile) read() error {
+	file, err := os.Open(f.path)
+	if err != nil {
+		return fmt.Errorf("reading docker config: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("reading docker config: %w", err)
+	}
+	data, err := io.ReadAll(io.LimitReader(file, maxConfigFile+1))
+	if err != nil {
+		return fmt.Errorf("reading docker config: %w", err)
+	}
+	if len(data) > maxConfigFile {
+		return fmt.Errorf("reading docker config %s: %w: more than %d bytes", f.path, ErrTooLarge, maxConfigFile)
+	}
+	keyring := new(Keyring)
+	if err := keyring.Add(data, false); err != nil {
+		return fmt.Errorf("reading docker config %s: %w", f.path, err)
+	}
+	f.seen, f.keyring = info, keyring
+	return nil
+}

@@ -1,0 +1,67 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The reasons for which an image cannot be resolved or handed on. Every error of
+// this package that is none of them (nor a [*RateLimitedError]) is a passing
+// trouble of network or registry and worth another try.
+var (
+	// ErrNotPulled says that the runtime has not yet said what it runs: wait for
+	// the next status of the pod.
+	ErrNotPulled = errors.New("the image is not pulled yet")
+	// ErrLocalOnly says that the image exists only on its node.
+	ErrLocalOnly = errors.New("the image exists only on its node: push it to a registry that the pod's image names")
+	// ErrNotFound says that no registry asked has the image, or hides it.
+	ErrNotFound = errors.New("not found")
+	// ErrUnauthorized says that the registry wants credentials that we lack.
+	ErrUnauthorized = errors.New("unauthorized")
+	// ErrUnsupported says that this is nothing that Clair can index: an artifact,
+	// a Windows image, schema 1, an image without layers.
+	ErrUnsupported = errors.New("unsupported image")
+	// ErrDenied says that the registry, or where it sent us, is an address that
+	// is not to be contacted.
+	ErrDenied = errors.New("address denied")
+	// ErrForward says that the registry serves its layers only for a password,
+	// which does not go to Clair unless Registry.ForwardPassword is set.
+	ErrForward = errors.New("layers need a password that is not handed to Clair")
+	// ErrInvalid says that a name, a manifest or an answer breaks its format.
+	ErrInvalid = errors.New("invalid")
+	// ErrUnknownPlatform says that an index has several images and that the
+	// platform of the node is not known.
+	ErrUnknownPlatform = errors.New("unknown platform")
+	// ErrTooLarge says that an answer went beyond its limit.
+	ErrTooLarge = errors.New("too large")
+)
+
+// RateLimitedError says that a registry, or its token server, answered 429.
+type RateLimitedError struct {
+	Registry   string        // host as in image names
+	RetryAfter time.Duration // what the registry asked for, at most a day; 0: it did not say
+}
+
+// Error names the registry and, where known, the time to wait.
+func (e *RateLimitedError) Error() string {
+	if e.RetryAfter <= 0 {
+		return fmt.Sprintf("registry %s limits the rate of requests: credentials for it may raise the limit", e.Registry)
+	}
+	return fmt.Sprintf("registry %s limits the rate of requests, try again in %s: credentials for it may raise the limit", e.Registry, e.RetryAfter)
+}
+
+// Permanent says whether err stays until imageID, credentials, settings or the
+// registry's content change, so that a retry within minutes is of no use. It is
+// false for nil, for [ErrNotPulled], and for whatever passes by itself.
+func Permanent(err error) bool {
+	for _, e := range []error{
+		ErrLocalOnly, ErrNotFound, ErrUnauthorized, ErrUnsupported, ErrDenied,
+		ErrForward, ErrInvalid, ErrUnknownPlatform, ErrTooLarge,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,181 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+const (
+	// defaultLeft is how long sources hold at least where the caller does not say.
+	defaultLeft = 2 * time.Minute
+	// redirectLifetime is what we trust a signed address of a blob store with;
+	// stores give 20 minutes and more.
+	redirectLifetime = 10 * time.Minute
+)
+
+// Source is where Clair gets one layer. It may hold a token or a signature:
+// printed or logged it shows only the host and path.
+type Source struct {
+	URI    string
+	Header http.Header // nil where none is needed; shared between layers
+}
+
+// String is the source without its secrets.
+func (s Source) String() string {
+	u, err := url.Parse(s.URI)
+	if err != nil {
+		return redacted
+	}
+	return u.Scheme + "://" + u.Host + u.EscapedPath()
+}
+
+// Format prints the source without its secrets, whatever the verb.
+func (s Source) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+
+// GoString is the source without its secrets.
+func (s Source) GoString() string { return s.String() }
+
+// LogValue is the source without its secrets.
+func (s Source) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// Sources says where Clair gets the layers of image, in their order, and until
+// when that holds; the zero time where it does not end. A token is asked for anew
+// if what is left of the remembered one is less than left (0: two minutes; half
+// of its lifetime is always enough). Sources are made right before they are used.
+//
+//   - An open registry: its blobs' addresses.
+//   - One with tokens: these, with one bearer token that can only pull from the
+//     image's repository.
+//   - One with passwords only that redirects to a blob store: the store's signed
+//     addresses, one request for each layer.
+//   - One with passwords that serves layers itself: [ErrForward], or the password
+//     where Registry.ForwardPassword is set.
+//
+// Its other errors are those of [Client.Resolve].
+func (c *Client) Sources(ctx context.Context, image *Image, credentials Credentials, left time.Duration) ([]Source, time.Time, error) {
+	if left <= 0 {
+		left = defaultLeft
+	}
+	p, err := c.place(image.Repo)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	g, err := c.pull(ctx, c.operation(credentials), p, image, left)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if g.authorization != "" && !g.bearer && !p.forward {
+		return c.redirected(ctx, p, image, g)
+	}
+	var header http.Header
+	if g.authorization != "" {
+		header = http.Header{"Authorization": {g.authorization}}
+	}
+	sources := make([]Source, len(image.Layers))
+	for i, l := range image.Layers {
+		sources[i] = Source{URI: p.url("blobs", l.Digest), Header: header}
+	}
+	return sources, g.expires, nil
+}
+
+// Renew forgets the tokens of image's repository, so that the next [Client.Sources]
+// asks for one anew: what to do once when Clair reports 401 or 403 for a layer.
+func (c *Client) Renew(image *Image) {
+	p, err := c.place(image.Repo)
+	if err != nil {
+		return // no token was ever asked for there
+	}
+	c.tokens.forget(func(k presentation) bool { return k.place == p.key() })
+}
+
+// pull returns what opens image's repository for at least left. It asks for the
+// manifest's head only where nothing is known to open it, as after a restart.
+func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image, left time.Duration) (grant, error) {
+	if _, open := c.open.get(p.key()); open {
+		return grant{}, nil
+	}
+	if ch, known := c.challenges.get(p.root()); known {
+		credentials, err := op.lookup(ctx, p.repo)
+		if err != nil {
+			return grant{}, err
+		}
+		for _, cr := range credentials {
+			if _, ok := c.proven.get(presentation{p.key(), cr.sum()}); !ok {
+				continue
+			}
+			g, err := c.authorize(ctx, p, ch, cr, left)
+			if err != nil || !g.refused {
+				return g, err
+			}
+			c.proven.drop(presentation{p.key(), cr.sum()})
+		}
+	}
+	_, g, err := c.access(ctx, op, p, http.MethodHead, image.Digest)
+	if err != nil || !g.bearer {
+		return g, err
+	}
+	ch, _ := c.challenges.get(p.root())
+	return c.authorize(ctx, p, ch, g.credential, left)
+}
+
+// redirected asks for each layer once, with the password, and returns where the
+// registry sends us.
+func (c *Client) redirected(ctx context.Context, p place, image *Image, g grant) ([]Source, time.Time, error) {
+	expires := time.Now().Add(redirectLifetime)
+	targets := make(map[string]string) // by digest: a layer may be listed twice
+	sources := make([]Source, len(image.Layers))
+	for i, l := range image.Layers {
+		target, ok := targets[l.Digest]
+		if !ok {
+			var err error
+			if target, err = c.target(ctx, p, l.Digest, g); err != nil {
+				return nil, time.Time{}, fmt.Errorf("asking for layer %s: %w", l.Digest, err)
+			}
+			targets[l.Digest] = target
+		}
+		sources[i] = Source{URI: target}
+	}
+	return sources, expires, nil
+}
+
+// target is where the registry redirects a layer's request to.
+func (c *Client) target(ctx context.Context, p place, digest string, g grant) (string, error) {
+	from := p.url("blobs", digest)
+	// One byte: a registry that does not redirect need not begin to send it all.
+	header := http.Header{"Authorization": {g.authorization}, "Range": {"bytes=0-0"}}
+	a, err := c.send(ctx, c.stay, p, http.MethodGet, from, header, 0)
+	if err != nil {
+		return "", err
+	}
+	switch a.status {
+	case http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
+		return "", fmt.Errorf("registry %s: %w; set forwardPassword for it under the daemon's registries, or let it give out tokens", p.host, ErrForward)
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+	default:
+		if a.refused() {
+			c.proven.drop(presentation{p.key(), g.credential.sum()})
+			return "", p.refusal(digest, a.status == http.StatusNotFound, true)
+		}
+		return "", a.unexpected(p)
+	}
+	base, err := url.Parse(from)
+	if err != nil {
+		return "", fmt.Errorf("registry %s: %w: its address is no URL", p.host, ErrInvalid)
+	}
+	to, err := base.Parse(a.header.Get("Location"))
+	if err != nil || a.header.Get("Location") == "" {
+		return "", fmt.Errorf("registry %s: %w: it redirects to what is no URL", p.host, ErrInvalid)
+	}
+	if err := c.guard.admit(to, false); err != nil {
+		return "", fmt.Errorf("registry %s redirects: %w", p.host, err)
+	}
+	if hostPort(to) == hostPort(base) {
+		return "", fmt.Errorf("registry %s: %w; it redirects to itself, which wants the password again", p.host, ErrForward)
+	}
+	return to.String(), nil
+}

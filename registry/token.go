@@ -1,0 +1,136 @@
+package registry
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	maxToken = 64 << 10
+	// tokenMargin is how long a remembered token must still hold to be used.
+	tokenMargin = 10 * time.Second
+	// tokenLifetime is that of a token whose server says nothing, by the
+	// distribution project's token specification.
+	tokenLifetime = time.Minute
+)
+
+// token is a bearer token that allows to pull from one repository.
+type token struct {
+	value    string
+	lifetime time.Duration // from when it was asked for
+	expires  time.Time
+}
+
+// holds says whether t still holds for left, of which half a lifetime is enough:
+// no token of that server could do better for long.
+func (t token) holds(left time.Duration) bool {
+	return time.Until(t.expires) >= max(min(left, t.lifetime/2), 0)
+}
+
+// grant is what opens a repository; the zero value where it stands open.
+type grant struct {
+	credential    Credential
+	authorization string // the header's value
+	expires       time.Time
+	bearer        bool // authorization is a token
+	remembered    bool // the token was not asked for just now
+	refused       bool // the token server did not take the credential
+}
+
+// authorize makes of a credential what ch wants. A remembered token must hold for
+// left.
+func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Credential, left time.Duration) (grant, error) {
+	if ch.realm == "" {
+		if cr == (Credential{}) {
+			return grant{}, nil
+		}
+		return grant{credential: cr, authorization: basic(cr)}, nil
+	}
+	key := presentation{p.key(), cr.sum()}
+	t, remembered := c.tokens.get(key)
+	if !remembered || !t.holds(left) {
+		var ok bool
+		var err error
+		if t, ok, err = c.exchange(ctx, p, ch, cr); err != nil {
+			return grant{}, err
+		}
+		if !ok {
+			c.tokens.drop(key)
+			return grant{refused: true}, nil
+		}
+		c.tokens.put(key, t)
+		remembered = false
+	}
+	return grant{credential: cr, authorization: "Bearer " + t.value, expires: t.expires, bearer: true, remembered: remembered}, nil
+}
+
+func basic(cr Credential) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(cr.Username+":"+cr.Password))
+}
+
+// exchange asks the token server for a token that can pull from p and nothing
+// else; false where it refuses the credential.
+func (c *Client) exchange(ctx context.Context, p place, ch challenge, cr Credential) (token, bool, error) {
+	u, err := url.Parse(ch.realm)
+	if err != nil {
+		return token{}, false, fmt.Errorf("asking the token server of registry %s: %w: its address is no URL", p.host, ErrInvalid)
+	}
+	query := u.Query()
+	query.Set("scope", "repository:"+p.path+":pull")
+	if ch.service != "" {
+		query.Set("service", ch.service)
+	}
+	u.RawQuery = query.Encode()
+	header := http.Header{"Accept": {"application/json"}}
+	if cr != (Credential{}) {
+		header.Set("Authorization", basic(cr))
+	}
+	asked := time.Now()
+	a, err := c.send(ctx, c.http, p, http.MethodGet, u.String(), header, maxToken)
+	if err != nil {
+		return token{}, false, fmt.Errorf("asking for a token: %w", err)
+	}
+	if a.refused() {
+		return token{}, false, nil
+	}
+	if a.status != http.StatusOK {
+		return token{}, false, fmt.Errorf("asking for a token: %w", a.unexpected(p))
+	}
+	t, err := decodeToken(a.body)
+	if err != nil {
+		return token{}, false, fmt.Errorf("asking for a token of registry %s: %w", p.host, err)
+	}
+	t.expires = asked.Add(t.lifetime)
+	return t, true, nil
+}
+
+// decodeToken reads a token server's answer. Its errors hold nothing of it, and
+// are worth a retry: what stands in between may have answered in its place.
+func decodeToken(body []byte) (token, error) {
+	var said struct {
+		Token       string  `json:"token"`
+		AccessToken string  `json:"access_token"`
+		ExpiresIn   float64 `json:"expires_in"` // seconds
+	}
+	if json.Unmarshal(body, &said) != nil {
+		return token{}, errors.New("the token server's answer is not the JSON of a token")
+	}
+	t := token{value: said.Token, lifetime: tokenLifetime}
+	if t.value == "" {
+		t.value = said.AccessToken
+	}
+	if t.value == "" || strings.ContainsFunc(t.value, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return token{}, errors.New("the token server's answer holds no usable token")
+	}
+	if said.ExpiresIn > 0 {
+		t.lifetime = time.Duration(min(said.ExpiresIn, 3600) * float64(time.Second))
+	}
+	return t, nil
+}
