@@ -52,8 +52,11 @@ type IndexedMany struct {
 	Loading bool
 }
 
-// Message returns quiet lines.
+// Message returns quiet lines. It is no message when there are no images.
 func (i IndexedMany) Message() Message {
+	if len(i.Images) == 0 {
+		return Message{}
+	}
 	said := "🔎 Indexed " + count(len(i.Images), "image")
 	if i.Loading {
 		said += ". " + loading

@@ -476,7 +476,7 @@ func FuzzMessages(f *testing.F) {
 			Report{Image: image, Cluster: link, Summary: findings.Summary{Counts: counts}, Link: s}.Message(),
 			Disclosed{Image: image, Cluster: s, Summary: summarize(s, n, fs...), Link: link}.Message(),
 			Indexed{Image: image, Cluster: s, Distribution: link, Packages: n, Link: link}.Message(),
-			IndexedMany{Images: slices.Repeat([]Image{image}, max(n, 0)%9), Cluster: s, Namespaces: []string{s, link}, Loading: true}.Message(),
+			IndexedMany{Images: slices.Repeat([]Image{image}, 1+max(n, 0)%9), Cluster: s, Namespaces: []string{s, link}, Loading: true}.Message(),
 			Inventory{Cluster: s, Namespaces: []string{link}, Images: n, Pods: n, Counts: counts, Worst: rows(3, s), Failed: cs, Clean: n, NotCovered: n, Untried: n, Link: link}.Message(),
 			Inventory{Cluster: s, Namespaces: []string{s, link}, Images: n, Worst: []Row{{Image: image, Namespace: link, Counts: counts, Pods: n, Link: link}}, Untried: -n, Link: link}.Message(),
 			Failed{Cluster: s, Namespaces: []string{s, link, s, s, s}, Causes: cs}.Message(),
