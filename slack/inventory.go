@@ -170,7 +170,7 @@ func (v Inventory) note() string {
 		parts = append(parts, number(v.Clean)+" without known vulnerabilities")
 	}
 	if v.NotCovered > 0 {
-		parts = append(parts, number(v.NotCovered)+" not checked: Clair has no data for what is in them")
+		parts = append(parts, number(v.NotCovered)+" not checked: Clair has no data for what is inside")
 	}
 	if v.Untried > 0 {
 		parts = append(parts, number(v.Untried)+" not scanned yet")
