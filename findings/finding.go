@@ -58,10 +58,12 @@ func compare(a, b Finding) int {
 		cmp.Compare(b.CVSS, a.CVSS),
 		compareBool(a.Fixable(), b.Fixable()),
 		cmp.Compare(a.Package, b.Package),
-		cmp.Compare(b.Name, a.Name), // newer advisories have higher numbers
+		cmp.Compare(b.Name, a.Name), // the year is a part of the name: newer ones first
 		cmp.Compare(a.Installed, b.Installed),
 		cmp.Compare(a.FixedIn, b.FixedIn),
 		cmp.Compare(a.Updater, b.Updater),
+		cmp.Compare(a.Link, b.Link),
+		cmp.Compare(a.source, b.source),
 	)
 }
 

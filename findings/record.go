@@ -2,6 +2,7 @@ package findings
 
 import (
 	"crypto/sha256"
+	"maps"
 )
 
 // ID identifies a finding across reports: a hash of the advisory's name and the source package, wide
@@ -48,14 +49,11 @@ func (r Record) Disclosed(report Report) []Finding {
 	return fs
 }
 
-// Join adds what the record lacks from another one, so that neither's news is told again.
+// Join adds what the record lacks from another one, so that neither's news is told again. Where both
+// hold a finding the severity is that of r. Neither is changed.
 func (r Record) Join(o Record) Record {
 	j := Record{Severities: make(map[ID]Severity, len(r.Severities)+len(o.Severities))}
-	for id, s := range o.Severities {
-		j.Severities[id] = s
-	}
-	for id, s := range r.Severities {
-		j.Severities[id] = s
-	}
+	maps.Copy(j.Severities, o.Severities)
+	maps.Copy(j.Severities, r.Severities)
 	return j
 }

@@ -25,7 +25,7 @@ type Report struct {
 	Findings []Finding
 }
 
-// FromClair flattens a vulnerability report.
+// FromClair flattens a vulnerability report. What the report refers to and does not hold is left out.
 func FromClair(vr *claircore.VulnerabilityReport) Report {
 	r := Report{
 		Digest:       vr.Hash.String(),
@@ -33,7 +33,7 @@ func FromClair(vr *claircore.VulnerabilityReport) Report {
 		Packages:     len(vr.Packages),
 		Covered:      covered(vr),
 	}
-	scores := cvss(vr.Enrichments[cvssType(vr.Enrichments)])
+	scores := cvss(vr.Enrichments)
 
 	var all []Finding
 	for id, vulns := range vr.PackageVulnerabilities {
@@ -156,16 +156,11 @@ func distribution(ds map[string]*claircore.Distribution) string {
 // distributionName turns os-release's fields, which repeat themselves differently in each distribution,
 // into a name and a version: "Debian GNU/Linux" and "12 (bookworm)" into "Debian 12".
 func distributionName(d *claircore.Distribution) string {
-	name := d.Name
-	for _, suffix := range []string{" GNU/Linux", " Linux"} {
-		if short, ok := strings.CutSuffix(name, suffix); ok && short != "" {
-			name = short
-			break
-		}
+	name := strings.TrimSuffix(d.Name, " GNU/Linux")
+	if d.DID == "alpine" { // others, such as Amazon Linux, are called by the whole name
+		name = strings.TrimSuffix(name, " Linux")
 	}
-	if name == "" {
-		name = d.DID
-	}
+	name = cmp.Or(name, d.DID)
 	version := d.VersionID
 	if version == "" {
 		version, _, _ = strings.Cut(d.Version, " ")
@@ -173,14 +168,22 @@ func distributionName(d *claircore.Distribution) string {
 	return strings.TrimSpace(name + " " + version)
 }
 
-// served are the distributions for which Clair 4.9 has an updater and a matcher: the DIDs that
-// claircore's matchers compare with (claircore matchers/defaults, */matcher.go, */releases.go).
-var served = []string{
-	"alpine", "amzn", "debian", "ol", "opensuse-leap", "photon", "rhel", "sles", "ubuntu",
+// servedDistributions are those for which Clair 4.9 has an updater and a matcher: the DIDs that
+// claircore's matchers compare with (claircore matchers/defaults, */matcher.go). Red Hat's is not one of
+// them: its matcher goes by repository, and finds nothing in an image whose repositories Clair could not
+// tell.
+var servedDistributions = []string{
+	"alpine", "amzn", "debian", "ol", "opensuse", "opensuse-leap", "photon", "sles", "ubuntu",
 }
 
-// covered says whether any recognized package belongs to a distribution or to a language repository
-// that Clair has data for.
+// servedRepositories are the repositories for which it has both, by name or, for Red Hat's, by key. npm
+// is none: Clair indexes its packages and has no matcher for them.
+var servedRepositories = []string{
+	"go", "maven", "pypi", "rubygems", "rhel-cpe-repository", "rhcc-container-repository",
+}
+
+// covered says whether any recognized package belongs to a distribution or a repository that Clair has
+// data for.
 func covered(vr *claircore.VulnerabilityReport) bool {
 	if len(vr.PackageVulnerabilities) > 0 {
 		return true
@@ -190,12 +193,14 @@ func covered(vr *claircore.VulnerabilityReport) bool {
 			if e == nil {
 				continue
 			}
-			// Repositories are recorded for language packages (pypi, maven, …) and for Red Hat's.
-			if len(e.RepositoryIDs) > 0 {
+			if d := vr.Distributions[e.DistributionID]; d != nil && slices.Contains(servedDistributions, d.DID) {
 				return true
 			}
-			if d := vr.Distributions[e.DistributionID]; d != nil && slices.Contains(served, d.DID) {
-				return true
+			for _, rid := range e.RepositoryIDs {
+				r := vr.Repositories[rid]
+				if r != nil && (slices.Contains(servedRepositories, r.Name) || slices.Contains(servedRepositories, r.Key)) {
+					return true
+				}
 			}
 		}
 	}
@@ -205,7 +210,7 @@ func covered(vr *claircore.VulnerabilityReport) bool {
 // link returns the first usable address of a space-separated list; empty when there is none.
 // Addresses come out of feeds: only plain http(s) ones without user information are taken.
 func link(links string) string {
-	const longest = 1000 // characters; Slack refuses addresses of more than 3,000
+	const longest = 1000 // bytes; Slack refuses addresses of more than 3,000 characters
 	for l := range strings.FieldsSeq(links) {
 		u, err := url.Parse(l)
 		if err != nil || len(l) > longest || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -216,35 +221,38 @@ func link(links string) string {
 	return ""
 }
 
-// cvssType finds the key of Clair's CVSS enrichments. Its schema part has changed between versions, its
-// enricher has not (claircore enricher/cvss/cvss.go, const Type).
-func cvssType(enrichments map[string][]json.RawMessage) string {
-	for t := range enrichments {
-		if strings.Contains(t, "enricher=clair.cvss") {
-			return t
-		}
-	}
-	return ""
-}
-
 // cvss returns the highest base score of each vulnerability by Clair's id of it. What cannot be read is
 // left out: a score is an addition to the severity, never instead of it.
-func cvss(enrichments []json.RawMessage) map[string]float64 {
+func cvss(enrichments map[string][]json.RawMessage) map[string]float64 {
 	scores := make(map[string]float64)
-	for _, e := range enrichments {
-		var byID map[string][]struct {
-			BaseScore float64 `json:"baseScore"`
-		}
-		if json.Unmarshal(e, &byID) != nil {
+	for kind, messages := range enrichments {
+		// The schema in the kind has changed between versions, the enricher has not (claircore
+		// enricher/cvss/cvss.go, const Type).
+		if !strings.Contains(kind, "enricher=clair.cvss") {
 			continue
 		}
-		for id, records := range byID {
-			for _, r := range records {
-				if r.BaseScore > 0 && r.BaseScore <= 10 {
-					scores[id] = max(scores[id], r.BaseScore)
+		for _, m := range messages {
+			var byID map[string][]json.RawMessage
+			if json.Unmarshal(m, &byID) != nil {
+				continue
+			}
+			for id, records := range byID {
+				for _, r := range records {
+					scores[id] = max(scores[id], baseScore(r))
 				}
 			}
 		}
 	}
 	return scores
+}
+
+// baseScore reads a CVSS object of the NVD; zero when it holds no score that there can be.
+func baseScore(record json.RawMessage) float64 {
+	var c struct {
+		BaseScore float64 `json:"baseScore"`
+	}
+	if json.Unmarshal(record, &c) != nil || c.BaseScore < 0 || c.BaseScore > 10 {
+		return 0
+	}
+	return c.BaseScore
 }

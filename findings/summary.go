@@ -16,7 +16,7 @@ type Summary struct {
 	AllUpdates int
 }
 
-// Summarize keeps the counts and at most rows updates. When something is fixable it lists only what has
+// Summarize keeps the counts and at most rows updates; zero and less keep none. When something is fixable it lists only what has
 // a fix; otherwise what is worst.
 func (r Report) Summarize(rows int) Summary {
 	s := Summary{
@@ -36,6 +36,6 @@ func (r Report) Summarize(rows int) Summary {
 		us = us[:s.AllUpdates]
 	}
 	// A copy, so that the summary does not keep the whole report in memory.
-	s.Updates = append([]Update(nil), us[:min(rows, len(us))]...)
+	s.Updates = append([]Update(nil), us[:min(max(rows, 0), len(us))]...)
 	return s
 }
