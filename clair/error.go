@@ -1,0 +1,171 @@
+package clair
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"time"
+)
+
+// Kind classifies what went wrong by what helps.
+type Kind int
+
+const (
+	// Temporary is trouble that passes by itself: Clair or its database is away, or the answer is
+	// broken. Trying later is right.
+	Temporary Kind = iota
+	// NotFound means that Clair has no finished index of the manifest: index it.
+	NotFound
+	// NotReady means that Clair has not loaded any vulnerability data: its reports would be empty.
+	NotReady
+	// Busy means that Clair indexes as many images as it may.
+	Busy
+	// LayerUnauthorized means that the registry refused Clair a layer: credentials have expired, or do
+	// not suffice. New ones may help.
+	LayerUnauthorized
+	// IndexFailed means that Clair could not index the image. Clair starts anew at every request, and
+	// its answer does not tell what passes from what stays.
+	IndexFailed
+	// Invalid means that Clair refuses this manifest; asking again gives the same answer.
+	Invalid
+	// Unauthorized means that Clair wants a token that it did not get.
+	Unauthorized
+	// TooLarge means that the report is larger than clairwatch reads.
+	TooLarge
+)
+
+// kindTexts says for each Kind what a user should know and do.
+var kindTexts = map[Kind]string{
+	Temporary:         "Clair cannot be reached or answers with an error; check that it and its database run",
+	NotFound:          "Clair has not indexed the image",
+	NotReady:          "Clair has not loaded its vulnerability data yet",
+	Busy:              "Clair is busy indexing other images",
+	LayerUnauthorized: "the registry refuses Clair a layer of the image; check that Clair reaches the registry and that the credentials may pull",
+	IndexFailed:       "Clair cannot index the image; its log says why",
+	Invalid:           "Clair refuses the image as it is",
+	Unauthorized:      "Clair wants authentication; clairwatch has no key for it",
+	TooLarge:          fmt.Sprintf("the report is larger than %d MiB", reportLimit>>20),
+}
+
+// Error says how a call to Clair ended. Its text holds nothing that Clair wrote: Clair's own words can
+// quote addresses with signatures, and 256 bytes of what a registry answered. They are in Detail.
+type Error struct {
+	// Op says what was being done.
+	Op string
+	// Kind says what helps.
+	Kind Kind
+	// Status is the HTTP status; zero when there was no whole answer.
+	Status int
+
+	detail string
+}
+
+func (e *Error) Error() string {
+	if e.Status == 0 {
+		return fmt.Sprintf("%s: %s", e.Op, kindTexts[e.Kind])
+	}
+	return fmt.Sprintf("%s: %s (status %d)", e.Op, kindTexts[e.Kind], e.Status)
+}
+
+// Detail is what Clair or the network said, for the debug log alone.
+func (e *Error) Detail() string { return e.detail }
+
+// IsKind says whether err is, or wraps, an *Error of that Kind.
+func IsKind(err error, k Kind) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Kind == k
+}
+
+// layerRefused finds, in the text of a failed index, that a registry refused a layer. There is nothing
+// but the text to tell (claircore libindex/fetcher.go: "unexpected status code: 401 Unauthorized").
+var layerRefused = regexp.MustCompile(`unexpected status code: (401|403)\b`)
+
+// What is being done, as errors say it. Two of them decide what a status means.
+const (
+	opIndex  = "indexing the image"
+	opReport = "fetching the vulnerability report"
+)
+
+// statusError makes sense of an answer that was not the wanted one. See the handlers in Clair's
+// httptransport/indexer_v1.go and matcher_v1.go for what each status means. What is not listed may pass,
+// for example 412: it answers a condition that is never sent, so something between here and Clair added
+// one.
+func statusError(call call, resp *http.Response, body []byte) error {
+	e := &Error{Op: call.op, Status: resp.StatusCode, detail: string(body)}
+	indexing, reporting := call.op == opIndex, call.op == opReport
+	switch resp.StatusCode {
+	case http.StatusAccepted:
+		if reporting {
+			e.Kind = NotReady
+		}
+	case http.StatusNotFound:
+		// Anything but the report answers 404 only where there is no Clair at that address.
+		if reporting {
+			e.Kind = NotFound
+		}
+	case http.StatusTooManyRequests:
+		e.Kind = Busy
+	case http.StatusBadRequest:
+		// Whatever else listens at that address, such as an https port spoken to in http, answers 400
+		// too, and says nothing about the image.
+		if (indexing || reporting) && code(body) == "bad-request" {
+			e.Kind = Invalid
+		}
+	case http.StatusUnauthorized, http.StatusForbidden:
+		e.Kind = Unauthorized
+	case http.StatusInternalServerError:
+		if indexing {
+			e.Kind = IndexFailed
+			if layerRefused.Match(body) {
+				e.Kind = LayerUnauthorized
+			}
+		}
+	}
+	return e
+}
+
+// code is that of Clair's error bodies (httptransport/error.go); empty where the body is none.
+func code(body []byte) string {
+	var e struct {
+		Code string `json:"code"`
+	}
+	if json.Unmarshal(body, &e) != nil {
+		return ""
+	}
+	return e.Code
+}
+
+// timeoutError is the cause with which a call's own time ends, to tell it from its caller's.
+type timeoutError time.Duration
+
+func (e timeoutError) Error() string { return fmt.Sprintf("no answer within %s", time.Duration(e)) }
+
+func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d, timeoutError(d))
+}
+
+// ended is the error of a call whose caller gave up: it wraps the cause.
+func ended(ctx context.Context, op string) error {
+	return fmt.Errorf("%s: %w", op, context.Cause(ctx))
+}
+
+// transportError makes an error of a request without a whole answer. Go's text repeats the address, which
+// is the setting's and may hold a password.
+func transportError(ctx context.Context, op string, err error) error {
+	if ctx.Err() != nil {
+		var own timeoutError
+		if !errors.As(context.Cause(ctx), &own) {
+			return ended(ctx, op)
+		}
+		err = own
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return &Error{Op: op, Kind: Temporary, detail: err.Error()}
+}
