@@ -1,0 +1,247 @@
+// Command clairwatch tells teams in Slack what vulnerable code runs in their Kubernetes cluster, and when
+// that changes.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/slack"
+	"github.com/clairwatch/clairwatch/watcher"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := command(os.Stderr).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "clairwatch:", err)
+		os.Exit(1)
+	}
+}
+
+// configFile is where the daemon's own settings are unless --config says otherwise. There it may be
+// missing.
+const configFile = "/etc/clairwatch/config.yaml"
+
+// command is the command line.
+func command(logs io.Writer) *cobra.Command {
+	var config string
+	cmd := &cobra.Command{
+		Use:   "clairwatch",
+		Short: "Tell teams in Slack what vulnerable code runs in their Kubernetes cluster",
+		Long: `clairwatch watches the pods of a Kubernetes cluster, has Clair index the images
+they run, and tells each namespace's Slack channel what is vulnerable, and when
+that changes.
+
+Which namespaces are watched, and who hears of them, is in the ConfigMap
+"clairwatch": a key for each namespace. See the README.`,
+		Example: `  # in a cluster, as deploy/clairwatch.yaml has it
+  clairwatch
+
+  # against the cluster of your kubeconfig, with the ConfigMap in the namespace clairwatch
+  clairwatch --kubeconfig ~/.kube/config --namespace clairwatch --log-format text`,
+		Version:       version(),
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cmd.Flags().StringVar(&config, "config", configFile, "file with the settings of the daemon; config.yaml of the repository shows all of them")
+	flagKeys := configFlags(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if _, err := os.Stat(config); errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("config") {
+			config = "" // the defaults do
+		}
+		cfg, err := loadConfig(config, cmd.Flags(), flagKeys)
+		if err != nil {
+			return err
+		}
+		return run(cmd.Context(), cfg, logs)
+	}
+	return cmd
+}
+
+// version is what the program was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			v += " (" + s.Value + ")"
+		}
+	}
+	return v
+}
+
+// run is the program: it makes the parts, connects them and waits for the end. It returns nil when ctx
+// ended it.
+func run(ctx context.Context, cfg Config, logs io.Writer) error {
+	log, err := newLogger(cfg.Log, logs)
+	if err != nil {
+		return err
+	}
+	klog.SetSlogLogger(log.With("from", "client-go"))
+
+	rest, namespace, err := kubernetesConfig(cfg)
+	if err != nil {
+		return err
+	}
+	client, err := kubernetes.NewForConfig(rest)
+	if err != nil {
+		return fmt.Errorf("making the Kubernetes client: %w", err)
+	}
+	nodes, err := metadata.NewForConfig(rest)
+	if err != nil {
+		return fmt.Errorf("making the Kubernetes client: %w", err)
+	}
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	registries := registry.New(registry.Config{Registries: cfg.Registries, UserAgent: userAgent()})
+	defer registries.Close()
+	var credentials registry.Credentials
+	if cfg.DockerConfig != "" {
+		credentials = registry.NewConfigFile(cfg.DockerConfig)
+	}
+	w, err := watcher.New(watcher.Config{
+		Kubernetes:   client,
+		Metadata:     nodes,
+		Namespace:    namespace,
+		SettingsName: cfg.Settings,
+		Cluster:      cfg.Cluster,
+		Workers:      cfg.Workers,
+		GroupWait:    cfg.GroupWait,
+		GroupMax:     cfg.GroupMax,
+		TellIndexed:  cfg.TellIndexed,
+		Grace:        cfg.Grace,
+		Registry:     registries,
+		Credentials:  credentials,
+		Clair:        clairClients(cfg),
+		Slack:        slack.New(slack.Config{UserAgent: userAgent()}),
+		Webhook:      func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, cfg.SlackHosts) },
+		Ledger:       watcher.NewMemory(),
+		Metrics:      metrics,
+		Log:          log,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listening (setting listen): %w", err)
+	}
+	log.Info("starting", "version", version(), "listen", listener.Addr().String())
+	group, ctx := errgroup.WithContext(ctx)
+	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done())
+	group.Go(func() error { return serve(ctx, listener, handler, log) })
+	group.Go(func() error { return w.Run(ctx) })
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// clairClients makes the clients of the Clairs that Scanners name. They share connections, and decode
+// one large report at a time.
+func clairClients(cfg Config) func(base string) (watcher.Clair, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = cfg.Workers
+	transport.MaxResponseHeaderBytes = 64 << 10
+	large := make(chan struct{}, 1)
+	return func(base string) (watcher.Clair, error) {
+		of := cfg.clairConfig(base)
+		return clair.New(clair.Config{
+			URL:              base,
+			Transport:        transport,
+			UserAgent:        userAgent(),
+			IndexTimeout:     of.IndexTimeout,
+			ReportTimeout:    of.ReportTimeout,
+			IndexConcurrency: of.IndexConcurrency,
+			Large:            large,
+		})
+	}
+}
+
+// userAgent says who asks, as the logs of registries and of Clair show it.
+func userAgent() string {
+	v, _, _ := strings.Cut(version(), " ")
+	return "clairwatch/" + strings.Trim(v, "()")
+}
+
+// namespaceFile is where a pod finds the name of its namespace.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// kubernetesConfig says how to reach the API server, and in which namespace the settings are.
+func kubernetesConfig(cfg Config) (*rest.Config, string, error) {
+	rc, err := rest.InClusterConfig()
+	if cfg.Kubeconfig != "" {
+		rc, err = clientcmd.BuildConfigFromFlags("", filepath.Clean(cfg.Kubeconfig))
+	}
+	switch {
+	case errors.Is(err, rest.ErrNotInCluster):
+		return nil, "", errors.New("not in a cluster: say with --kubeconfig how to reach the Kubernetes API")
+	case err != nil:
+		return nil, "", fmt.Errorf("reading how to reach the Kubernetes API: %w", err)
+	}
+	rc.UserAgent = userAgent()
+	if cfg.Namespace != "" {
+		return rc, cfg.Namespace, nil
+	}
+	own, err := os.ReadFile(namespaceFile)
+	if err != nil {
+		return nil, "", errors.New("the namespace of the settings ConfigMap is not known: say it with --namespace")
+	}
+	return rc, strings.TrimSpace(string(own)), nil
+}
+
+// newLogger makes the log, in which client-go's lines appear as well.
+func newLogger(cfg LogConfig, to io.Writer) (*slog.Logger, error) {
+	level, err := logLevel(cfg.Level)
+	if err != nil {
+		return nil, fmt.Errorf("log.level: %w", err)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "text" {
+		return slog.New(slog.NewTextHandler(to, options)), nil
+	}
+	return slog.New(slog.NewJSONHandler(to, options)), nil
+}
+
+// logLevel reads one of the four levels.
+func logLevel(s string) (slog.Level, error) {
+	levels := map[string]slog.Level{
+		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
+	}
+	level, ok := levels[s]
+	if !ok {
+		return 0, fmt.Errorf("%q: want debug, info, warn or error", s)
+	}
+	return level, nil
+}

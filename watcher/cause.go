@@ -1,0 +1,123 @@
+package watcher
+
+import (
+	"errors"
+	"time"
+
+	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/registry"
+)
+
+// Cause is why an image could not be scanned. The set is closed: causes are labels of metrics and
+// headings of messages.
+type Cause string
+
+// The causes.
+const (
+	CauseUnauthorized    Cause = "unauthorized"
+	CauseNotFound        Cause = "not_found"
+	CauseUnsupported     Cause = "unsupported"
+	CauseDenied          Cause = "denied"
+	CauseRateLimited     Cause = "rate_limited"
+	CauseTooLarge        Cause = "too_large"
+	CauseUnknownPlatform Cause = "unknown_platform"
+	CauseRegistryFailed  Cause = "registry_failed"
+	CauseClairFailed     Cause = "clair_failed"
+)
+
+// Causes lists them all.
+var Causes = [...]Cause{
+	CauseUnauthorized, CauseNotFound, CauseUnsupported, CauseDenied, CauseRateLimited, CauseTooLarge,
+	CauseUnknownPlatform, CauseRegistryFailed, CauseClairFailed,
+}
+
+// advice says for each cause, to the team that reads the message, what happened and what to do.
+var advice = map[Cause][2]string{
+	CauseUnauthorized:    {"the registry refuses access", "add credentials for it to the docker config of clairwatch"},
+	CauseNotFound:        {"not in the registry", "the tag or digest was deleted, or exists only on the node: push it again, or roll out one that exists"},
+	CauseUnsupported:     {"not an image that Clair can read", "Clair reads Linux container images; nothing to do if this one is none"},
+	CauseDenied:          {"its registry's address is not allowed", "clairwatch does not connect to loopback, link-local and metadata addresses; list the registry under registries in its config if it is yours"},
+	CauseRateLimited:     {"the registry limits the rate of pulls", "clairwatch goes on by itself; credentials in its docker config raise the limit"},
+	CauseTooLarge:        {"its manifest or report is too large", "nothing to do but a smaller image"},
+	CauseUnknownPlatform: {"its node's platform is not known", "the image has several and the node has no labels kubernetes.io/os and kubernetes.io/arch"},
+	CauseRegistryFailed:  {"the registry does not answer", "clairwatch goes on trying; check that it can reach the registry"},
+	CauseClairFailed:     {"Clair cannot index it", "clairwatch goes on trying; Clair's log says why"},
+}
+
+// verdict says what to do after a scan. This is the one place that decides about retries: no client
+// sleeps or tries again by itself.
+type verdict struct {
+	// cause is empty when the image is waiting rather than failing: it has not been tried yet.
+	cause Cause
+	// after is when to try again; zero means after a back-off that grows with each failure.
+	after time.Duration
+	// lasting failures are told at once; the others when they have lasted for patience tries.
+	lasting bool
+}
+
+const (
+	// loadingPause is how often a Clair that is still loading its data is asked again.
+	loadingPause = 30 * time.Second
+	// recheck is when a permanent failure is tried again, in case somebody mended what no event shows:
+	// credentials, a tag, the limits of a registry.
+	recheck = 6 * time.Hour
+	// patience is the number of failures in a row after which a temporary one is told: about two and a
+	// half minutes with the queue's back-off. A Clair or a registry that restarts is back before.
+	patience = 5
+	// longWait is when a registry's own time to wait exceeds all patience.
+	longWait = 3 * time.Minute
+)
+
+// errNoClair says that there is no client for the Clair that the settings name.
+var errNoClair = errors.New("making a client for Clair")
+
+// judge classifies the error of a scan.
+func judge(err error) verdict {
+	var limited *registry.RateLimitedError
+	switch {
+	case errors.As(err, &limited):
+		// Without a time it is left to the back-off. A long one says already that this will last.
+		return verdict{cause: CauseRateLimited, after: limited.RetryAfter, lasting: limited.RetryAfter >= longWait}
+	case clair.IsKind(err, clair.NotReady):
+		return verdict{after: loadingPause}
+	case clair.IsKind(err, clair.Invalid):
+		return verdict{cause: CauseUnsupported, after: recheck, lasting: true}
+	case clair.IsKind(err, clair.TooLarge):
+		return verdict{cause: CauseTooLarge, after: recheck, lasting: true}
+	case clair.IsKind(err, clair.LayerUnauthorized):
+		return verdict{cause: CauseUnauthorized}
+	case isClair(err), errors.Is(err, errNoClair):
+		return verdict{cause: CauseClairFailed}
+	}
+	v := verdict{cause: CauseRegistryFailed}
+	for _, c := range registryCauses {
+		if errors.Is(err, c.err) {
+			v.cause = c.cause
+			break
+		}
+	}
+	if registry.Permanent(err) {
+		v.after, v.lasting = recheck, true
+	}
+	return v
+}
+
+var registryCauses = [...]struct {
+	err   error
+	cause Cause
+}{
+	{registry.ErrUnauthorized, CauseUnauthorized},
+	{registry.ErrForward, CauseUnauthorized},
+	{registry.ErrNotFound, CauseNotFound},
+	{registry.ErrLocalOnly, CauseNotFound},
+	{registry.ErrDenied, CauseDenied},
+	{registry.ErrUnknownPlatform, CauseUnknownPlatform},
+	{registry.ErrTooLarge, CauseTooLarge},
+	{registry.ErrUnsupported, CauseUnsupported},
+	{registry.ErrInvalid, CauseUnsupported},
+}
+
+func isClair(err error) bool {
+	var e *clair.Error
+	return errors.As(err, &e)
+}

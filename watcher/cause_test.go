@@ -1,0 +1,67 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/registry"
+)
+
+func TestJudge(t *testing.T) {
+	ofClair := func(k clair.Kind) error { return &clair.Error{Op: "x", Kind: k} }
+	limited := func(d time.Duration) error { return &registry.RateLimitedError{Registry: "r", RetryAfter: d} }
+	tests := []struct {
+		name string
+		err  error
+		want verdict
+	}{
+		{"Clair loading", ofClair(clair.NotReady), verdict{after: loadingPause}},
+		{"Clair away", ofClair(clair.Temporary), verdict{cause: CauseClairFailed}},
+		{"Clair busy", ofClair(clair.Busy), verdict{cause: CauseClairFailed}},
+		{"not indexed after indexing", ofClair(clair.NotFound), verdict{cause: CauseClairFailed}},
+		{"indexing failed", ofClair(clair.IndexFailed), verdict{cause: CauseClairFailed}},
+		{"Clair wants a token", ofClair(clair.Unauthorized), verdict{cause: CauseClairFailed}},
+		{"no client", fmt.Errorf("%w: %w", errNoClair, errors.New("x")), verdict{cause: CauseClairFailed}},
+		{"layer", ofClair(clair.LayerUnauthorized), verdict{cause: CauseUnauthorized}},
+		{"refused manifest", ofClair(clair.Invalid), verdict{cause: CauseUnsupported, after: recheck, lasting: true}},
+		{"large report", ofClair(clair.TooLarge), verdict{cause: CauseTooLarge, after: recheck, lasting: true}},
+		{"rate", limited(0), verdict{cause: CauseRateLimited}},
+		{"rate, a minute", limited(time.Minute), verdict{cause: CauseRateLimited, after: time.Minute}},
+		{"rate, an hour", limited(time.Hour), verdict{cause: CauseRateLimited, after: time.Hour, lasting: true}},
+		{"unauthorized", registry.ErrUnauthorized, verdict{cause: CauseUnauthorized, after: recheck, lasting: true}},
+		{"password", registry.ErrForward, verdict{cause: CauseUnauthorized, after: recheck, lasting: true}},
+		{"not found", registry.ErrNotFound, verdict{cause: CauseNotFound, after: recheck, lasting: true}},
+		{"local", registry.ErrLocalOnly, verdict{cause: CauseNotFound, after: recheck, lasting: true}},
+		{"denied", registry.ErrDenied, verdict{cause: CauseDenied, after: recheck, lasting: true}},
+		{"platform", registry.ErrUnknownPlatform, verdict{cause: CauseUnknownPlatform, after: recheck, lasting: true}},
+		{"large manifest", registry.ErrTooLarge, verdict{cause: CauseTooLarge, after: recheck, lasting: true}},
+		{"artifact", registry.ErrUnsupported, verdict{cause: CauseUnsupported, after: recheck, lasting: true}},
+		{"malformed", registry.ErrInvalid, verdict{cause: CauseUnsupported, after: recheck, lasting: true}},
+		{"network", errors.New("connection reset"), verdict{cause: CauseRegistryFailed}},
+		{"timeout", context.DeadlineExceeded, verdict{cause: CauseRegistryFailed}},
+	}
+	reached := make(map[Cause]bool)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := judge(fmt.Errorf("image x: %w", tt.err)); got != tt.want {
+				t.Errorf("got %+v, want %+v", got, tt.want)
+			}
+		})
+		reached[tt.want.cause] = true
+	}
+	for _, c := range Causes {
+		if !reached[c] {
+			t.Errorf("no error has the cause %s", c)
+		}
+		if a := advice[c]; a[0] == "" || a[1] == "" {
+			t.Errorf("no advice for %s", c)
+		}
+	}
+	if len(advice) != len(Causes) {
+		t.Errorf("advice for %d causes, want %d", len(advice), len(Causes))
+	}
+}

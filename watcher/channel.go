@@ -1,0 +1,245 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+const (
+	// pace is the least time between two messages of one channel. Slack takes one a second.
+	pace = 1100 * time.Millisecond
+	// mendPause is how often a channel is tried that takes nothing until somebody acts.
+	mendPause = 15 * time.Minute
+)
+
+// Slack delivers a message to a channel. Its errors are *slack.Error.
+type Slack interface {
+	Send(ctx context.Context, w slack.Webhook, m slack.Message) error
+}
+
+var _ Slack = (*slack.Sender)(nil)
+
+// delivery is how a channel fares.
+type delivery struct {
+	// notBefore is when the next message may be sent.
+	notBefore time.Time
+	// simpler counts the steps by which the next message is to be simplified because Slack refused it.
+	simpler int
+	// failing is set from the first failure to the next success.
+	failing bool
+	// accepted is what Slack has taken and the ledger has not: it is recorded before anything else is
+	// sent, and is not sent again.
+	accepted []*news
+}
+
+// tell adds news for the channel of its destination.
+func (w *Watcher) tell(n *news) {
+	w.pending.add(n, time.Now())
+	// The settings may have changed since the image was looked at. Whichever comes last, this or assign,
+	// sees both the news and the settings.
+	channel, ok := w.assigned.Load().channels[n.destination]
+	if !ok {
+		w.pending.drop(n.destination)
+		return
+	}
+	w.channels.Add(channel)
+}
+
+// nudge looks again at the channels that may have waited for an image of a namespace to be tried. Their
+// news can be that of other namespaces.
+func (w *Watcher) nudge(namespace string) {
+	assigned := w.assigned.Load()
+	for _, l := range assigned.of(namespace) {
+		if destinations, _ := assigned.at(l.channel); w.pending.has(destinations) {
+			w.channels.Add(l.channel)
+		}
+	}
+}
+
+// flush sends the next message of a channel if it is time, and sees to it that the channel is looked at
+// again when it has to be. One call sends one message at the most; no call waits.
+func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
+	at := w.delivery(channel)
+	if wait := time.Until(at.notBefore); wait > 0 {
+		w.channels.AddAfter(channel, wait)
+		return
+	}
+	if len(at.accepted) > 0 {
+		w.record(ctx, channel, at)
+		return
+	}
+	destinations, namespaces := w.assigned.Load().at(channel)
+	untried := w.progress.waiting(namespaces)
+	ripe, again := w.pending.ripen(destinations, w.cfg.group(), untried > 0, time.Now())
+	if len(ripe) == 0 {
+		if again > 0 {
+			w.channels.AddAfter(channel, again)
+		}
+		return
+	}
+	if w.dropTold(ripe) {
+		w.channels.Add(channel)
+		return
+	}
+	letter := w.write(ripe, namespaces, untried)
+	if !w.pending.takeInHand(letter.news) {
+		w.channels.Add(channel)
+		return
+	}
+	for range at.simpler {
+		letter.message, _ = letter.message.Simplify()
+	}
+	if err := w.cfg.Slack.Send(ctx, channel, letter.message); err != nil {
+		w.refused(ctx, channel, at, letter, err)
+		return
+	}
+	w.metrics.messages.WithLabelValues(letter.kind, "ok").Inc()
+	w.log.Info("told", "channel", channel, "kind", letter.kind, "news", len(letter.news))
+	w.record(ctx, channel, delivery{notBefore: time.Now().Add(pace), accepted: letter.news})
+}
+
+// dropTold takes out what the ledger has learned since the news was added: the image was looked at while
+// a message about it was being recorded. It says whether there was any.
+func (w *Watcher) dropTold(ripe []*news) bool {
+	var told []*news
+	for _, n := range ripe {
+		if w.isTold(n) {
+			told = append(told, n)
+		}
+	}
+	w.pending.remove(told)
+	w.lookAgain(told)
+	return len(told) > 0
+}
+
+// isTold says whether the ledger has all that a piece of news says.
+func (w *Watcher) isTold(n *news) bool {
+	switch n.kind {
+	case kindIndexed:
+		return false
+	case kindFailed:
+		return w.cfg.Ledger.Failure(n.destination, n.subject) == n.told.Cause
+	}
+	record, ok := w.cfg.Ledger.Record(n.destination, n.subject.Digest)
+	if !ok || n.kind == kindReport {
+		return ok
+	}
+	for id := range n.told.Record.Severities {
+		if _, told := record.Severities[id]; !told {
+			return false
+		}
+	}
+	return true
+}
+
+// lookAgain queues the images of news.
+func (w *Watcher) lookAgain(ns []*news) {
+	for _, n := range ns {
+		w.images.Add(n.image)
+	}
+}
+
+// record has the ledger remember what Slack has accepted. Until it has, nothing else is sent to that
+// channel.
+func (w *Watcher) record(ctx context.Context, channel slack.Webhook, at delivery) {
+	if err := w.remember(ctx, at.accepted); err != nil {
+		if ctx.Err() != nil { // the process ends; the next one may tell this once more
+			return
+		}
+		w.logTrouble(at, "message accepted but not recorded; it is recorded before the next one", channel, err)
+		w.postpone(channel, at, w.channelBackoff.When(channel))
+		return
+	}
+	w.lookAgain(w.pending.remove(at.accepted))
+	w.channelBackoff.Forget(channel)
+	w.setDelivery(channel, delivery{notBefore: at.notBefore})
+	w.channels.AddAfter(channel, time.Until(at.notBefore)) // for what else is waiting
+}
+
+// remember records news, before anything else is sent to its channel.
+func (w *Watcher) remember(ctx context.Context, ns []*news) error {
+	var told []Told
+	for _, n := range ns {
+		if n.kind == kindIndexed { // of interest only until the report is there
+			continue
+		}
+		told = append(told, n.told)
+		if s := failureOf(n.image); n.kind != kindFailed && w.cfg.Ledger.Failure(n.destination, s) != "" {
+			told = append(told, Told{Destination: n.destination, Subject: s}) // it is over
+		}
+	}
+	if len(told) == 0 {
+		return nil
+	}
+	return w.cfg.Ledger.Remember(ctx, told)
+}
+
+// refused decides what comes next for a channel whose message was not accepted.
+func (w *Watcher) refused(ctx context.Context, channel slack.Webhook, at delivery, l letter, err error) {
+	if ctx.Err() != nil { // the process ends; the news is found again by the next one
+		return
+	}
+	outcome, wait := "temporary", time.Duration(0)
+	var failed *slack.Error
+	if errors.As(err, &failed) {
+		switch failed.Kind {
+		case slack.RateLimited:
+			outcome, wait = "rate_limited", failed.RetryAfter
+		case slack.Channel:
+			outcome, wait = "channel", mendPause
+		case slack.Payload:
+			outcome, wait = "payload", mendPause
+			if _, simpler := l.message.Simplify(); simpler {
+				at.simpler, wait = at.simpler+1, pace
+			}
+		case slack.Temporary:
+			wait = failed.RetryAfter
+		}
+	}
+	if wait <= 0 {
+		wait = w.channelBackoff.When(channel)
+	}
+	w.metrics.messages.WithLabelValues(l.kind, outcome).Inc()
+	w.logTrouble(at, "message not accepted; it is kept and tried again", channel, err)
+	w.lookAgain(w.pending.putBack(l.news))
+	w.postpone(channel, at, max(wait, pace))
+
+	channels := w.assigned.Load().channels
+	for _, n := range l.news { // it may have moved while it was being sent
+		if now, ok := channels[n.destination]; ok && now != channel {
+			w.channels.Add(now)
+		}
+	}
+}
+
+// logTrouble warns once, from the first failure to the next success.
+func (w *Watcher) logTrouble(at delivery, what string, channel slack.Webhook, err error) {
+	if at.failing {
+		w.log.Debug(what, "channel", channel, "error", err)
+		return
+	}
+	w.log.Warn(what, "channel", channel, "error", err)
+}
+
+// postpone leaves a channel in trouble alone for a while, whatever is added meanwhile.
+func (w *Watcher) postpone(channel slack.Webhook, at delivery, wait time.Duration) {
+	at.failing = true
+	at.notBefore = time.Now().Add(wait)
+	w.setDelivery(channel, at)
+	w.channels.AddAfter(channel, wait)
+}
+
+func (w *Watcher) delivery(channel slack.Webhook) delivery {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.deliveries[channel]
+}
+
+func (w *Watcher) setDelivery(channel slack.Webhook, d delivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deliveries[channel] = d
+}

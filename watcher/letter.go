@@ -1,0 +1,239 @@
+package watcher
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+const (
+	// mostCards is how many new images get a message each; more at once become one inventory.
+	mostCards = 5
+	// mostWorst is how many images an inventory lists.
+	mostWorst = 8
+)
+
+// letter is a message with the news that it tells.
+type letter struct {
+	kind    string // one of messageKinds
+	message slack.Message
+	news    []*news
+}
+
+// messageKinds are the labels of messages in metrics and logs.
+var messageKinds = [...]string{"indexed", "report", "inventory", "disclosed", "failed"}
+
+// write composes the next message of a channel from its ripe news, which is sorted by kind and not
+// empty. What several destinations have about one image is one message.
+func (w *Watcher) write(ripe []*news, namespaces []string, untried int) letter {
+	switch first := ripe[0]; first.kind {
+	case kindIndexed:
+		return w.writeIndexed(ofKind(ripe, kindIndexed))
+	case kindReport:
+		reports := bySubject(ofKind(ripe, kindReport))
+		if len(reports) > mostCards || len(reports) > 1 && w.isFirst(ripe) {
+			return w.writeInventory(reports, ofKind(ripe, kindFailed), namespaces, untried)
+		}
+		return w.writeReport(reports[0])
+	case kindDisclosed:
+		return w.writeDisclosed(bySubject(ofKind(ripe, kindDisclosed))[0])
+	default:
+		return w.writeFailed(ofKind(ripe, kindFailed))
+	}
+}
+
+// ofKind returns the news of one kind.
+func ofKind(all []*news, k kind) []*news {
+	var ns []*news
+	for _, n := range all {
+		if n.kind == k {
+			ns = append(ns, n)
+		}
+	}
+	return ns
+}
+
+// bySubject groups what one Clair says about the same image, in order.
+func bySubject(ns []*news) [][]*news {
+	type source struct {
+		subject Subject
+		clair   string
+	}
+	var groups [][]*news
+	at := make(map[source]int)
+	for _, n := range ns {
+		s := source{n.subject, n.clair}
+		i, ok := at[s]
+		if !ok {
+			i = len(groups)
+			at[s] = i
+			groups = append(groups, nil)
+		}
+		groups[i] = append(groups[i], n)
+	}
+	return groups
+}
+
+// isFirst says whether a destination hears of its images for the first time.
+func (w *Watcher) isFirst(ns []*news) bool {
+	return slices.ContainsFunc(ns, func(n *news) bool { return !w.cfg.Ledger.Known(n.destination) })
+}
+
+// writeIndexed tells of all indexed images at once: they are of interest only until the reports are there.
+func (w *Watcher) writeIndexed(ns []*news) letter {
+	l := letter{kind: "indexed", news: ns}
+	groups := bySubject(ns)
+	if len(groups) == 1 {
+		l.message = slack.Indexed{
+			Image:        w.named(ns[0]),
+			Cluster:      w.cfg.Cluster,
+			Distribution: ns[0].summary.Distribution,
+			Packages:     ns[0].summary.Packages,
+			Loading:      ns[0].loading,
+		}.Message()
+		return l
+	}
+	m := slack.IndexedMany{Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns)}
+	for _, group := range groups {
+		m.Images = append(m.Images, w.named(group[0]))
+		m.Loading = m.Loading || group[0].loading
+	}
+	l.message = m.Message()
+	return l
+}
+
+func (w *Watcher) writeReport(group []*news) letter {
+	m := slack.Report{
+		Image:   w.named(group[0]),
+		Cluster: w.cfg.Cluster,
+		Summary: group[0].summary,
+		Place:   w.place(group),
+	}
+	return letter{kind: "report", message: m.Message(), news: group}
+}
+
+func (w *Watcher) writeDisclosed(group []*news) letter {
+	m := slack.Disclosed{
+		Image:   w.named(group[0]),
+		Cluster: w.cfg.Cluster,
+		Summary: group[0].summary,
+		Place:   w.place(group),
+	}
+	return letter{kind: "disclosed", message: m.Message(), news: group}
+}
+
+func (w *Watcher) writeFailed(ns []*news) letter {
+	m := slack.Failed{Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Causes: w.causes(ns)}
+	return letter{kind: "failed", message: m.Message(), news: ns}
+}
+
+// writeInventory sums up all images that are new to a channel. It tells of failures too, so these need
+// no message of their own.
+func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces []string, untried int) letter {
+	l := letter{kind: "inventory"}
+	m := slack.Inventory{
+		Cluster: w.cfg.Cluster,
+		Failed:  w.causes(failed),
+		Untried: untried,
+		Images:  len(reports) + len(bySubject(failed)) + untried,
+	}
+	for _, group := range reports {
+		l.news = append(l.news, group...)
+		s := group[0].summary
+		m.Counts = m.Counts.Add(s.Counts)
+		switch {
+		case s.Counts.Total() > 0:
+		case s.Covered:
+			m.Clean++
+		default:
+			m.NotCovered++
+		}
+		place := w.place(group)
+		m.Pods += place.Pods
+		if len(m.Worst) < mostWorst && s.Counts.Total() > 0 {
+			m.Worst = append(m.Worst, slack.Row{
+				Image:     w.named(group[0]),
+				Namespace: oneNamespace(group),
+				Counts:    s.Counts,
+				Pods:      place.Pods,
+			})
+		}
+	}
+	for _, group := range bySubject(failed) {
+		m.Pods += w.place(group).Pods
+	}
+	l.news = append(l.news, failed...)
+	m.Namespaces = namespacesOf(l.news)
+	if untried > 0 { // those whose images are all still to come are watched too
+		m.Namespaces = namespaces
+	}
+	if len(m.Namespaces) == 1 {
+		for i := range m.Worst {
+			m.Worst[i].Namespace = "" // the headline has it
+		}
+	}
+	l.message = m.Message()
+	return l
+}
+
+// causes groups images that could not be scanned by why.
+func (w *Watcher) causes(failed []*news) []slack.Cause {
+	byCause := make(map[Cause][]slack.Image)
+	for _, group := range bySubject(failed) {
+		c := group[0].told.Cause
+		byCause[c] = append(byCause[c], w.named(group[0]))
+	}
+	var cs []slack.Cause
+	for _, c := range Causes {
+		if images := byCause[c]; len(images) > 0 {
+			cs = append(cs, slack.Cause{Name: advice[c][0], Hint: advice[c][1], Images: images})
+		}
+	}
+	return cs
+}
+
+// named is an image as people know it. The platform is told where it matters: when the name stands for
+// several manifests (what runs is another digest than that of the manifest) and the cluster has nodes of
+// several platforms.
+func (w *Watcher) named(n *news) slack.Image {
+	img := slack.Image{Name: n.name, Digest: n.subject.Digest}
+	if n.subject.Digest != n.image.id && w.nodes.several() {
+		img.Platform = n.image.platform.String()
+	}
+	return img
+}
+
+// place is where an image runs now. An image whose pods are gone by now was running when it was scanned:
+// it is told all the same.
+func (w *Watcher) place(group []*news) slack.Place {
+	pods := make(map[string]*corev1.Pod)
+	for _, n := range group {
+		for _, pod := range w.running(n.image) {
+			pods[pod.Namespace+"/"+pod.Name] = pod
+		}
+	}
+	ordered := make([]*corev1.Pod, 0, len(pods))
+	for _, key := range slices.Sorted(maps.Keys(pods)) {
+		ordered = append(ordered, pods[key])
+	}
+	return slack.Place{Workloads: workloads(ordered), Pods: len(ordered)}
+}
+
+func namespacesOf(ns []*news) []string {
+	seen := make(map[string]struct{})
+	for _, n := range ns {
+		seen[n.image.namespace] = struct{}{}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// oneNamespace is the namespace of an image; empty when there are several.
+func oneNamespace(group []*news) string {
+	if namespaces := namespacesOf(group); len(namespaces) == 1 {
+		return namespaces[0]
+	}
+	return ""
+}

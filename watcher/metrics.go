@@ -1,0 +1,84 @@
+package watcher
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// metrics are the watcher's. Label values come from closed sets, and every series exists from the
+// start, so that rates do too.
+type metrics struct {
+	scans    *prometheus.CounterVec
+	messages *prometheus.CounterVec
+	mistakes prometheus.Gauge
+	// notifications are Clair's webhooks.
+	notifications *prometheus.CounterVec
+}
+
+// Outcomes of a message, besides ok.
+var outcomes = [...]string{"ok", "temporary", "rate_limited", "payload", "channel"}
+
+func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
+	f := promauto.With(reg)
+	m := &metrics{
+		scans: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "clairwatch_scans_total",
+			Help: "Scans of an image in a namespace, by outcome: ok, waiting for Clair's data, or why it failed.",
+		}, []string{"outcome"}),
+		messages: f.NewCounterVec(prometheus.CounterOpts{
+			Name: "clairwatch_messages_total",
+			Help: "Messages sent to Slack, by kind and outcome.",
+		}, []string{"kind", "outcome"}),
+		mistakes: f.NewGauge(prometheus.GaugeOpts{
+			Name: "clairwatch_settings_mistakes",
+			Help: "Keys of the settings ConfigMap that cannot be read.",
+		}),
+	}
+	m.notifications = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "clairwatch_notifications_total",
+		Help: "Webhooks received at /notify, by what became of them.",
+	}, []string{"outcome"})
+	for _, h := range hints {
+		m.notifications.WithLabelValues(string(h))
+	}
+	for _, o := range append([]string{"ok", "waiting"}, causeLabels()...) {
+		m.scans.WithLabelValues(o)
+	}
+	for _, k := range messageKinds {
+		for _, o := range outcomes {
+			m.messages.WithLabelValues(k, o)
+		}
+	}
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "clairwatch_news_pending",
+		Help: "Pieces of news that Slack has not accepted yet.",
+	}, func() float64 { return float64(w.pending.count()) })
+	reg.MustRegister(imageStates{w.progress})
+	return m
+}
+
+func causeLabels() []string {
+	var labels []string
+	for _, c := range Causes {
+		labels = append(labels, string(c))
+	}
+	return labels
+}
+
+// imageStates counts the running images by state when it is asked.
+type imageStates struct{ progress *progress }
+
+var imagesDesc = prometheus.NewDesc("clairwatch_images",
+	"Images that run in a namespace with a Scanner, each once in each namespace and for each platform, by state.",
+	[]string{"state"}, nil)
+
+// Describe implements prometheus.Collector.
+func (imageStates) Describe(ch chan<- *prometheus.Desc) { ch <- imagesDesc }
+
+// Collect implements prometheus.Collector.
+func (s imageStates) Collect(ch chan<- prometheus.Metric) {
+	counts := s.progress.count()
+	for _, state := range States() {
+		ch <- prometheus.MustNewConstMetric(imagesDesc, prometheus.GaugeValue, float64(counts[state]), string(state))
+	}
+}

@@ -1,0 +1,89 @@
+package watcher
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+)
+
+func newDiscardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func TestMetrics(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.start()
+		gatherer, ok := r.cfg.Metrics.(prometheus.Gatherer)
+		if !ok {
+			t.Fatal("the registry cannot be read")
+		}
+		families, err := gatherer.Gather()
+		r.check(err)
+		problems, err := promlint.NewWithMetricFamilies(families).Lint()
+		r.check(err)
+		for _, p := range problems {
+			t.Errorf("%s: %s", p.Metric, p.Text)
+		}
+		// Every series exists from the start.
+		got := make(map[string]int)
+		for _, f := range families {
+			got[f.GetName()] = len(f.GetMetric())
+		}
+		want := map[string]int{
+			"clairwatch_scans_total":                      2 + len(Causes),
+			"clairwatch_messages_total":                   len(messageKinds) * len(outcomes),
+			"clairwatch_settings_mistakes":                1,
+			"clairwatch_notifications_total":              len(hints),
+			"clairwatch_news_pending":                     1,
+			"clairwatch_images":                           len(States()),
+			"workqueue_depth":                             2,
+			"workqueue_adds_total":                        2,
+			"workqueue_retries_total":                     2,
+			"workqueue_queue_duration_seconds":            2,
+			"workqueue_work_duration_seconds":             2,
+			"workqueue_unfinished_work_seconds":           2,
+			"workqueue_longest_running_processor_seconds": 2,
+		}
+		for name, n := range want {
+			if got[name] != n {
+				t.Errorf("%s has %d series, want %d", name, got[name], n)
+			}
+		}
+		for name := range got {
+			if _, known := want[name]; !known {
+				t.Errorf("%s is not described here", name)
+			}
+		}
+	})
+}
+
+func TestMetricsCount(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop"), "blog": "no scanner"})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		if got := r.metric("clairwatch_images", "scanned"); got != 1 {
+			t.Errorf("%v images are scanned, want 1", got)
+		}
+		if got := r.metric("clairwatch_scans_total", "ok"); got != 1 {
+			t.Errorf("%v scans, want 1", got)
+		}
+		if got := r.metric("clairwatch_news_pending"); got != 1 {
+			t.Errorf("%v pieces of news are pending, want 1", got)
+		}
+		if got := r.metric("clairwatch_settings_mistakes"); got != 1 {
+			t.Errorf("%v mistakes, want 1", got)
+		}
+		r.pass(settled)
+		if got := r.metric("clairwatch_messages_total", "report", "ok"); got != 1 {
+			t.Errorf("%v reports were sent, want 1", got)
+		}
+		r.delete("shop", "app-0")
+		if got := r.metric("clairwatch_images", "scanned"); got != 0 {
+			t.Errorf("%v images are scanned, want 0", got)
+		}
+		if got := r.metric("clairwatch_scans_total", "ok"); got != 1 {
+			t.Errorf("forgetting an image counts as a scan: %v", got)
+		}
+	})
+}

@@ -1,0 +1,216 @@
+package watcher
+
+import (
+	"cmp"
+	"iter"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+// image is the unit of work: an image that runs in a namespace, on one kind of node. It is a key and so
+// small; all else is looked up when its turn comes.
+type image struct {
+	namespace string
+	// id is the digest or config id that the container's status shows.
+	id string
+	// platform is that of the node; the zero value while the node is not known.
+	platform registry.Platform
+}
+
+// container is one container of a pod as far as its image is concerned.
+type container struct {
+	// spec is the image as the pod asks for it, imageID what the runtime says it runs; empty until it
+	// was pulled.
+	spec, imageID string
+}
+
+// containers yields the init, ordinary and ephemeral containers that have a status. Whether they are
+// ready, or have ended, does not matter.
+func containers(pod *corev1.Pod) iter.Seq[container] {
+	return func(yield func(container) bool) {
+		specs := make(map[string]string)
+		for _, c := range pod.Spec.InitContainers {
+			specs[c.Name] = c.Image
+		}
+		for _, c := range pod.Spec.Containers {
+			specs[c.Name] = c.Image
+		}
+		for _, c := range pod.Spec.EphemeralContainers {
+			specs[c.Name] = c.Image
+		}
+		for _, statuses := range [][]corev1.ContainerStatus{
+			pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses,
+		} {
+			for _, s := range statuses {
+				if !yield(container{spec: specs[s.Name], imageID: s.ImageID}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// sameImages says whether two states of a pod run the same images, under the same names, on the same node.
+func sameImages(a, b *corev1.Pod) bool {
+	return a.Spec.NodeName == b.Spec.NodeName && slices.Equal(slices.Collect(containers(a)), slices.Collect(containers(b)))
+}
+
+// imageIDs returns what identifies the images of a pod, each once, without those not pulled yet.
+func imageIDs(pod *corev1.Pod) []string {
+	var ids []string
+	for c := range containers(pod) {
+		if id := imageID(c); id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// imageID returns what identifies the image of a container; empty while it is not pulled. What cannot
+// be understood identifies itself, so that its scan says so instead of nobody.
+func imageID(c container) string {
+	identity, err := registry.Identify(c.spec, c.imageID)
+	if err != nil {
+		return c.imageID
+	}
+	return identity.ID
+}
+
+// Names of the informer's indexes.
+const (
+	byImage = "image" // namespace/id
+	byNode  = "node"
+)
+
+func imageIndex(pod *corev1.Pod) ([]string, error) {
+	ids := imageIDs(pod)
+	for i := range ids {
+		ids[i] = pod.Namespace + "/" + ids[i]
+	}
+	return ids, nil
+}
+
+func nodeIndex(pod *corev1.Pod) ([]string, error) {
+	if pod.Spec.NodeName == "" {
+		return nil, nil
+	}
+	return []string{pod.Spec.NodeName}, nil
+}
+
+// podTemplateHash is the label whose value a Deployment appends to the name of its ReplicaSets.
+const podTemplateHash = "pod-template-hash"
+
+// trim keeps of a pod what clairwatch reads; the rest is most of its size. It may run twice on one pod
+// and must keep its type: with watch-list streaming the reflector applies it, and the queue behind it
+// does again.
+func trim(obj any) (any, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil
+	}
+	kept := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name:            pod.Name,
+			Namespace:       pod.Namespace,
+			UID:             pod.UID,
+			ResourceVersion: pod.ResourceVersion,
+		},
+		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName},
+		Status: corev1.PodStatus{
+			InitContainerStatuses:      trimStatuses(pod.Status.InitContainerStatuses),
+			ContainerStatuses:          trimStatuses(pod.Status.ContainerStatuses),
+			EphemeralContainerStatuses: trimStatuses(pod.Status.EphemeralContainerStatuses),
+		},
+	}
+	if hash, ok := pod.Labels[podTemplateHash]; ok {
+		kept.Labels = map[string]string{podTemplateHash: hash}
+	}
+	if owner := metav1.GetControllerOf(pod); owner != nil {
+		kept.OwnerReferences = []metav1.OwnerReference{{Kind: owner.Kind, Name: owner.Name, Controller: owner.Controller}}
+	}
+	kept.Spec.InitContainers = trimContainers(pod.Spec.InitContainers)
+	kept.Spec.Containers = trimContainers(pod.Spec.Containers)
+	for _, c := range pod.Spec.EphemeralContainers {
+		kept.Spec.EphemeralContainers = append(kept.Spec.EphemeralContainers, corev1.EphemeralContainer{
+			EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: c.Name, Image: c.Image},
+		})
+	}
+	return kept, nil
+}
+
+func trimContainers(cs []corev1.Container) []corev1.Container {
+	kept := make([]corev1.Container, len(cs))
+	for i, c := range cs {
+		kept[i] = corev1.Container{Name: c.Name, Image: c.Image}
+	}
+	return kept
+}
+
+func trimStatuses(ss []corev1.ContainerStatus) []corev1.ContainerStatus {
+	kept := make([]corev1.ContainerStatus, len(ss))
+	for i, s := range ss {
+		kept[i] = corev1.ContainerStatus{Name: s.Name, ImageID: s.ImageID}
+	}
+	return kept
+}
+
+// workload names what a person would look for: the Deployment and not its ReplicaSet, the CronJob and
+// not one of its Jobs. Names alone decide; reading the owners would take more rights.
+func workload(pod *corev1.Pod) slack.Workload {
+	w := slack.Workload{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, Pods: 1}
+	owner := metav1.GetControllerOf(pod)
+	if owner == nil {
+		return w
+	}
+	w.Kind, w.Name = owner.Kind, owner.Name
+	switch owner.Kind {
+	case "ReplicaSet":
+		hash := pod.Labels[podTemplateHash]
+		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && name != "" {
+			w.Kind, w.Name = "Deployment", name
+		}
+	case "Job":
+		if m := cronJob.FindStringSubmatch(owner.Name); m != nil {
+			w.Kind, w.Name = "CronJob", m[1]
+		}
+	}
+	return w
+}
+
+// cronJob matches the names that the CronJob controller gives to Jobs: its own name and the minute
+// since 1970 (kubernetes pkg/controller/cronjob/utils.go, getJobName).
+var cronJob = regexp.MustCompile(`^(.+)-[0-9]{8}$`)
+
+// workloads sums up pods by workload, most pods first.
+func workloads(pods []*corev1.Pod) []slack.Workload {
+	var ws []slack.Workload
+	for _, pod := range pods {
+		w := workload(pod)
+		i := slices.IndexFunc(ws, func(o slack.Workload) bool {
+			return o.Kind == w.Kind && o.Namespace == w.Namespace && o.Name == w.Name
+		})
+		if i < 0 {
+			ws = append(ws, w)
+			continue
+		}
+		ws[i].Pods++
+	}
+	slices.SortFunc(ws, compareWorkloads)
+	return ws
+}
+
+func compareWorkloads(a, b slack.Workload) int {
+	return cmp.Or(
+		cmp.Compare(b.Pods, a.Pods),
+		cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Name, b.Name),
+		cmp.Compare(a.Kind, b.Kind),
+	)
+}

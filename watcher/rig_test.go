@@ -1,0 +1,545 @@
+package watcher
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/quay/claircore"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/metadata"
+	metadatafake "k8s.io/client-go/metadata/fake"
+
+	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+const (
+	groupWait = 10 * time.Second
+	groupMax  = 5 * time.Minute
+	grace     = 20 * time.Second
+	// settled is longer than a group of news waits, and shorter than any recheck.
+	settled = 30 * time.Second
+
+	clairBase  = "http://clair.clair:6000/"
+	secondBase = "http://clair.other:6000/"
+	// webhookPath is what no log may contain.
+	webhookPath = "/services/"
+)
+
+// rig is a Watcher with everything around it scripted, in virtual time.
+type rig struct {
+	t        *testing.T
+	kube     *fake.Clientset
+	meta     *metadatafake.FakeMetadataClient
+	registry *fakeRegistry
+	clairs   map[string]*fakeClair
+	slack    *fakeSlack
+	log      *logBuffer
+	cfg      Config
+
+	w   *Watcher
+	end func() error // stops the Watcher and returns what Run did
+}
+
+// inRig runs a test in a bubble of virtual time with a rig that has one amd64 node.
+func inRig(t *testing.T, test func(*testing.T, *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.close()
+		r.node("node-1", "amd64")
+		test(t, r)
+	})
+}
+
+func newRig(t *testing.T) *rig {
+	scheme := metadatafake.NewTestScheme()
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{
+		t:        t,
+		kube:     fake.NewClientset(),
+		meta:     metadatafake.NewSimpleMetadataClient(scheme),
+		registry: &fakeRegistry{manifests: make(map[string]map[registry.Platform]string)},
+		clairs:   map[string]*fakeClair{clairBase: newFakeClair(), secondBase: newFakeClair()},
+		slack:    &fakeSlack{},
+		log:      &logBuffer{},
+	}
+	r.cfg = Config{
+		Kubernetes:   r.kube,
+		Metadata:     r.meta,
+		Namespace:    "clairwatch",
+		SettingsName: "clairwatch",
+		Workers:      4,
+		GroupWait:    groupWait,
+		GroupMax:     groupMax,
+		Grace:        grace,
+		Registry:     r.registry,
+		Clair: func(base string) (Clair, error) {
+			if c := r.clairs[base]; c != nil {
+				return c, nil
+			}
+			return nil, fmt.Errorf("no Clair at %s", base)
+		},
+		Slack:   r.slack,
+		Webhook: func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, nil) },
+		Ledger:  NewMemory(),
+		Log:     slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	return r
+}
+
+// close ends the Watcher and looks for secrets in what it has logged. It is deferred: clean-ups of a test
+// that fails at once do not run in its bubble.
+func (r *rig) close() {
+	r.stop()
+	if strings.Contains(r.log.String(), webhookPath) {
+		r.t.Errorf("the log gives a webhook away:\n%s", r.log)
+	}
+}
+
+// start makes a Watcher of cfg and runs it until it has nothing to do for now.
+func (r *rig) start() {
+	r.t.Helper()
+	r.cfg.Metrics = prometheus.NewRegistry()
+	w, err := New(r.cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan error, 1)
+	go func() { done <- w.Run(ctx) }()
+	r.w = w
+	r.end = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
+	synctest.Wait()
+	if !w.Synced() {
+		r.t.Fatal("not synced")
+	}
+}
+
+// stop ends the Watcher, as a signal does.
+func (r *rig) stop() {
+	r.t.Helper()
+	if r.end == nil {
+		return
+	}
+	if err := r.end(); err != nil {
+		r.t.Errorf("Run: %v", err)
+	}
+	r.end = nil
+}
+
+// pass lets virtual time pass, and all that it brings happen.
+func (r *rig) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// webhook is the address of a channel.
+func webhook(channel string) string {
+	return "https://hooks.slack.com/services/T00000000/B00000000/" + channel
+}
+
+// scanner is the settings of a namespace.
+func scanner(channel string) string { return scannerAt(clairBase, channel) }
+
+func scannerAt(base, channel string) string {
+	return fmt.Sprintf("backend: clair\nnotifier: slack\nclairBaseUrl: %s\nslackWebhookUrl: %s\n", base, webhook(channel))
+}
+
+// settings writes the settings ConfigMap.
+func (r *rig) settings(data map[string]string) {
+	r.t.Helper()
+	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "clairwatch", Name: "clairwatch"}, Data: maps.Clone(data)}
+	api := r.kube.CoreV1().ConfigMaps("clairwatch")
+	var err error
+	if _, exists := api.Get(r.t.Context(), m.Name, metav1.GetOptions{}); exists == nil {
+		_, err = api.Update(r.t.Context(), m, metav1.UpdateOptions{})
+	} else {
+		_, err = api.Create(r.t.Context(), m, metav1.CreateOptions{})
+	}
+	r.check(err)
+}
+
+func (r *rig) check(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// nodes is the fake's API to write nodes with.
+func (r *rig) nodes() metadatafake.MetadataClient {
+	api, ok := r.meta.Resource(corev1.SchemeGroupVersion.WithResource("nodes")).(metadatafake.MetadataClient)
+	if !ok {
+		r.t.Fatal("the fake has changed")
+	}
+	return api
+}
+
+var _ metadata.Interface = (*metadatafake.FakeMetadataClient)(nil)
+
+func nodeOf(name, arch string) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{
+			corev1.LabelOSStable: "linux", corev1.LabelArchStable: arch, corev1.LabelHostname: name,
+		}},
+	}
+}
+
+// node adds a Linux node.
+func (r *rig) node(name, arch string) {
+	r.t.Helper()
+	_, err := r.nodes().CreateFake(nodeOf(name, arch), metav1.CreateOptions{})
+	r.check(err)
+}
+
+// digest is the digest of image number n.
+func digest(n int) string { return fmt.Sprintf("sha256:%064x", n) }
+
+// podOf is a pod that runs image number n of the shop on node-1.
+func podOf(namespace, name string, n int) *corev1.Pod {
+	spec := fmt.Sprintf("registry.example.com/shop/app%d:v1", n)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       corev1.PodSpec{NodeName: "node-1", Containers: []corev1.Container{{Name: "app", Image: spec}}},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "app", Image: spec, ImageID: fmt.Sprintf("registry.example.com/shop/app%d@%s", n, digest(n)),
+		}}},
+	}
+}
+
+// run creates pods.
+func (r *rig) run(pods ...*corev1.Pod) {
+	r.t.Helper()
+	for _, p := range pods {
+		_, err := r.kube.CoreV1().Pods(p.Namespace).Create(r.t.Context(), p, metav1.CreateOptions{})
+		r.check(err)
+	}
+}
+
+// change updates a pod.
+func (r *rig) change(p *corev1.Pod) {
+	r.t.Helper()
+	_, err := r.kube.CoreV1().Pods(p.Namespace).Update(r.t.Context(), p, metav1.UpdateOptions{})
+	r.check(err)
+}
+
+// delete deletes a pod.
+func (r *rig) delete(namespace, name string) {
+	r.t.Helper()
+	r.check(r.kube.CoreV1().Pods(namespace).Delete(r.t.Context(), name, metav1.DeleteOptions{}))
+}
+
+// wantEach checks the messages so far in one channel, in order.
+func (r *rig) wantEach(channel string, want ...string) {
+	r.t.Helper()
+	ch, err := r.cfg.Webhook(webhook(channel))
+	r.check(err)
+	r.wantMessages(slices.DeleteFunc(r.slack.accepted(), func(m message) bool { return m.channel != ch.String() }), want)
+}
+
+// wantTexts checks the messages so far, in order, each by parts of its JSON that are separated by "…".
+func (r *rig) wantTexts(want ...string) {
+	r.t.Helper()
+	r.wantMessages(r.slack.accepted(), want)
+}
+
+func (r *rig) wantMessages(got []message, want []string) {
+	r.t.Helper()
+	ok := len(got) == len(want)
+	for i := 0; ok && i < len(want); i++ {
+		for part := range strings.SplitSeq(want[i], "…") {
+			ok = ok && strings.Contains(got[i].json, part)
+		}
+	}
+	if !ok {
+		var texts []string
+		for _, m := range got {
+			texts = append(texts, m.channel+": "+m.json)
+		}
+		r.t.Fatalf("messages:\n%s\nwant:\n%s\nlog:\n%s", strings.Join(texts, "\n"), strings.Join(want, "\n"), r.log)
+	}
+}
+
+// wantCalls checks how often the registry and the first Clair were asked.
+func (r *rig) wantCalls(registry int, clair ...string) {
+	r.t.Helper()
+	if got := r.registry.resolved(); got != registry {
+		r.t.Errorf("%d registry calls, want %d", got, registry)
+	}
+	if got := r.clairs[clairBase].called(); !slices.Equal(got, clair) {
+		r.t.Errorf("calls to Clair: %v, want %v", got, clair)
+	}
+}
+
+// wantLogged checks how often a text is in the log.
+func (r *rig) wantLogged(times int, text string) {
+	r.t.Helper()
+	if got := strings.Count(r.log.String(), text); got != times {
+		r.t.Errorf("%q is %d times in the log, want %d:\n%s", text, got, times, r.log)
+	}
+}
+
+// logBuffer keeps what is logged.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// fakeRegistry has every image. The manifest of an id is the id itself unless manifests says otherwise.
+type fakeRegistry struct {
+	mu        sync.Mutex
+	manifests map[string]map[registry.Platform]string
+	// fail, where set, is asked before each Resolve with the number of the call, from 1.
+	fail               func(n int) error
+	resolves, renewals int
+}
+
+func (f *fakeRegistry) Resolve(_ context.Context, id registry.Identity, p registry.Platform, _ registry.Credentials) (*registry.Image, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.resolves++
+	if f.fail != nil {
+		if err := f.fail(f.resolves); err != nil {
+			return nil, err
+		}
+	}
+	d := id.ID
+	if of := f.manifests[id.ID]; of != nil {
+		if d = of[p]; d == "" {
+			return nil, registry.ErrUnknownPlatform
+		}
+	}
+	return &registry.Image{Repo: id.Candidates[0].Repo, Digest: d, Layers: []registry.Layer{{Digest: digest(0xbeef)}}}, nil
+}
+
+func (f *fakeRegistry) Sources(_ context.Context, img *registry.Image, _ registry.Credentials, _ time.Duration) ([]registry.Source, time.Time, error) {
+	sources := make([]registry.Source, len(img.Layers))
+	for i, l := range img.Layers {
+		sources[i] = registry.Source{URI: "https://" + img.Repo + "/blobs/" + l.Digest, Header: http.Header{"Authorization": {"Bearer t"}}}
+	}
+	return sources, time.Time{}, nil
+}
+
+func (f *fakeRegistry) Renew(*registry.Image) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.renewals++
+}
+
+func (f *fakeRegistry) resolved() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.resolves
+}
+
+func (f *fakeRegistry) failWith(fail func(n int) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fail = fail
+}
+
+// vulnerability is one finding of a scripted report.
+type vulnerability struct {
+	name     string
+	severity claircore.Severity
+}
+
+// fakeClair indexes what it is given. Its reports have one critical finding unless scripted.
+type fakeClair struct {
+	mu      sync.Mutex
+	indexed map[string]bool
+	found   map[string][]vulnerability
+	loading bool
+	// fail, where set, is asked before each call with its name.
+	fail func(call string) error
+	// slow is how long indexing takes.
+	slow time.Duration
+	// notified are the digests of every notification.
+	notified []string
+	calls    []string
+	aborted  error // why the last call that was cut short was
+}
+
+func newFakeClair() *fakeClair {
+	return &fakeClair{indexed: make(map[string]bool), found: make(map[string][]vulnerability)}
+}
+
+// set changes the script.
+func (f *fakeClair) set(change func(*fakeClair)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(f)
+}
+
+// called returns the calls since the last time.
+func (f *fakeClair) called() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	calls := f.calls
+	f.calls = nil
+	return calls
+}
+
+// call notes a call and returns the scripted error. f.mu is held.
+func (f *fakeClair) call(name string) error {
+	f.calls = append(f.calls, name)
+	if f.fail != nil {
+		return f.fail(name)
+	}
+	return nil
+}
+
+func (f *fakeClair) Report(_ context.Context, d string) (*claircore.VulnerabilityReport, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.call("report"); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.loading:
+		return nil, &clair.Error{Op: "fetching a report", Kind: clair.NotReady, Status: http.StatusAccepted}
+	case !f.indexed[d]:
+		return nil, &clair.Error{Op: "fetching a report", Kind: clair.NotFound, Status: http.StatusNotFound}
+	}
+	found, scripted := f.found[d]
+	if !scripted {
+		found = []vulnerability{{"CVE-2026-0001", claircore.Critical}}
+	}
+	return reportOf(d, found...), nil
+}
+
+// reportOf is a report of a Debian image with one package.
+func reportOf(d string, found ...vulnerability) *claircore.VulnerabilityReport {
+	vr := &claircore.VulnerabilityReport{
+		Hash:                   claircore.MustParseDigest(d),
+		Packages:               map[string]*claircore.Package{"1": {ID: "1", Name: "openssl", Version: "3.0.1"}},
+		Distributions:          map[string]*claircore.Distribution{"1": {ID: "1", DID: "debian", Name: "Debian GNU/Linux", VersionID: "12"}},
+		Environments:           map[string][]*claircore.Environment{"1": {{DistributionID: "1"}}},
+		Vulnerabilities:        make(map[string]*claircore.Vulnerability),
+		PackageVulnerabilities: make(map[string][]string),
+	}
+	for _, v := range found {
+		vr.Vulnerabilities[v.name] = &claircore.Vulnerability{ID: v.name, Name: v.name, NormalizedSeverity: v.severity, FixedInVersion: "3.0.2"}
+		vr.PackageVulnerabilities["1"] = append(vr.PackageVulnerabilities["1"], v.name)
+	}
+	return vr
+}
+
+func (f *fakeClair) Index(ctx context.Context, d string, _ []clair.Layer) (*claircore.IndexReport, error) {
+	f.mu.Lock()
+	err, slow := f.call("index"), f.slow
+	f.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+		f.set(func(f *fakeClair) { f.aborted = context.Cause(ctx) })
+		return nil, ctx.Err()
+	case <-time.After(slow):
+	}
+	f.set(func(f *fakeClair) { f.indexed[d] = true })
+	return &claircore.IndexReport{Hash: claircore.MustParseDigest(d), Success: true, Packages: map[string]*claircore.Package{"1": {}}}, nil
+}
+
+func (f *fakeClair) Notified(context.Context, uuid.UUID) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.notified, f.call("notified")
+}
+
+func (f *fakeClair) DeleteNotification(context.Context, uuid.UUID) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.call("delete")
+}
+
+// message is one that was sent.
+type message struct {
+	channel, text, json string
+	at                  time.Time
+	err                 error // what was answered
+}
+
+// fakeSlack accepts every message unless answer says otherwise.
+type fakeSlack struct {
+	mu     sync.Mutex
+	answer func(channel slack.Webhook) error
+	slow   time.Duration
+	sent   []message
+}
+
+func (f *fakeSlack) Send(ctx context.Context, w slack.Webhook, m slack.Message) error {
+	f.mu.Lock()
+	answer, slow := f.answer, f.slow
+	f.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(slow):
+	}
+	data, err := m.JSON()
+	if err != nil {
+		return err
+	}
+	if answer != nil {
+		err = answer(w)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sent = append(f.sent, message{channel: w.String(), text: m.Text(), json: string(data), at: time.Now(), err: err})
+	return err
+}
+
+func (f *fakeSlack) answerWith(answer func(slack.Webhook) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = answer
+}
+
+// all returns every message that was sent.
+func (f *fakeSlack) all() []message {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.sent)
+}
+
+// accepted returns the messages that were accepted.
+func (f *fakeSlack) accepted() []message {
+	return slices.DeleteFunc(f.all(), func(m message) bool { return m.err != nil })
+}

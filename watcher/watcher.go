@@ -1,0 +1,352 @@
+// Package watcher keeps what teams were told in step with what runs: it watches pods, has their images
+// scanned, compares the findings with what was told, and tells the rest. It alone knows Kubernetes.
+//
+// Every cause ends in the same key of the same queue: an image in a namespace. Handling a key makes the
+// world right whatever the cause was.
+package watcher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/informers"
+	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+
+	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+// Config holds what a Watcher needs. All fields without a stated zero are required.
+type Config struct {
+	// Kubernetes lists and watches pods and the settings; Metadata does nodes.
+	Kubernetes kubernetes.Interface
+	Metadata   metadata.Interface
+	// Namespace and SettingsName are where the settings ConfigMap is.
+	Namespace, SettingsName string
+	// Cluster is the cluster's name in messages. Empty: not shown.
+	Cluster string
+	// Workers is how many images are worked on at once. Zero means 16.
+	Workers int
+	// GroupWait is how long a channel stays quiet before its news is sent, GroupMax how long the first
+	// piece waits at the most. Zero means that news is sent at once.
+	GroupWait, GroupMax time.Duration
+	// TellIndexed has a line sent for each image when Clair has indexed it, before its report.
+	TellIndexed bool
+	// Grace is how long scans and messages in hand may take when the watcher is stopped.
+	Grace time.Duration
+
+	Registry Registry
+	// Credentials are presented to registries that refuse anonymous requests. Nil: none.
+	Credentials registry.Credentials
+	// Clair returns a client for the Clair at a base address.
+	Clair func(base string) (Clair, error)
+	Slack Slack
+	// Webhook reads a webhook's address. Its error must not repeat the address.
+	Webhook func(address string) (slack.Webhook, error)
+	Ledger  Ledger
+	// Metrics is where metrics are registered.
+	Metrics prometheus.Registerer
+	Log     *slog.Logger
+}
+
+func (c Config) workers() int {
+	if c.Workers <= 0 {
+		return 16
+	}
+	return c.Workers
+}
+
+func (c Config) group() groupTimes { return groupTimes{wait: c.GroupWait, most: c.GroupMax} }
+
+// senders is how many channels are sent to at once; one that does not answer holds up no other.
+const senders = 8
+
+// nodePatience is how long a pod waits for its node to become known. Nodes are listed before pods, so
+// this happens only when both are new.
+const nodePatience = time.Minute
+
+// errGrace is why work in hand ends when the watcher has been stopped for too long.
+var errGrace = errors.New("stopping: the grace period is over")
+
+// Watcher is the daemon's heart. Make one with New and Run it once.
+type Watcher struct {
+	cfg      Config
+	log      *slog.Logger
+	metrics  *metrics
+	factory  informers.SharedInformerFactory // pods
+	pods     coreinformers.PodIndexInformer
+	settings informers.SharedInformerFactory
+	nodes    *nodes
+	clairs   *clairs
+
+	images   workqueue.TypedRateLimitingInterface[image]     // queue 1: what to look at
+	channels workqueue.TypedDelayingInterface[slack.Webhook] // queue 2: whom to tell
+	// channelBackoff is apart from its queue, because a channel that failed is not to be tried before its
+	// time when more news comes.
+	channelBackoff workqueue.TypedRateLimiter[slack.Webhook]
+
+	assigned  atomic.Pointer[assignment]
+	progress  *progress
+	pending   *pending
+	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
+
+	mu         sync.Mutex
+	deliveries map[slack.Webhook]delivery
+
+	synced []cache.DoneChecker // the handlers have seen the list
+}
+
+// New returns a Watcher that has not begun to watch.
+func New(cfg Config) (*Watcher, error) {
+	w := &Watcher{
+		cfg:        cfg,
+		log:        cfg.Log,
+		clairs:     newClairs(cfg.Clair),
+		nodes:      newNodes(cfg.Metadata),
+		progress:   newProgress(),
+		pending:    newPending(),
+		deliveries: make(map[slack.Webhook]delivery),
+	}
+	w.assigned.Store(&assignment{})
+	w.metrics = newMetrics(cfg.Metrics, w)
+	queues := newQueueMetrics(cfg.Metrics)
+	w.images = newImageQueue(queues)
+	w.channels = workqueue.NewTypedDelayingQueueWithConfig(
+		workqueue.TypedDelayingQueueConfig[slack.Webhook]{Name: "channels", MetricsProvider: queues})
+	w.channelBackoff = newBackoff[slack.Webhook]()
+
+	w.factory = informers.NewSharedInformerFactoryWithOptions(cfg.Kubernetes, 0, // a resync re-delivers the cache; the queues retry by themselves
+		informers.WithTransform(trim))
+	w.pods = w.factory.Core().V1().Pods().TypedInformer()
+	if err := w.pods.AddTypedIndexers(coreinformers.PodIndexers{byImage: imageIndex, byNode: nodeIndex}); err != nil {
+		return nil, fmt.Errorf("indexing pods: %w", err)
+	}
+	w.settings = newSettingsFactory(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName)
+	return w, w.handle()
+}
+
+// handle registers the handlers. They only add keys to queue 1.
+func (w *Watcher) handle() error {
+	settings := w.settings.Core().V1().ConfigMaps().TypedInformer()
+	settingsSeen, err := settings.AddTypedEventHandler(w.settingsHandler())
+	if err != nil {
+		return fmt.Errorf("watching settings: %w", err)
+	}
+	nodesSeen, err := w.nodes.onChange(func(node string) {
+		pods, _ := w.pods.GetTypedIndexer().ByTypedIndex(byNode, node) // the index exists; New has made it
+		for _, pod := range pods {
+			w.appeared(pod)
+			w.disappeared(pod) // as one whose node is not known
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("watching nodes: %w", err)
+	}
+	podsSeen, err := w.pods.AddTypedEventHandler(coreinformers.PodHandlerFuncs{
+		AddFunc: w.appeared,
+		UpdateFunc: func(before, after *corev1.Pod) {
+			if sameImages(before, after) { // as in most updates: only the status moves on
+				return
+			}
+			w.appeared(after)
+			w.disappeared(before)
+		},
+		DeleteFunc: func(gone coreinformers.DeletedPod) {
+			if gone.OptionalObj != nil {
+				w.disappeared(gone.OptionalObj)
+				return
+			}
+			// The watch missed the end of the pod and its last state: any image there may be gone.
+			namespace := gone.GetObjectName().Namespace
+			w.lookAtGone(func(img image) bool { return img.namespace == namespace })
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	w.synced = []cache.DoneChecker{settingsSeen.HasSyncedChecker(), nodesSeen.HasSyncedChecker(), podsSeen.HasSyncedChecker()}
+	return nil
+}
+
+// appeared queues the images of a pod that are to be looked at.
+func (w *Watcher) appeared(pod *corev1.Pod) {
+	ids := imageIDs(pod)
+	if len(ids) == 0 {
+		return
+	}
+	if len(w.assigned.Load().of(pod.Namespace)) == 0 {
+		// If the namespace gets a Scanner at this moment, assign finds the pod in the cache.
+		w.sayUnwatched(pod.Namespace)
+		return
+	}
+	platform := w.nodes.platform(pod.Spec.NodeName)
+	for _, id := range ids {
+		if img := (image{namespace: pod.Namespace, id: id, platform: platform}); w.progress.start(img) {
+			w.look(img)
+		}
+	}
+}
+
+// disappeared queues the images of a pod that run no longer, on whatever kind of node it was.
+func (w *Watcher) disappeared(pod *corev1.Pod) {
+	ids := imageIDs(pod)
+	if len(ids) == 0 {
+		return
+	}
+	w.lookAtGone(func(img image) bool { return img.namespace == pod.Namespace && slices.Contains(ids, img.id) })
+}
+
+// lookAtGone queues those of some images that no pod runs any more.
+func (w *Watcher) lookAtGone(among func(image) bool) {
+	for _, img := range w.progress.filter(among) {
+		if len(w.running(img)) == 0 {
+			w.images.Add(img)
+		}
+	}
+}
+
+// look queues an image. A node that is not known yet is given time to become so.
+func (w *Watcher) look(img image) {
+	if img.platform == (registry.Platform{}) && w.progress.isUntried(img) {
+		w.images.AddAfter(img, nodePatience)
+		return
+	}
+	w.images.Add(img)
+}
+
+// running returns the pods that run an image, from the cache.
+func (w *Watcher) running(img image) []*corev1.Pod {
+	pods, err := w.pods.GetTypedIndexer().ByTypedIndex(byImage, img.namespace+"/"+img.id)
+	if err != nil { // the index does not exist; New has made it
+		return nil
+	}
+	var on []*corev1.Pod
+	for _, pod := range pods {
+		if w.nodes.platform(pod.Spec.NodeName) == img.platform {
+			on = append(on, pod)
+		}
+	}
+	return on
+}
+
+// podsIn returns the pods of a namespace, from the cache.
+func (w *Watcher) podsIn(namespace string) []*corev1.Pod {
+	pods, err := w.pods.GetTypedIndexer().ByTypedIndex(cache.NamespaceIndex, namespace)
+	if err != nil {
+		return nil
+	}
+	return pods
+}
+
+// Synced says whether the handlers have seen everything that existed at the start.
+func (w *Watcher) Synced() bool {
+	for _, c := range w.synced {
+		if !cache.IsDone(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// Run watches until ctx ends. Then it lets scans and messages in hand finish within the grace period;
+// what is still queued is found again by the next start. It returns nil when it was stopped that way.
+func (w *Watcher) Run(ctx context.Context) error {
+	// Settings and nodes come first: without them a pod's images would be looked at twice.
+	w.settings.StartWithContext(ctx)
+	defer w.settings.Shutdown()
+	w.nodes.factory.Start(ctx.Done())
+	defer w.nodes.factory.Shutdown()
+	defer w.images.ShutDown()
+	defer w.channels.ShutDown()
+	if !cache.WaitFor(ctx, "", w.synced[:2]...) {
+		return nil
+	}
+	w.factory.StartWithContext(ctx)
+	defer w.factory.Shutdown()
+	if !cache.WaitFor(ctx, "", w.synced...) {
+		return nil
+	}
+	if len(w.assigned.Load().byNamespace) == 0 {
+		w.log.Warn("no namespace is watched: give the settings ConfigMap a key with the name of a namespace",
+			"configMap", w.cfg.Namespace+"/"+w.cfg.SettingsName)
+	}
+	w.log.Info("watching")
+
+	work, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer abort(nil)
+	var wg sync.WaitGroup
+	for range w.cfg.workers() {
+		wg.Go(func() { drain(ctx, w.images, func(img image) { w.work(work, img) }) })
+	}
+	for range senders {
+		wg.Go(func() { drain(ctx, w.channels, func(ch slack.Webhook) { w.flush(work, ch) }) })
+	}
+	<-ctx.Done()
+	w.images.ShutDown()
+	w.channels.ShutDown()
+	defer time.AfterFunc(w.cfg.Grace, func() { abort(errGrace) }).Stop()
+	wg.Wait()
+	return nil
+}
+
+// drain handles keys until the queue is shut down. A queue that is shut down still hands out what it
+// holds; that is left for the next start.
+func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K], handle func(K)) {
+	for {
+		key, shutdown := queue.Get()
+		if shutdown {
+			return
+		}
+		if ctx.Err() == nil {
+			handle(key)
+		}
+		queue.Done(key)
+	}
+}
+
+// work looks at one image and decides what happens to it next.
+func (w *Watcher) work(ctx context.Context, img image) {
+	pods, listeners := w.running(img), w.assigned.Load().of(img.namespace)
+	if len(pods) > 0 && len(listeners) > 0 {
+		w.settle(ctx, img, w.scan(ctx, img, pods, listeners))
+	} else {
+		w.leave(img, listeners)
+	}
+	w.nudge(img.namespace)
+}
+
+// leave forgets an image that no longer runs, or that nobody wants to hear about. What is known about it is
+// told all the same; that it could not be scanned is of no use to anybody any more.
+func (w *Watcher) leave(img image, listeners []listener) {
+	for _, l := range listeners {
+		w.withdrawFailure(l.destination, img)
+	}
+	w.images.Forget(img)
+	w.progress.forget(img)
+	// A pod that has appeared before this found the image known and left it at that.
+	for _, pod := range w.running(img) {
+		w.appeared(pod)
+	}
+}
+
+// sayUnwatched logs once that a namespace has no Scanner.
+func (w *Watcher) sayUnwatched(namespace string) {
+	if w.assigned.Load().mistakes[namespace] != nil { // which the log has said
+		return
+	}
+	if _, said := w.unwatched.LoadOrStore(namespace, true); !said {
+		w.log.Info("namespace is not watched: it has no key in the settings", "namespace", namespace)
+	}
+}
