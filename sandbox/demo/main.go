@@ -1,0 +1,226 @@
+// Command demo shows clairwatch at work: it starts a whole cluster on this machine, installs clairwatch,
+// runs images, and prints what arrives in Slack.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/clairwatch/clairwatch/sandbox/image"
+	"github.com/clairwatch/clairwatch/sandbox/slackstand"
+	"github.com/clairwatch/clairwatch/sandbox/stage"
+	"github.com/clairwatch/clairwatch/sandbox/vulnerability"
+)
+
+func main() {
+	messages := flag.String("messages", "", "file to write what Slack accepted to, a line of JSON each")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *messages); err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// teams are the namespaces of the demo, the channel of each, and how many of their images the newer data
+// of Clair concerns.
+var teams = []struct {
+	namespace, channel string
+	concerned          int
+}{
+	{"shop", "team-shop", 2},
+	{"payments", "team-payments", 1},
+	{"platform", "team-platform", 1},
+}
+
+func run(ctx context.Context, messages string) error {
+	out := newScreen(os.Stdout)
+	if messages != "" {
+		file, err := os.Create(messages)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		out.copy = file
+	}
+	out.say("Starting a cluster: etcd, kube-apiserver, Postgres, Clair, two registries. The first time they are\nbuilt from source, which takes some minutes; after that it takes seconds.")
+	s, err := stage.Start(ctx, stage.Options{Log: out.log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		out.say("Ending the cluster.")
+		if err := s.Stop(); err != nil {
+			out.log("%v", err)
+		}
+	}()
+
+	out.say("Each team runs something.")
+	if err := runWorkloads(ctx, s, out); err != nil {
+		return err
+	}
+	out.say("The platform team gives each namespace a key in the ConfigMap clairwatch/clairwatch:")
+	for _, t := range teams {
+		out.log("%s: {backend: clair, notifier: slack, clairBaseUrl: %s, slackWebhookUrl: https://…/%s}", t.namespace, s.ClairURL, t.channel)
+		if err := s.Watch(ctx, t.namespace, s.Scanner(t.channel)); err != nil {
+			return err
+		}
+	}
+	out.say("clairwatch starts, with the rights of its ServiceAccount. What arrives in Slack:")
+	if _, err := s.Daemon(ctx, nil); err != nil {
+		return err
+	}
+	var printing sync.WaitGroup
+	printing.Go(func() { s.Slack.Each(ctx, out.message) })
+	defer printing.Wait()
+	for _, t := range teams {
+		if err := out.await(ctx, t.channel, 1); err != nil {
+			return err
+		}
+	}
+
+	out.say("The shop rolls out a worker, 20 replicas of one image: that is one message.")
+	worker := stage.Workload{Namespace: "shop", Name: "worker", Image: s.Image(image.ShopWorker), Pods: 20}
+	if err := s.Run(ctx, worker); err != nil {
+		return err
+	}
+	if err := out.await(ctx, "team-shop", 2); err != nil {
+		return err
+	}
+
+	out.say("Clair gets newer data and calls clairwatch: vulnerabilities that were disclosed since concern images\nthat run already.")
+	before := make(map[string]int)
+	for _, t := range teams {
+		before[t.channel] = out.count(t.channel)
+	}
+	if err := s.Import(ctx, vulnerability.Second); err != nil {
+		return err
+	}
+	for _, t := range teams {
+		if err := out.await(ctx, t.channel, before[t.channel]+t.concerned); err != nil {
+			return err
+		}
+	}
+	out.say(fmt.Sprintf(`The cluster stays up until Ctrl-C. Play with it:
+
+  export KUBECONFIG=%s
+  kubectl get pods -A
+  kubectl -n clairwatch edit configmap clairwatch
+  kubectl -n shop run legacy --image=%s
+
+  Clair       %s
+  Registry    http://%s
+  clairwatch  http://%s/metrics
+  Logs        %s`,
+		s.AdminKubeconfig, s.Image(image.PaymentsLegacy), s.ClairURL, s.RegistryHost, s.DaemonAddr, s.Dir))
+	<-ctx.Done()
+	return nil
+}
+
+// runWorkloads starts what runs before clairwatch does.
+func runWorkloads(ctx context.Context, s *stage.Stage, out *screen) error {
+	for _, w := range []stage.Workload{
+		{Namespace: "shop", Name: "web", Image: s.Image(image.ShopWeb), Pods: 3},
+		{Namespace: "shop", Name: "api", Image: s.Image(image.ShopAPI), Pods: 2},
+		{Namespace: "payments", Name: "ledger", Image: s.Image(image.PaymentsLedger), Pods: 2},
+		{Namespace: "platform", Name: "proxy", Image: s.Image(image.PlatformProxy), Pods: 2},
+		{Namespace: "platform", Name: "proxy-arm", Image: s.Image(image.PlatformProxy), Pods: 1, Arch: "arm64"},
+		{Namespace: "platform", Name: "gate", Image: s.Image(image.PlatformGate)},
+		{Namespace: "platform", Name: "static", Image: s.Image(image.PlatformStatic)},
+	} {
+		out.log("%d × %s in %s", max(w.Pods, 1), w.Image, w.Namespace)
+		if err := s.Run(ctx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// screen is the terminal. Its methods may be called concurrently.
+type screen struct {
+	colour bool
+	copy   io.Writer // of the messages as they were sent; nil: none
+
+	mu      sync.Mutex
+	printed map[string]int // messages of each channel
+	changed chan struct{}  // closed and replaced with each message
+}
+
+func newScreen(f *os.File) *screen {
+	return &screen{colour: isTerminal(f), printed: make(map[string]int), changed: make(chan struct{})}
+}
+
+// say prints what happens next.
+func (s *screen) say(text string) { s.print("\n" + s.style("1", text) + "\n\n") }
+
+// log prints a detail.
+func (s *screen) log(format string, args ...any) {
+	s.print("  " + s.style("2", fmt.Sprintf(format, args...)) + "\n")
+}
+
+// message prints a message as a person would read it in Slack.
+func (s *screen) message(m slackstand.Message) {
+	channel := m.Path[strings.LastIndexByte(m.Path, '/')+1:]
+	s.print(s.style("1;35", "#"+channel) + s.style("2", m.Time.Format("  15:04:05")) + "\n" +
+		slackstand.Render(m, slackstand.Style{Colour: s.colour}) + "\n")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.copy != nil {
+		_, _ = fmt.Fprintf(s.copy, "%s\n", m.Payload)
+	}
+	s.printed[channel]++
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// count returns how many messages of a channel were printed.
+func (s *screen) count(channel string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.printed[channel]
+}
+
+// await waits until n messages of a channel were printed.
+func (s *screen) await(ctx context.Context, channel string, n int) error {
+	for {
+		s.mu.Lock()
+		have, changed := s.printed[channel], s.changed
+		s.mu.Unlock()
+		if have >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (s *screen) style(code, text string) string {
+	if !s.colour {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (s *screen) print(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Print(text)
+}
+
+// isTerminal says whether a file is a terminal that may be given colours.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == ""
+}

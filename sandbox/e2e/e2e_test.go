@@ -1,0 +1,453 @@
+// Package e2e tests clairwatch as users run it: its own process, installed by the manifest, against a
+// real API server, Clair, Postgres and registries. Only Slack and the kubelets are stand-ins.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/clairwatch/clairwatch/sandbox"
+	"github.com/clairwatch/clairwatch/sandbox/image"
+	"github.com/clairwatch/clairwatch/sandbox/slackstand"
+	"github.com/clairwatch/clairwatch/sandbox/stage"
+	"github.com/clairwatch/clairwatch/sandbox/vulnerability"
+)
+
+// patience bounds every wait. It is no expectation of how long something takes.
+const patience = 2 * time.Minute
+
+// quiet is how long a channel is watched for a message that must not come: several times the daemon's
+// groupWait here.
+const quiet = 8 * time.Second
+
+// TestEndToEnd is one long story, because a daemon that has run for a while and has been through trouble
+// is what users have.
+func TestEndToEnd(t *testing.T) {
+	ctx := t.Context()
+	s, err := stage.Start(ctx, stage.Options{Log: t.Logf, Race: true, NoData: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	e := &story{Stage: s}
+
+	t.Run("bad config", e.badConfig)
+	t.Run("Clair away at the start", e.clairAway)
+	t.Run("Clair without data", e.clairWithoutData)
+	t.Run("Debian", e.debian)
+	t.Run("Alpine", e.alpine)
+	t.Run("private image", e.privateImage)
+	t.Run("20 replicas", e.replicas)
+	t.Run("two architectures", e.architectures)
+	t.Run("image that cannot be found", e.notFound)
+	t.Run("image without packages", e.noPackages)
+	t.Run("settings added later", e.settingsLater)
+	t.Run("mistakes in the settings", e.settingsMistakes)
+	t.Run("Slack answers 500 first", e.slack500)
+	t.Run("newly disclosed", e.disclosed)
+	t.Run("rights", e.rights)
+	t.Run("nothing repeated", e.nothingRepeated)
+	t.Run("clean stop", e.cleanStop)
+}
+
+// story is what the parts of the test share.
+type story struct {
+	*stage.Stage
+	daemon *sandbox.Process
+}
+
+// badConfig starts the daemon with configs that it must refuse.
+func (e *story) badConfig(t *testing.T) {
+	for name, c := range map[string]struct{ config, want string }{
+		"unknown key":  {"groupWiat: 5s\n", "groupwiat"},
+		"nested key":   {"log:\n  colour: true\n", "colour"},
+		"no YAML":      {"groupWait: [\n", "yaml"},
+		"wrong value":  {"workers: 0\n", "workers: 0: want at least 1"},
+		"missing file": {"", "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "config.yaml")
+			if c.config != "" {
+				if err := os.WriteFile(path, []byte(c.config), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			out, err := exec.CommandContext(t.Context(), e.Binary(), "--config", path).CombinedOutput()
+			var exit *exec.ExitError
+			if !asExit(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(out), c.want) {
+				t.Errorf("got %v and %q, want exit code 1 and %q", err, out, c.want)
+			}
+		})
+	}
+}
+
+func asExit(err error, exit **exec.ExitError) bool {
+	e, ok := err.(*exec.ExitError)
+	*exit = e
+	return ok
+}
+
+// clairAway starts the daemon while Clair does not run: it says so and waits.
+func (e *story) clairAway(t *testing.T) {
+	ctx := e.wait(t)
+	clair := e.Process(sandbox.Clair)
+	must(t, clair.Stop())
+	must(t, e.Watch(ctx, "early", e.Scanner("early")))
+	must(t, e.Run(ctx, stage.Workload{Namespace: "early", Name: "web", Image: e.Image(image.ShopWeb)}))
+	var err error
+	e.daemon, err = e.Daemon(ctx, map[string]any{"groupMax": "30s"})
+	must(t, err)
+	must(t, e.AwaitReady(ctx))
+	e.awaitMetric(t, `clairwatch_scans_total{outcome="clair_failed"}`, 1)
+	e.awaitLog(t, `level=WARN msg="image could not be scanned".*cause=clair_failed.*Clair cannot be reached`)
+	must(t, clair.Start(ctx))
+}
+
+// clairWithoutData has a Clair that indexes but has no vulnerabilities yet: nothing is called clean.
+func (e *story) clairWithoutData(t *testing.T) {
+	m := e.message(t, "early", 1)
+	e.expect(t, m, "Indexed", "shop/web:1.4.2", "still loading its vulnerability data")
+	must(t, e.Import(e.wait(t), vulnerability.First))
+	m = e.message(t, "early", 2)
+	e.expect(t, m, "shop/web:1.4.2", "is running with", "CVE-2023-38545 9.8", "Running in 1 workload, 1 pod", "early/web")
+	// Debian has it fixed in exactly this version (DSA-5523).
+	e.expect(t, m, "7.88.1-10+deb12u4")
+}
+
+func (e *story) debian(t *testing.T) {
+	m := e.tell(t, "debian", stage.Workload{Name: "worker", Image: e.Image(image.ShopWorker)})
+	e.expect(t, m, "shop/worker:0.9.0", "is running with", "Debian 12", "CVE-2024-37371", "1.20.1-2+deb12u2", "Deployment", "debian/worker")
+}
+
+func (e *story) alpine(t *testing.T) {
+	m := e.tell(t, "alpine", stage.Workload{Name: "api", Image: e.Image(image.ShopAPI)})
+	e.expect(t, m, "shop/api:2.0.1", "is running with", "Alpine 3.20", "openssl", "fixable")
+}
+
+func (e *story) privateImage(t *testing.T) {
+	m := e.tell(t, "private", stage.Workload{Name: "ledger", Image: e.Image(image.PaymentsLedger)})
+	e.expect(t, m, "payments/ledger:3.1.0", "is running with", "openssh", "CVE-2024-6387")
+}
+
+func (e *story) replicas(t *testing.T) {
+	m := e.tell(t, "replicas", stage.Workload{Name: "gate", Image: e.Image(image.PlatformGate), Pods: 20})
+	e.expect(t, m, "platform/gate:0.4.0", "Running in 1 workload, 20 pods")
+	e.silence(t, "replicas", 1)
+}
+
+func (e *story) architectures(t *testing.T) {
+	ctx := e.wait(t)
+	for _, arch := range []string{"amd64", "arm64"} {
+		must(t, e.Run(ctx, stage.Workload{Namespace: "proxy", Name: "proxy-" + arch, Image: e.Image(image.PlatformProxy), Arch: arch}))
+	}
+	must(t, e.Watch(ctx, "proxy", e.Scanner("proxy")))
+	m := e.message(t, "proxy", 1)
+	e.expect(t, m, "2 images", "platform/proxy:1.26 (linux/amd64)", "platform/proxy:1.26 (linux/arm64)")
+	// Two manifests, of which Clair has an index each.
+	for _, arch := range []string{"amd64", "arm64"} {
+		digest, err := e.ManifestDigest(ctx, image.PlatformProxy, arch)
+		must(t, err)
+		if status := get(t, e.ClairURL+"/indexer/api/v1/index_report/"+digest); status != http.StatusOK {
+			t.Errorf("Clair answers %d for the %s manifest %s", status, arch, digest)
+		}
+	}
+}
+
+func (e *story) notFound(t *testing.T) {
+	ref := e.RegistryHost + "/shop/gone:1.0"
+	e.Kubelet.Force(ref, e.RegistryHost+"/shop/gone@sha256:"+strings.Repeat("ab", 32))
+	m := e.tell(t, "gone", stage.Workload{Name: "gone", Image: ref})
+	e.expect(t, m, "shop/gone:1.0", "could not be scanned", "not in the registry", "push it again")
+	e.awaitMetric(t, `clairwatch_images{state="not_found"}`, 1)
+	e.awaitLog(t, `msg="image could not be scanned" namespace=gone .*cause=not_found`)
+	e.silence(t, "gone", 1)
+}
+
+func (e *story) noPackages(t *testing.T) {
+	m := e.tell(t, "static", stage.Workload{Name: "static", Image: e.Image(image.PlatformStatic)})
+	e.expect(t, m, "platform/static:1.0.0", "was not checked")
+	if strings.Contains(m, "✅") || strings.Contains(m, "no known vulnerabilities") {
+		t.Errorf("an image without packages is called clean: %s", m)
+	}
+}
+
+func (e *story) settingsLater(t *testing.T) {
+	ctx := e.wait(t)
+	must(t, e.Run(ctx, stage.Workload{Namespace: "later", Name: "gate", Image: e.Image(image.PlatformGate)}))
+	e.awaitLog(t, `msg="namespace is not watched: it has no key in the settings" namespace=later`)
+	e.silence(t, "later", 0)
+	must(t, e.Watch(ctx, "later", e.Scanner("later")))
+	e.expect(t, e.message(t, "later", 1), "platform/gate:0.4.0", "later/gate")
+}
+
+func (e *story) settingsMistakes(t *testing.T) {
+	ctx := e.wait(t)
+	must(t, e.Run(ctx, stage.Workload{Namespace: "wrong", Name: "gate", Image: e.Image(image.PlatformGate)}))
+	for _, c := range []struct{ text, want string }{
+		{"backend: [clair", "wrong: not valid YAML"},
+		{"just text", "wrong: neither a map nor a list"},
+		{"backend: trivy\n" + e.Scanner("wrong"), `wrong: not valid YAML: .*backend.* stands there twice`},
+		{strings.Replace(e.Scanner("wrong"), "backend: clair", "backend: trivy", 1), `wrong.backend: .*trivy.* is not known; want .*clair`},
+		{e.Scanner("wrong") + "minSeverty: High\n", `wrong.minSeverty: no such field`},
+	} {
+		must(t, e.Watch(ctx, "wrong", c.text))
+		e.awaitLog(t, `level=ERROR msg="mistake in the settings" key=wrong error=.*`+c.want)
+	}
+	e.awaitMetric(t, "clairwatch_settings_mistakes", 1)
+	// Others are not harmed.
+	m := e.tell(t, "unharmed", stage.Workload{Name: "gate", Image: e.Image(image.PlatformGate)})
+	e.expect(t, m, "platform/gate:0.4.0")
+	e.silence(t, "wrong", 0)
+	must(t, e.Watch(ctx, "wrong", e.Scanner("wrong")))
+	e.expect(t, e.message(t, "wrong", 1), "platform/gate:0.4.0")
+	// A mistake later leaves the last good settings in force.
+	must(t, e.Watch(ctx, "wrong", "backend: [clair"))
+	e.awaitLog(t, `key=wrong .*effect="the last good settings stay in force"`)
+	must(t, e.Run(ctx, stage.Workload{Namespace: "wrong", Name: "api", Image: e.Image(image.ShopAPI)}))
+	e.expect(t, e.message(t, "wrong", 2), "shop/api:2.0.1")
+}
+
+func (e *story) slack500(t *testing.T) {
+	e.Slack.FailNext(slackstand.Path("flaky"), 1, slackstand.Answer{Status: 500, Body: "rollup_error"})
+	m := e.tell(t, "flaky", stage.Workload{Name: "gate", Image: e.Image(image.PlatformGate)})
+	e.expect(t, m, "platform/gate:0.4.0")
+	e.silence(t, "flaky", 1)
+	if c := e.Slack.Counts(slackstand.Path("flaky")); c.Refused != 1 || c.Accepted != 1 {
+		t.Errorf("got %+v, want one refusal and one message", c)
+	}
+}
+
+// disclosed gives Clair newer data: its notifier calls, and who runs what is concerned hears of it.
+func (e *story) disclosed(t *testing.T) {
+	must(t, e.Import(e.wait(t), vulnerability.Second))
+	m := e.message(t, "debian", 2)
+	e.expect(t, m, "shop/worker:0.9.0", "newly reported", "Running in 1 workload, 1 pod")
+	e.awaitMetric(t, `clairwatch_notifications_total{outcome="queued"}`, 1)
+}
+
+// rights uses the daemon's token for what it must not be able to do.
+func (e *story) rights(t *testing.T) {
+	ctx := e.wait(t)
+	path, err := e.Kubeconfig(ctx, stage.Namespace, stage.Namespace)
+	must(t, err)
+	config, err := clientcmd.BuildConfigFromFlags("", path)
+	must(t, err)
+	token, err := kubernetes.NewForConfig(config)
+	must(t, err)
+	pods, err := e.Client.CoreV1().Pods("debian").List(ctx, metav1.ListOptions{})
+	must(t, err)
+	pod := pods.Items[0].Name
+	core := token.CoreV1()
+	for name, try := range map[string]func() error{
+		"read a secret": func() error {
+			_, err := core.Secrets(stage.Namespace).Get(ctx, "clairwatch", metav1.GetOptions{})
+			return err
+		},
+		"list secrets":         func() error { _, err := core.Secrets("").List(ctx, metav1.ListOptions{}); return err },
+		"list all config maps": func() error { _, err := core.ConfigMaps(stage.Namespace).List(ctx, metav1.ListOptions{}); return err },
+		"read another config map": func() error {
+			_, err := core.ConfigMaps(stage.Namespace).Get(ctx, "clairwatch-config", metav1.GetOptions{})
+			return err
+		},
+		"write the settings": func() error {
+			_, err := core.ConfigMaps(stage.Namespace).Patch(ctx, "clairwatch", types.MergePatchType, []byte(`{"data":{"x":"y"}}`), metav1.PatchOptions{})
+			return err
+		},
+		"delete the settings": func() error {
+			return core.ConfigMaps(stage.Namespace).Delete(ctx, "clairwatch", metav1.DeleteOptions{})
+		},
+		"create a config map": func() error {
+			_, err := core.ConfigMaps(stage.Namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
+			return err
+		},
+		"patch a pod": func() error {
+			_, err := core.Pods("debian").Patch(ctx, pod, types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`), metav1.PatchOptions{})
+			return err
+		},
+		"delete a pod": func() error { return core.Pods("debian").Delete(ctx, pod, metav1.DeleteOptions{}) },
+		"patch a node": func() error {
+			_, err := core.Nodes().Patch(ctx, "node-amd64", types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`), metav1.PatchOptions{})
+			return err
+		},
+		"list service accounts": func() error { _, err := core.ServiceAccounts("").List(ctx, metav1.ListOptions{}); return err },
+		"list deployments":      func() error { _, err := token.AppsV1().Deployments("").List(ctx, metav1.ListOptions{}); return err },
+		"list roles":            func() error { _, err := token.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{}); return err },
+	} {
+		if err := try(); !apierrors.IsForbidden(err) {
+			t.Errorf("the daemon's token may %s: %v", name, err)
+		}
+	}
+}
+
+// nothingRepeated looks at every channel once more: the daemon went through all of the above, and no
+// message came twice.
+func (e *story) nothingRepeated(t *testing.T) {
+	if d := e.Slack.Counts("").Duplicates; d != 0 {
+		t.Errorf("%d messages came twice", d)
+	}
+	for _, m := range e.Slack.Messages("") {
+		if len(m.Mentions) > 0 {
+			t.Errorf("a message pings %q", m.Mentions)
+		}
+	}
+	for _, r := range e.Slack.Refusals("") {
+		if r.Status != 500 {
+			t.Errorf("Slack refused with %d %s: %s", r.Status, r.Body, r.Reason)
+		}
+	}
+}
+
+func (e *story) cleanStop(t *testing.T) {
+	must(t, e.daemon.Signal(syscall.SIGTERM))
+	if err := e.daemon.Wait(e.wait(t)); err != nil {
+		t.Errorf("the daemon ended with %v", err)
+	}
+	log := e.log(t)
+	if !strings.Contains(log, "msg=stopped") {
+		t.Error("the log does not say that it stopped")
+	}
+	for _, bad := range []string{"DATA RACE", "panic:", "/services/T00000000", e.PrivatePassword} {
+		if strings.Contains(log, bad) {
+			t.Errorf("the log has %q", bad)
+		}
+	}
+}
+
+// tell runs a workload in a namespace of its own whose channel has the same name, and returns the first
+// message.
+func (e *story) tell(t *testing.T, namespace string, w stage.Workload) string {
+	t.Helper()
+	ctx := e.wait(t)
+	w.Namespace = namespace
+	must(t, e.Watch(ctx, namespace, e.Scanner(namespace)))
+	must(t, e.Run(ctx, w))
+	return e.message(t, namespace, 1)
+}
+
+// message waits for the n-th message of a channel and returns it as people read it.
+func (e *story) message(t *testing.T, channel string, n int) string {
+	t.Helper()
+	messages, err := e.Slack.WaitOn(e.wait(t), channel, n)
+	if err != nil {
+		t.Fatalf("%v\nthe daemon's log ends with:\n%s", err, e.daemon.Tail(40))
+	}
+	return slackstand.Render(messages[n-1], slackstand.Style{Width: 160})
+}
+
+// silence waits whether a channel gets more than n messages.
+func (e *story) silence(t *testing.T, channel string, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), quiet)
+	defer cancel()
+	if messages, err := e.Slack.WaitOn(ctx, channel, n+1); err == nil {
+		t.Errorf("unexpected message in %s: %s", channel, slackstand.Render(messages[n], slackstand.Style{}))
+	}
+}
+
+func (e *story) expect(t *testing.T, message string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(message, p) {
+			t.Errorf("the message lacks %q:\n%s", p, message)
+		}
+	}
+}
+
+// wait returns a context that ends when patience does.
+func (e *story) wait(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (e *story) log(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(e.daemon.LogPath())
+	must(t, err)
+	return string(text)
+}
+
+// awaitLog waits for a line of the daemon's log.
+func (e *story) awaitLog(t *testing.T, pattern string) {
+	t.Helper()
+	line := regexp.MustCompile(pattern)
+	e.await(t, "a line of the log like "+pattern, func() bool { return line.MatchString(e.log(t)) })
+}
+
+// awaitMetric waits until a metric of the daemon is at least some value.
+func (e *story) awaitMetric(t *testing.T, series string, least float64) {
+	t.Helper()
+	e.await(t, fmt.Sprintf("%s of at least %v", series, least), func() bool {
+		resp, err := http.Get("http://" + e.DaemonAddr + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		must(t, err)
+		for line := range bytes.Lines(text) {
+			value, ok := strings.CutPrefix(strings.TrimSpace(string(line)), series+" ")
+			if !ok {
+				continue
+			}
+			var v float64
+			must(t, json.Unmarshal([]byte(value), &v))
+			return v >= least
+		}
+		return false
+	})
+}
+
+// await polls a condition that nothing announces.
+func (e *story) await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx := e.wait(t)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited for %s; the daemon's log ends with:\n%s", what, e.daemon.Tail(40))
+		}
+	}
+}
+
+func get(t *testing.T, url string) int {
+	t.Helper()
+	resp, err := http.Get(url)
+	must(t, err)
+	defer resp.Body.Close()
+	return resp.StatusCode
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,65 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"time"
+)
+
+// startEtcd starts etcd, which may forget what it wrote when the machine
+// crashes, and returns the URL for its clients.
+func (s *Sandbox) startEtcd(ctx context.Context, binary string) (string, error) {
+	client, err := s.ports.address()
+	if err != nil {
+		return "", err
+	}
+	peer, err := s.ports.address()
+	if err != nil {
+		return "", err
+	}
+	clientURL, peerURL := "http://"+client, "http://"+peer
+	_, err = s.run(ctx, spec{
+		name: string(Etcd),
+		path: binary,
+		args: []string{
+			"--name=sandbox",
+			"--data-dir=" + filepath.Join(s.Dir, string(Etcd), "data"),
+			"--listen-client-urls=" + clientURL,
+			"--advertise-client-urls=" + clientURL,
+			"--listen-peer-urls=" + peerURL,
+			"--initial-advertise-peer-urls=" + peerURL,
+			"--initial-cluster=sandbox=" + peerURL,
+			"--unsafe-no-fsync",
+			"--log-level=warn",
+		},
+		ready: answersOK(clientURL + "/readyz"),
+	})
+	return clientURL, err
+}
+
+// answersOK asks a URL and wants the status 200.
+func answersOK(url string) func(context.Context, int) error {
+	return func(ctx context.Context, _ int) error { return getOK(ctx, http.DefaultClient, url) }
+}
+
+func getOK(ctx context.Context, client *http.Client, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	if err := response.Body.Close(); err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answered %s", url, response.Status)
+	}
+	return nil
+}

@@ -1,0 +1,12 @@
+// Command etcd is etcd, linked from its own packages.
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() {
+	etcdmain.Main(os.Args)
+}

@@ -1,0 +1,344 @@
+// Package stage sets the sandbox up as a cluster that clairwatch watches: nodes, a stand-in for the
+// kubelet, images in the registries, a Clair with vulnerability data, a stand-in for Slack, and the
+// daemon itself, installed by the manifest that users apply.
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/yaml"
+
+	"github.com/clairwatch/clairwatch/sandbox"
+	"github.com/clairwatch/clairwatch/sandbox/image"
+	"github.com/clairwatch/clairwatch/sandbox/kubelet"
+	"github.com/clairwatch/clairwatch/sandbox/slackstand"
+	"github.com/clairwatch/clairwatch/sandbox/vulnerability"
+)
+
+// Namespace is where the manifest installs clairwatch; its settings ConfigMap and its ServiceAccount
+// have the same name.
+const Namespace = "clairwatch"
+
+// Options say what the stage is set up with.
+type Options struct {
+	// Log is told in a line what happens. Nil: nobody is.
+	Log func(format string, args ...any)
+	// Keep leaves the folder with logs and data in place.
+	Keep bool
+	// Race builds the daemon with the race detector.
+	Race bool
+	// NoData leaves Clair without vulnerability data.
+	NoData bool
+}
+
+// Stage is a running cluster. Its methods may be called concurrently.
+type Stage struct {
+	*sandbox.Sandbox
+	// Client may do everything in the cluster.
+	Client kubernetes.Interface
+	// Slack is the stand-in for Slack.
+	Slack *slackstand.Server
+	// Kubelet is the stand-in for the kubelets.
+	Kubelet *kubelet.Kubelet
+
+	binary  string // the daemon
+	samples map[string]string
+}
+
+// Start sets everything up but the daemon. All of it ends with ctx, or by Stop.
+func Start(ctx context.Context, o Options) (*Stage, error) {
+	if o.Log == nil {
+		o.Log = func(string, ...any) {}
+	}
+	box, err := sandbox.Start(ctx, sandbox.Options{Log: o.Log, Keep: o.Keep})
+	if err != nil {
+		return nil, err
+	}
+	s := &Stage{Sandbox: box, samples: make(map[string]string)}
+	if err := s.setUp(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+// Stop ends everything and removes the folder.
+func (s *Stage) Stop() error {
+	if s.Slack != nil {
+		defer s.Slack.Close()
+	}
+	return s.Sandbox.Stop()
+}
+
+func (s *Stage) setUp(ctx context.Context, o Options) error {
+	s.Slack = slackstand.Serve(slackstand.Config{})
+	if err := s.Slack.WriteCA(s.path("slack-ca.pem")); err != nil {
+		return err
+	}
+	var err error
+	if s.Client, err = kubernetes.NewForConfig(s.AdminConfig()); err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	root, err := root(ctx)
+	if err != nil {
+		return err
+	}
+	o.Log("building clairwatch")
+	if s.binary, err = build(ctx, root, s.path("clairwatch"), o.Race); err != nil {
+		return err
+	}
+	o.Log("pushing the sample images")
+	if err := s.push(ctx); err != nil {
+		return err
+	}
+	if !o.NoData {
+		o.Log("importing vulnerabilities into Clair")
+		if err := s.Import(ctx, vulnerability.First); err != nil {
+			return err
+		}
+	}
+	s.Kubelet = kubelet.New(s.Client, s.PushKeychain())
+	for node, arch := range map[string]string{"node-amd64": "amd64", "node-arm64": "arm64"} {
+		if err := s.Kubelet.AddNode(ctx, node, arch); err != nil {
+			return err
+		}
+	}
+	go func() {
+		if err := s.Kubelet.Run(ctx); err != nil {
+			o.Log("%v", err)
+		}
+	}()
+	o.Log("applying deploy/clairwatch.yaml")
+	return s.Apply(ctx, filepath.Join(root, "deploy", "clairwatch.yaml"))
+}
+
+func (s *Stage) path(name string) string { return filepath.Join(s.Dir, name) }
+
+// root is the folder of clairwatch itself, which this module replaces its requirement with.
+func root(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/clairwatch/clairwatch/sandbox").Output()
+	if err != nil {
+		return "", fmt.Errorf("finding the source of clairwatch (run this in the folder sandbox): %w", err)
+	}
+	return filepath.Dir(strings.TrimSpace(string(out))), nil
+}
+
+// build compiles the daemon.
+func build(ctx context.Context, root, binary string, race bool) (string, error) {
+	args := []string{"build", "-C", root, "-o", binary}
+	if race {
+		args = append(args, "-race")
+	}
+	if out, err := exec.CommandContext(ctx, "go", append(args, ".")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building clairwatch: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// push puts the sample images into the registries.
+func (s *Stage) push(ctx context.Context) error {
+	samples, err := image.Samples()
+	if err != nil {
+		return err
+	}
+	for _, sample := range samples {
+		host := s.RegistryHost
+		if sample.Private {
+			host = s.PrivateRegistryHost
+		}
+		ref := host + "/" + sample.Name
+		if _, err := image.Push(ctx, ref, sample.Artifact, s.PushKeychain()); err != nil {
+			return err
+		}
+		s.samples[sample.Name] = ref
+	}
+	return nil
+}
+
+// Image is a sample image as pods name it.
+func (s *Stage) Image(sample string) string { return s.samples[sample] }
+
+// Binary is the path of the daemon's program.
+func (s *Stage) Binary() string { return s.binary }
+
+// ManifestDigest is the digest of the manifest that a sample with several platforms has for one.
+func (s *Stage) ManifestDigest(ctx context.Context, sample, arch string) (string, error) {
+	ref, err := name.ParseReference(s.Image(sample), name.Insecure)
+	if err != nil {
+		return "", fmt.Errorf("image %s: %w", sample, err)
+	}
+	platform := v1.Platform{OS: "linux", Architecture: arch}
+	img, err := remote.Image(ref, remote.WithContext(ctx), remote.WithPlatform(platform), remote.WithAuthFromKeychain(s.PushKeychain()))
+	if err != nil {
+		return "", fmt.Errorf("image %s for %s: %w", sample, arch, err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return "", fmt.Errorf("image %s for %s: %w", sample, arch, err)
+	}
+	return digest.String(), nil
+}
+
+// Import gives Clair the vulnerabilities of an edition.
+func (s *Stage) Import(ctx context.Context, edition vulnerability.Edition) error {
+	path := s.path(fmt.Sprintf("vulnerabilities-%d.json.gz", edition))
+	modified := time.Date(2024, 8, 1, 0, 0, 0, 0, time.UTC).AddDate(0, int(edition), 0)
+	if err := vulnerability.WriteFile(path, edition, modified); err != nil {
+		return err
+	}
+	return s.ImportBundle(ctx, path)
+}
+
+// Scanner is the settings of a namespace whose messages go to a channel of the Slack stand-in.
+func (s *Stage) Scanner(channel string) string {
+	return fmt.Sprintf("backend: clair\nnotifier: slack\nclairBaseUrl: %s\nslackWebhookUrl: %s\n",
+		s.ClairURL, s.Slack.Webhook(channel))
+}
+
+// Watch writes a namespace's key into the settings ConfigMap, as a user who edits it would. An empty
+// text removes the key.
+func (s *Stage) Watch(ctx context.Context, namespace, text string) error {
+	maps := s.Client.CoreV1().ConfigMaps(Namespace)
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		settings, err := maps.Get(ctx, Namespace, metav1.GetOptions{})
+		if err != nil {
+			return fmt.Errorf("reading the settings: %w", err)
+		}
+		if settings.Data == nil {
+			settings.Data = make(map[string]string)
+		}
+		settings.Data[namespace] = text
+		if text == "" {
+			delete(settings.Data, namespace)
+		}
+		_, err = maps.Update(ctx, settings, metav1.UpdateOptions{})
+		return err
+	})
+}
+
+// Workload is something that runs a sample image.
+type Workload struct {
+	Namespace, Name string
+	// Image is the image as the pods name it.
+	Image string
+	// Pods is their number; zero means one.
+	Pods int
+	// Arch is the nodes' architecture; empty means amd64.
+	Arch string
+}
+
+// Run creates the pods of a workload, in a namespace that is made when it is missing.
+func (s *Stage) Run(ctx context.Context, w Workload) error {
+	if err := s.makeNamespace(ctx, w.Namespace); err != nil {
+		return err
+	}
+	if w.Arch == "" {
+		w.Arch = "amd64"
+	}
+	_, err := kubelet.Replicas{
+		Namespace:  w.Namespace,
+		Deployment: w.Name,
+		Hash:       "5d9c7b8f6d",
+		Count:      max(w.Pods, 1),
+		Spec: corev1.PodSpec{
+			NodeSelector: map[string]string{corev1.LabelArchStable: w.Arch},
+			Containers:   []corev1.Container{{Name: "main", Image: w.Image}},
+		},
+	}.Create(ctx, s.Client)
+	return err
+}
+
+// makeNamespace makes a namespace with the default service account, which a controller would make.
+func (s *Stage) makeNamespace(ctx context.Context, name string) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := s.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("making namespace %s: %w", name, err)
+	}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: name}}
+	if _, err := s.Client.CoreV1().ServiceAccounts(name).Create(ctx, account, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("making the service account of namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// Daemon starts clairwatch as a process of its own, with the rights of its ServiceAccount and no others.
+// config is added to the settings that the stage needs, and replaces them where they are the same.
+func (s *Stage) Daemon(ctx context.Context, config map[string]any) (*sandbox.Process, error) {
+	kubeconfig, err := s.Kubeconfig(ctx, Namespace, Namespace)
+	if err != nil {
+		return nil, err
+	}
+	docker, err := s.DockerConfig()
+	if err != nil {
+		return nil, err
+	}
+	type host = map[string]any
+	all := map[string]any{
+		"kubeconfig":   kubeconfig,
+		"namespace":    Namespace,
+		"listen":       s.DaemonAddr,
+		"log":          map[string]any{"format": "text", "level": "debug"},
+		"groupWait":    "2s",
+		"groupMax":     "1m",
+		"dockerConfig": docker,
+		"slackHosts":   []string{strings.TrimPrefix(s.Slack.URL(), "https://")},
+		// Loopback addresses, which only registries that are listed may have.
+		"registries": []host{
+			{"host": s.RegistryHost, "insecure": true},
+			{"host": s.PrivateRegistryHost, "insecure": true},
+			{"host": s.TokenHost, "insecure": true},
+		},
+	}
+	maps.Copy(all, config)
+	text, err := yaml.Marshal(all)
+	if err != nil {
+		return nil, fmt.Errorf("writing the daemon's config: %w", err)
+	}
+	path := s.path("config.yaml")
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		return nil, fmt.Errorf("writing the daemon's config: %w", err)
+	}
+	return s.StartDaemon(ctx, s.binary, []string{"--config", path}, []string{
+		"SSL_CERT_FILE=" + s.path("slack-ca.pem"),
+		"KUBE_CACHE_MUTATION_DETECTOR=true",
+	})
+}
+
+// AwaitReady waits until the daemon has seen all that runs.
+func (s *Stage) AwaitReady(ctx context.Context) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.DaemonAddr+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the daemon: %w", context.Cause(ctx))
+		}
+	}
+}
