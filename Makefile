@@ -1,0 +1,18 @@
+# Everything needs Go and, for the sandbox, Postgres; what is missing is installed or named.
+
+.PHONY: demo test unit lint
+
+# A cluster on this machine, clairwatch in it, and what arrives in Slack.
+demo:
+	cd sandbox && go run ./demo
+
+# Everything that is tested, with real servers. The first run builds them.
+test: unit
+	cd sandbox && go test -race -timeout 60m ./...
+
+unit:
+	go test -race ./...
+
+lint:
+	test -z "$$(git ls-files '*.go' | xargs gofmt -l)"
+	go vet ./... && cd sandbox && go vet ./...
