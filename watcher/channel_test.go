@@ -248,6 +248,7 @@ func TestWebhookChanges(t *testing.T) {
 				r.run(podOf("shop", "app-0", 1))
 				r.start()
 				r.pass(groupWait + 5*time.Second)
+				r.delete("shop", "app-0") // so that no look at the image brings the news again
 				r.settings(map[string]string{"shop": scanner("new")})
 				r.pass(time.Hour)
 				r.wantTexts("app1:v1 is running with")
@@ -278,5 +279,21 @@ func TestScanDuringSendingIsNotToldTwice(t *testing.T) {
 		r.notify()
 		r.pass(time.Hour)
 		r.wantTexts("app1:v1 is running with 1 critical", "app1:v1: 1 newly reported high vulnerability")
+	})
+}
+
+// TestNewsThatWasToldMeanwhile has the ledger learn of something between the look at an image and the
+// turn of its news.
+func TestNewsThatWasToldMeanwhile(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		record := findings.FromClair(reportOf(digest(1), vulnerability{"CVE-2026-0001", claircore.Critical})).Record()
+		told := Told{Destination: Destination{"shop", "default"}, Subject: Subject{Digest: digest(1)}, Record: record}
+		r.check(r.cfg.Ledger.Remember(t.Context(), []Told{told}))
+		r.pass(settled)
+		r.wantTexts()
+		r.wantCalls(1, "report", "index", "report", "report") // and looks again whether there is more
 	})
 }

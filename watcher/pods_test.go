@@ -4,13 +4,16 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
+	coreinformers "k8s.io/client-go/informers/core/v1"
 	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/clairwatch/clairwatch/slack"
 )
@@ -92,6 +95,21 @@ func TestPodGoes(t *testing.T) {
 				t.Errorf("states: %v", got)
 			}
 		})
+	})
+}
+
+// TestPodAppearsWhileImageIsForgotten has a pod come in between the look at what runs and its end, in which
+// its handler finds the image known.
+func TestPodAppearsWhileImageIsForgotten(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.w.leave(image{namespace: "shop", id: digest(1), platform: amd64}, nil)
+		synctest.Wait()
+		if got := r.w.progress.count(); got[StateScanned] != 1 {
+			t.Errorf("an image that runs is forgotten; states: %v", got)
+		}
 	})
 }
 
@@ -236,4 +254,22 @@ func TestWorkloads(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+}
+
+// TestMissedDeletionWithoutObject has the watch miss the end of a pod of which nothing but the name is left.
+func TestMissedDeletionWithoutObject(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
+		r.start()
+		r.clairs[clairBase].called()
+		r.check(r.w.pods.GetStore().Delete(podOf("shop", "app-0", 1))) // as the informer does before its handlers
+		r.w.podHandler().DeleteFunc(coreinformers.DeletedPod{FinalStateUnknown: &cache.DeletedFinalStateUnknown{Key: "shop/app-0"}})
+		synctest.Wait()
+		keys := r.w.progress.filter(func(image) bool { return true })
+		if len(keys) != 1 || keys[0].id != digest(2) {
+			t.Errorf("want the image that still runs: %v", keys)
+		}
+		r.wantCalls(2)
+	})
 }

@@ -526,12 +526,6 @@ func (f *fakeSlack) Send(ctx context.Context, w slack.Webhook, m slack.Message) 
 	return err
 }
 
-func (f *fakeSlack) answerWith(answer func(slack.Webhook) error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.answer = answer
-}
-
 // all returns every message that was sent.
 func (f *fakeSlack) all() []message {
 	f.mu.Lock()

@@ -260,10 +260,10 @@ func TestFailures(t *testing.T) {
 			r.wantTexts()
 			r.pass(4 * time.Minute)
 			r.wantTexts("could not be scanned…" + advice[CauseUnauthorized][0])
-			r.pass(24 * time.Hour)
+			r.pass(4 * time.Hour)
 			r.wantTexts("could not be scanned")
-			if n := r.registry.resolved(); n < 24*6-8 || n > 24*6+24 {
-				t.Errorf("tried %d times in a day, want about every %v", n, lastRetry)
+			if n := r.registry.resolved(); n < 4*5 || n > 4*6+8 {
+				t.Errorf("tried %d times in four hours, want about every %v", n, lastRetry)
 			}
 		})
 	})
@@ -276,6 +276,11 @@ func TestFailures(t *testing.T) {
 			r.pass(recheck)
 			r.wantTexts("could not be scanned")
 			r.wantCalls(2, "report", "report")
+			// An update that changes no image is no reason to ask again.
+			pod := podOf("shop", "app-0", 1)
+			pod.Status.Phase = corev1.PodFailed
+			r.change(pod)
+			r.wantCalls(2)
 			// Another pod may come because somebody has pushed the image.
 			r.registry.failWith(nil)
 			r.run(podOf("shop", "app-1", 1))
@@ -345,7 +350,7 @@ func TestFailures(t *testing.T) {
 				return errors.New("connection refused")
 			})
 			begin(r)
-			r.pass(24 * time.Hour)
+			r.pass(4 * time.Hour)
 			r.wantTexts("could not be scanned")
 		})
 	})

@@ -154,7 +154,17 @@ func (w *Watcher) handle() error {
 	if err != nil {
 		return fmt.Errorf("watching nodes: %w", err)
 	}
-	podsSeen, err := w.pods.AddTypedEventHandler(coreinformers.PodHandlerFuncs{
+	podsSeen, err := w.pods.AddTypedEventHandler(w.podHandler())
+	if err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	w.synced = []cache.DoneChecker{settingsSeen.HasSyncedChecker(), nodesSeen.HasSyncedChecker(), podsSeen.HasSyncedChecker()}
+	return nil
+}
+
+// podHandler returns the handler that queues the images that come and go with pods.
+func (w *Watcher) podHandler() coreinformers.PodHandlerFuncs {
+	return coreinformers.PodHandlerFuncs{
 		AddFunc: w.appeared,
 		UpdateFunc: func(before, after *corev1.Pod) {
 			if sameImages(before, after) { // as in most updates: only the status moves on
@@ -172,12 +182,7 @@ func (w *Watcher) handle() error {
 			namespace := gone.GetObjectName().Namespace
 			w.lookAtGone(func(img image) bool { return img.namespace == namespace })
 		},
-	})
-	if err != nil {
-		return fmt.Errorf("watching pods: %w", err)
 	}
-	w.synced = []cache.DoneChecker{settingsSeen.HasSyncedChecker(), nodesSeen.HasSyncedChecker(), podsSeen.HasSyncedChecker()}
-	return nil
 }
 
 // appeared queues the images of a pod that are to be looked at.

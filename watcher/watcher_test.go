@@ -177,7 +177,7 @@ func TestStop(t *testing.T) {
 			resolved := r.registry.resolved()
 			r.clairs[clairBase].called()
 			r.start()
-			r.pass(24 * time.Hour)
+			r.pass(4 * time.Hour)
 			if n := len(r.slack.all()); n != before {
 				t.Errorf("%d messages after the restart", n-before)
 			}
