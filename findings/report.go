@@ -182,6 +182,12 @@ var servedRepositories = []string{
 	"go", "maven", "pypi", "rubygems", "rhel-cpe-repository", "rhcc-container-repository",
 }
 
+// served says whether Clair has data for a distribution. Debian's testing and unstable name no version, and
+// its updater loads releases only (claircore debian/updater.go).
+func served(d *claircore.Distribution) bool {
+	return d != nil && slices.Contains(servedDistributions, d.DID) && (d.DID != "debian" || d.VersionID != "")
+}
+
 // covered says whether any recognized package belongs to a distribution or a repository that Clair has
 // data for.
 func covered(vr *claircore.VulnerabilityReport) bool {
@@ -193,7 +199,7 @@ func covered(vr *claircore.VulnerabilityReport) bool {
 			if e == nil {
 				continue
 			}
-			if d := vr.Distributions[e.DistributionID]; d != nil && slices.Contains(servedDistributions, d.DID) {
+			if served(vr.Distributions[e.DistributionID]) {
 				return true
 			}
 			for _, rid := range e.RepositoryIDs {

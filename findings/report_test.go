@@ -304,11 +304,12 @@ func TestCovered(t *testing.T) {
 	const none = ""
 	for _, c := range []struct {
 		name         string
-		distribution string
+		distribution string // DID and version
 		repository   *claircore.Repository
 		want         bool
 	}{
-		{"Debian", "debian", nil, true},
+		{"Debian", "debian 12", nil, true},
+		{"Debian unstable", "debian", nil, false},
 		{"Alpine", "alpine", nil, true},
 		{"openSUSE", "opensuse-leap", nil, true},
 		{"a distribution without data", "wolfi", nil, false},
@@ -328,7 +329,8 @@ func TestCovered(t *testing.T) {
 			e := &claircore.Environment{}
 			if c.distribution != none {
 				e.DistributionID = "d"
-				vr.Distributions["d"] = &claircore.Distribution{DID: c.distribution}
+				did, version, _ := strings.Cut(c.distribution, " ")
+				vr.Distributions["d"] = &claircore.Distribution{DID: did, VersionID: version}
 			}
 			if c.repository != nil {
 				e.RepositoryIDs = []string{"nowhere", "r"}

@@ -14,10 +14,13 @@ type Summary struct {
 	Updates []Update
 	// AllUpdates is the number of all updates with a fix, listed or not.
 	AllUpdates int
+	// Unfixed is the worst finding without a fix, where the updates are those with one; zero when there is
+	// none.
+	Unfixed Finding
 }
 
-// Summarize keeps the counts and at most rows updates; zero and less keep none. When something is fixable it lists only what has
-// a fix; otherwise what is worst.
+// Summarize keeps the counts and at most rows updates; zero and less keep none. When something is fixable
+// it lists only what has a fix; otherwise what is worst.
 func (r Report) Summarize(rows int) Summary {
 	s := Summary{
 		Digest:       r.Digest,
@@ -34,6 +37,12 @@ func (r Report) Summarize(rows int) Summary {
 	}
 	if s.AllUpdates > 0 {
 		us = us[:s.AllUpdates]
+		for _, f := range r.Findings { // worst first
+			if !f.Fixable() {
+				s.Unfixed = f
+				break
+			}
+		}
 	}
 	// A copy, so that the summary does not keep the whole report in memory.
 	s.Updates = append([]Update(nil), us[:min(max(rows, 0), len(us))]...)

@@ -14,6 +14,9 @@ func TestUpdates(t *testing.T) {
 	f := func(pkg, installed, fixed, name string, s Severity, cvss float64) Finding {
 		return Finding{Package: pkg, Installed: installed, FixedIn: fixed, Name: name, Severity: s, CVSS: cvss}
 	}
+	deb := func(pkg, installed, fixed, name string) Finding {
+		return Finding{Package: pkg, Installed: installed, FixedIn: fixed, Name: name, Updater: "debian/updater"}
+	}
 	for _, c := range []struct {
 		name string
 		in   []Finding
@@ -26,6 +29,18 @@ func TestUpdates(t *testing.T) {
 		{"two fixes of one package are two updates", []Finding{
 			f("curl", "7", "8", "CVE-1", claircore.Low, 0), f("curl", "7", "9", "CVE-2", claircore.High, 0),
 		}, []string{"curl 7 9 1 CVE-2", "curl 7 8 1 CVE-1"}},
+		{"the latest of two fixes brings the other", []Finding{
+			deb("openssl", "3.0.9-1", "3.0.17-1~deb12u3", "CVE-1"), deb("openssl", "3.0.9-1", "3.0.18-1~deb12u2", "CVE-2"), deb("openssl", "3.0.9-1", "3.0.9-1+deb12u1", "CVE-3"),
+			deb("openssl", "3.0.9-1", "", "CVE-4"),
+		}, []string{"openssl 3.0.9-1 3.0.18-1~deb12u2 3 CVE-3", "openssl 3.0.9-1  1 CVE-4"}},
+		{"what is no version stays apart", []Finding{
+			deb("openssl", "1", "2", "CVE-1"), deb("openssl", "1", "next one", "CVE-2"), deb("openssl", "1", "10", "CVE-3"),
+		}, []string{"openssl 1 10 2 CVE-3", "openssl 1 next one 1 CVE-2"}},
+		{"Alpine has an order of its own", []Finding{
+			{Package: "a", Installed: "1.2.0-r0", FixedIn: "1.2.0-r10", Name: "CVE-1", Updater: "alpine-main-v3.20-updater"},
+			{Package: "a", Installed: "1.2.0-r0", FixedIn: "1.2.0_git20240101-r0", Name: "CVE-2", Updater: "alpine-main-v3.20-updater"},
+			{Package: "a", Installed: "1.2.0-r0", FixedIn: "1.2.0-r9", Name: "CVE-3", Updater: "alpine-main-v3.20-updater"},
+		}, []string{"a 1.2.0-r0 1.2.0_git20240101-r0 3 CVE-3"}},
 		{"what can be done comes first", []Finding{
 			f("a", "1", "", "CVE-1", claircore.Critical, 10), f("b", "1", "2", "CVE-2", claircore.Low, 0),
 		}, []string{"b 1 2 1 CVE-2", "a 1  1 CVE-1"}},
@@ -73,7 +88,7 @@ func TestSummarize(t *testing.T) {
 			t.Errorf("%d rows: keeps %d updates in memory", rows, cap(s.Updates))
 		}
 		s.Updates = nil
-		if want := (Summary{Digest: "sha256:a", Distribution: "Debian 12", Packages: 9, Covered: true, Counts: Counts{High: 20, Fixable: 8}, AllUpdates: 8}); !reflect.DeepEqual(s, want) {
+		if want := (Summary{Digest: "sha256:a", Distribution: "Debian 12", Packages: 9, Covered: true, Counts: Counts{High: 20, Fixable: 8}, AllUpdates: 8, Unfixed: r.Findings[8]}); !reflect.DeepEqual(s, want) {
 			t.Errorf("got %+v, want %+v", s, want)
 		}
 	}

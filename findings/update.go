@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Update is one thing to do: bring a package from the installed version to the one that ends all of
-// its listed findings. Findings without a fix give an Update without FixedIn: nothing to do but know.
+// Update is one thing to do: bring a package from the installed version to the one that ends all of its
+// findings. Findings without a fix give an Update without FixedIn: nothing to do but know.
 type Update struct {
 	// Package, Installed and FixedIn are those of the findings; FixedIn is empty when there is no fix.
 	Package, Installed, FixedIn string
@@ -16,15 +16,26 @@ type Update struct {
 	Findings int
 }
 
-// Updates groups findings by package, installed version and fix, worst first. Versions are compared for
-// equality only, so no knowledge of a distribution's ordering is needed: one package can appear with
-// two fixes. Those with a fix come before those without, because a reader can act on them.
+// Updates groups findings by package, installed version and fix, worst first. Of several fixes of one
+// package the latest counts, as it brings the others, where versions of its kind can be compared;
+// otherwise the package appears with each. Updates with a fix come before those without, because a reader
+// can act on them.
 func Updates(fs []Finding) []Update {
-	type key struct{ pkg, installed, fixed string }
+	type key struct {
+		pkg, installed string
+		fixed          string // empty where latest is set
+		latest         bool   // the fixes can be compared: one update for all of them
+	}
 	at := make(map[key]int)
 	var us []Update
 	for _, f := range fs {
-		k := key{f.Package, f.Installed, f.FixedIn}
+		k := key{pkg: f.Package, installed: f.Installed, fixed: f.FixedIn}
+		compareFixes := comparisonOf(f.Updater)
+		if compareFixes != nil && f.Fixable() {
+			if _, valid := compareFixes(f.FixedIn, f.FixedIn); valid {
+				k.fixed, k.latest = "", true
+			}
+		}
 		i, ok := at[k]
 		if !ok {
 			at[k] = len(us)
@@ -32,6 +43,11 @@ func Updates(fs []Finding) []Update {
 			continue
 		}
 		us[i].Findings++
+		if k.latest {
+			if later, _ := compareFixes(f.FixedIn, us[i].FixedIn); later > 0 {
+				us[i].FixedIn = f.FixedIn
+			}
+		}
 		if compare(f, us[i].Worst) < 0 {
 			us[i].Worst = f
 		}

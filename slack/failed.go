@@ -38,7 +38,7 @@ func (f Failed) Message() Message {
 	if len(causes) == 0 {
 		return Message{}
 	}
-	footer := details(f.Cluster, placeNames(f.Namespaces))
+	footer := details(f.Cluster, within(f.Namespaces))
 	if c := causes[0]; failures(causes) == 1 { // fits on one line
 		return quiet(failedText(causes), grey(
 			markup("⚠️ "+mono(c.Images[0].named(longestName))+" could not be scanned: "+escape(unformatted(c.name()))),
@@ -60,7 +60,7 @@ func (f Failed) Message() Message {
 		}
 	}
 	if more := len(causes) - mostCauses; more > 0 {
-		footer = details(f.Cluster, placeNames(f.Namespaces), "and "+count(more, "more cause"))
+		footer = details(f.Cluster, within(f.Namespaces), "and "+count(more, "more cause"))
 	}
 	if footer != "" {
 		lines = append(lines, grey(verbatim(footer)))
@@ -119,6 +119,14 @@ func names(images []Image) string {
 		b.WriteString(" and " + number(more) + " more")
 	}
 	return b.String()
+}
+
+// within names the namespaces of a footer that has nothing else to tell what they are.
+func within(namespaces []string) string {
+	if names := placeNames(namespaces); names != "" {
+		return "in " + names
+	}
+	return ""
 }
 
 // placeNames lists the first of the namespaces for a footer.

@@ -97,6 +97,29 @@ func (r Report) cardUnder(said []inline, plainly string) card {
 
 // note says what the rows are a part of.
 func (r Report) note() string {
+	return r.updatesNote() + r.unfixedNote()
+}
+
+// unfixedNote says what the table of updates does not show.
+func (r Report) unfixedNote() string {
+	c, f := r.Summary.Counts, r.Summary.Unfixed
+	n := c.Total() - c.Fixable
+	if n <= 0 || f.Name == "" {
+		return ""
+	}
+	s := ". " + number(n) + " without a fix yet, the worst "
+	if n == 1 {
+		s = ". 1 without a fix yet: "
+	}
+	s += brief(f.Name, longestCell) + " (" + word(f.Severity) + ")"
+	if pkg := brief(f.Package, longestCell); pkg != "" {
+		s += " in " + pkg
+	}
+	return s
+}
+
+// updatesNote says what the rows are a part of.
+func (r Report) updatesNote() string {
 	c, shown := r.Summary.Counts, min(len(r.Summary.Updates), mostUpdates)
 	all := max(r.Summary.AllUpdates, shown)
 	fixes := number(c.Fixable) + " of " + number(c.Total())
