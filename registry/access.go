@@ -22,28 +22,36 @@ var errLookup = errors.New("looking up credentials")
 // repository once at most.
 type operation struct {
 	credentials Credentials
-	found       map[string][]Credential
+	found       map[string]finding
+}
+
+// finding is what was found for one repository.
+type finding struct {
+	credentials []Credential
+	err         error
 }
 
 func (c *Client) operation(credentials Credentials) *operation {
-	return &operation{credentials: credentials, found: make(map[string][]Credential)}
+	return &operation{credentials: credentials, found: make(map[string]finding)}
 }
 
 // lookup returns what to present for repo: its credentials, and at last nothing.
+// Nothing can be presented also where there is an error.
 func (o *operation) lookup(ctx context.Context, repo string) ([]Credential, error) {
-	if found, ok := o.found[repo]; ok {
-		return found, nil
+	if f, ok := o.found[repo]; ok {
+		return f.credentials, f.err
 	}
-	var found []Credential
+	var f finding
 	if o.credentials != nil {
-		var err error
-		if found, err = o.credentials.Lookup(ctx, repo); err != nil {
-			return nil, fmt.Errorf("%w of %s: %w", errLookup, repo, err)
+		found, err := o.credentials.Lookup(ctx, repo)
+		if err != nil {
+			found, f.err = nil, fmt.Errorf("%w of %s: %w", errLookup, repo, err)
 		}
+		f.credentials = slices.Clone(found[:min(len(found), maxCredentials)])
 	}
-	found = append(slices.Clone(found[:min(len(found), maxCredentials)]), Credential{})
-	o.found[repo] = found
-	return found, nil
+	f.credentials = append(f.credentials, Credential{})
+	o.found[repo] = f
+	return f.credentials, f.err
 }
 
 // access asks for a manifest with each credential until the registry gives it, and
@@ -74,11 +82,8 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 			return nil, grant{}, p.refusal(ref, a.status == http.StatusNotFound, false)
 		}
 	}
-	credentials, err := op.lookup(ctx, p.repo)
-	if err != nil {
-		return nil, grant{}, err
-	}
-	missing := false
+	credentials, unknown := op.lookup(ctx, p.repo)
+	missing, served := false, false
 	for _, cr := range c.provenFirst(p, credentials) {
 		if asked && ch.realm == "" && cr == (Credential{}) {
 			continue // that was the first request
@@ -97,6 +102,13 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 		}
 		// Several registries say 404 for what is not the asker's: go on.
 		missing = missing || a.status == http.StatusNotFound
+		served = served || !g.refused
+	}
+	if ch.realm != "" && !served {
+		c.challenges.drop(p.root()) // nobody gets a token there: it may have moved
+	}
+	if unknown != nil {
+		return nil, grant{}, unknown
 	}
 	return nil, grant{}, p.refusal(ref, missing, len(credentials) > 1)
 }
@@ -123,7 +135,7 @@ func (c *Client) present(ctx context.Context, p place, ch challenge, cr Credenti
 			return nil, grant{}, err
 		}
 		if g.refused {
-			return &answer{status: http.StatusUnauthorized}, grant{}, nil
+			return &answer{status: http.StatusUnauthorized}, g, nil
 		}
 		a, err := c.ask(ctx, p, method, ref, g.authorization)
 		if err != nil {

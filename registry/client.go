@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -34,22 +35,25 @@ type Config struct {
 	Transport http.RoundTripper
 }
 
-// Validate says what is wrong with c, as [ErrInvalid].
+// Validate says all that is wrong with c, as [ErrInvalid], one line for each
+// mistake; those of Registries begin with the place in the list, "registries[1]: ".
+// Hosts are compared without case.
 func (c Config) Validate() error {
+	var errs []error
 	seen := make(map[string]bool)
-	for _, r := range c.Registries {
+	for i, r := range c.Registries {
+		host := strings.ToLower(r.Host)
 		if err := r.Validate(); err != nil {
-			return err
+			errs = append(errs, fmt.Errorf("registries[%d]: %w", i, err))
+		} else if seen[host] {
+			errs = append(errs, fmt.Errorf("registries[%d]: registry host %q: %w: it is listed twice", i, r.Host, ErrInvalid))
 		}
-		if seen[strings.ToLower(r.Host)] {
-			return fmt.Errorf("registry host %q: %w: it is listed twice", r.Host, ErrInvalid)
-		}
-		seen[strings.ToLower(r.Host)] = true
+		seen[host] = true
 	}
 	if c.Timeout < 0 || c.MaxManifest < 0 || c.MaxImages < 0 {
-		return fmt.Errorf("registry timeout and limits: %w: they cannot be negative", ErrInvalid)
+		errs = append(errs, fmt.Errorf("registry timeout and limits: %w: they cannot be negative", ErrInvalid))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (c Config) timeout() time.Duration {
@@ -137,6 +141,7 @@ func New(cfg Config) *Client {
 	if transport == nil {
 		transport = c.guard.transport(cfg.Roots)
 	}
+	transport = readable{transport}
 	c.http = &http.Client{Transport: transport, Timeout: cfg.timeout(), CheckRedirect: c.guard.redirect}
 	c.stay = &http.Client{Transport: transport, Timeout: cfg.timeout(), CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
@@ -169,7 +174,9 @@ type Layer struct {
 // same before. credentials may be nil: anonymous.
 //
 // Its errors are all sentinels of this package but [ErrNotPulled], [ErrLocalOnly]
-// and [ErrForward], a [*RateLimitedError], or a passing trouble.
+// and [ErrForward], a [*RateLimitedError], or a passing trouble. Where credentials
+// cannot be looked up it asks without; the error of the look-up is its own only if
+// that is refused.
 func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentials Credentials) (*Image, error) {
 	if strings.EqualFold(p.OS, "windows") {
 		return nil, fmt.Errorf("image for %s: %w: Clair knows no Windows", p, ErrUnsupported)
@@ -184,7 +191,7 @@ func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentia
 		if err == nil {
 			return image, nil
 		}
-		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrDenied) {
+		if !slices.ContainsFunc(elsewhere[:], func(e error) bool { return errors.Is(err, e) }) {
 			return nil, err
 		}
 		// Of several, the one that somebody can mend: missing credentials.
@@ -195,12 +202,16 @@ func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentia
 	return nil, failure
 }
 
+// elsewhere are the errors of one candidate after which the next may do better.
+var elsewhere = [...]error{ErrNotFound, ErrUnauthorized, ErrDenied, ErrUnsupported, errLookup}
+
 // flight is a resolution under way, which others wait for. Its results are set
 // before done is closed.
 type flight struct {
-	done  chan struct{}
-	image *Image
-	err   error
+	done      chan struct{}
+	image     *Image
+	err       error
+	abandoned bool // the context of the one who asked had ended
 }
 
 // shared resolves key once for all who ask at the same time. An error that
@@ -219,6 +230,8 @@ func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Imag
 		c.mu.Unlock()
 		if !under {
 			f.image, f.err = c.fetch(ctx, op, key)
+			// Not to be read off the error: a registry's timeout looks the same.
+			f.abandoned = ctx.Err() != nil
 			if f.err == nil {
 				c.images.put(key, f.image)
 			}
@@ -236,8 +249,7 @@ func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Imag
 		if f.err == nil {
 			return f.image, nil
 		}
-		if !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) &&
-			!errors.Is(f.err, context.Canceled) && !errors.Is(f.err, context.DeadlineExceeded) {
+		if !f.abandoned && !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) {
 			return nil, f.err
 		}
 	}

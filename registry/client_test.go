@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -186,7 +190,7 @@ func TestSourcesAfterRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.want("token")
+	f.want("token", "HEAD manifest")
 	fetchAll(t, image, sources)
 
 	open := newFake(t, open)
@@ -295,7 +299,7 @@ func TestRotated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.want("token", "token", "token", "HEAD manifest")
+	f.want("token", "token", "HEAD manifest")
 	fetchAll(t, image, sources)
 }
 
@@ -306,6 +310,111 @@ func TestLookupFails(t *testing.T) {
 	_, err := f.client(f.config()).Resolve(t.Context(), f.identify("app", "1", f.image("app", "1", 1)), amd64, &lender{err: broken})
 	if !errors.Is(err, broken) || registry.Permanent(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestBrokenDockerConfig is told where credentials are needed, as what it is; what
+// anybody may pull needs none.
+func TestBrokenDockerConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(path, []byte("secret, and no JSON"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := newFake(t, tokenAuth)
+	f.public = []string{"public", "elsewhere"}
+	file := registry.NewConfigFile(path)
+	c := f.client(f.config())
+	for range 2 { // before and after the registry is known to want tokens
+		_, err := c.Resolve(t.Context(), f.identify("private", "1", f.image("private", "1", 1)), amd64, file)
+		if !errors.Is(err, registry.ErrCredentials) || registry.Permanent(err) || errors.Is(err, registry.ErrUnauthorized) || errors.Is(err, registry.ErrInvalid) ||
+			!strings.Contains(err.Error(), "dockerConfig") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("got %v", err)
+		}
+	}
+	image := resolve(t, c, f.identify("public", "1", f.image("public", "1", 1)), amd64, file)
+	for _, c := range []*registry.Client{c, f.client(f.config())} {
+		sources, _, err := c.Sources(t.Context(), image, file, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fetchAll(t, image, sources)
+	}
+	id, err := registry.Identify(f.host()+"/private:2", f.host()+"/elsewhere@"+f.image("elsewhere", "2", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if image := resolve(t, c, id, amd64, file); image.Repo != f.host()+"/elsewhere" {
+		t.Errorf("image %+v", image)
+	}
+}
+
+// TestRenewClosed asks with credentials for what stood open before.
+func TestRenewClosed(t *testing.T) {
+	f := newFake(t, open)
+	f.users["ada"] = user{"secret-password", []string{"app"}}
+	ada := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}
+	c := f.client(f.config())
+	image := resolve(t, c, f.identify("app", "1", f.image("app", "1", 2)), amd64, ada)
+	f.mode = tokenAuth
+	f.requests()
+	c.Renew(image)
+	sources, _, err := c.Sources(t.Context(), image, ada, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.want("HEAD manifest", "token", "HEAD manifest")
+	fetchAll(t, image, sources)
+}
+
+// TestTokenServerMoved asks the registry for the address of its token server again
+// when the old one fails, or refuses everybody.
+func TestTokenServerMoved(t *testing.T) {
+	for _, status := range []int{http.StatusBadGateway, http.StatusNotFound, http.StatusForbidden} {
+		for _, sources := range []bool{false, true} {
+			t.Run(fmt.Sprint(status, " sources ", sources), func(t *testing.T) {
+				f := newFake(t, tokenAuth)
+				f.public = []string{"app", "other"}
+				var moved atomic.Bool
+				before := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if moved.Load() {
+						w.WriteHeader(status)
+						return
+					}
+					f.serveToken(w, r)
+				}))
+				defer before.Close()
+				f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+					if moved.Load() || r.Header.Get("Authorization") != "" {
+						return false
+					}
+					w.Header().Set("WWW-Authenticate", `Bearer realm="http://`+name(before)+`/token?extra=1",service="fake"`)
+					w.WriteHeader(http.StatusUnauthorized)
+					return true
+				}
+				cfg := f.config()
+				cfg.Registries = append(cfg.Registries, registry.Registry{Host: name(before), Insecure: true})
+				c := f.client(cfg)
+				image := resolve(t, c, f.identify("app", "1", f.image("app", "1", 1)), amd64, nil)
+				other := f.identify("other", "1", f.image("other", "1", 1))
+				moved.Store(true)
+				f.revoke()
+				c.Renew(image)
+				again := func() error {
+					if sources {
+						_, _, err := c.Sources(t.Context(), image, nil, 0)
+						return err
+					}
+					_, err := c.Resolve(t.Context(), other, amd64, nil)
+					return err
+				}
+				if again() == nil {
+					t.Error("the old token server was not asked")
+				}
+				if err := again(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }
 
@@ -498,6 +607,40 @@ func TestOneFlight(t *testing.T) {
 	f.want("GET manifest")
 }
 
+// TestOneTimeout asks eight times at once a registry that does not answer; none of
+// them waits for another's timeout before its own.
+func TestOneTimeout(t *testing.T) {
+	f := newFake(t, open)
+	id := f.identify("app", "1", f.image("app", "1", 1))
+	cfg := f.config()
+	cfg.Timeout = time.Second
+	var asked atomic.Int32
+	cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+		asked.Add(1)
+		return silent{}.RoundTrip(r)
+	})
+	c := f.client(cfg)
+	synctest.Test(t, func(t *testing.T) {
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := c.Resolve(t.Context(), id, amd64, nil); !errors.Is(err, context.DeadlineExceeded) || registry.Permanent(err) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	if got := asked.Load(); got != 1 {
+		t.Errorf("the registry was asked %d times", got)
+	}
+}
+
+// roundTrip is a function as transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
 // TestFlightOfAnother fails for want of credentials, or is given up; those who
 // waited for it do their own.
 func TestFlightOfAnother(t *testing.T) {
@@ -574,6 +717,8 @@ func TestConfigValidate(t *testing.T) {
 		{registry.Config{Registries: []registry.Registry{{Host: "a", Endpoint: "b:5000"}}}, "endpoint of registry a"},
 		{registry.Config{Registries: []registry.Registry{{Host: "a", Endpoint: "https://u:secret@b"}}}, "endpoint of registry a"},
 		{registry.Config{Registries: []registry.Registry{{Host: "a"}, {Host: "A"}}}, "listed twice"},
+		{registry.Config{Registries: []registry.Registry{{Host: "a/b"}, {Host: "c"}, {Host: "C"}}}, "registries[0]: registry host \"a/b\""},
+		{registry.Config{Registries: []registry.Registry{{Host: "a/b"}, {Host: "c"}, {Host: "C"}}}, "\nregistries[2]: registry host \"C\""},
 		{registry.Config{Timeout: -1}, "negative"},
 	}
 	for _, tt := range tests {

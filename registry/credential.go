@@ -69,8 +69,17 @@ var _ Credentials = (*ConfigFile)(nil)
 // not exist yet.
 func NewConfigFile(path string) *ConfigFile { return &ConfigFile{path: path} }
 
-// Lookup returns the file's credentials for repo, by the rules of [Keyring].
+// Lookup returns the file's credentials for repo, by the rules of [Keyring]. A file
+// that is there and cannot be used is [ErrCredentials].
 func (f *ConfigFile) Lookup(_ context.Context, repo string) ([]Credential, error) {
+	found, err := f.lookup(repo)
+	if err != nil {
+		return nil, fmt.Errorf("%w; mend the file that dockerConfig names", err)
+	}
+	return found, nil
+}
+
+func (f *ConfigFile) lookup(repo string) ([]Credential, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info, err := os.Stat(f.path)
@@ -79,7 +88,7 @@ func (f *ConfigFile) Lookup(_ context.Context, repo string) ([]Credential, error
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading docker config: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	if f.seen == nil || !os.SameFile(f.seen, info) || !f.seen.ModTime().Equal(info.ModTime()) || f.seen.Size() != info.Size() {
 		if err := f.read(); err != nil {
@@ -93,23 +102,23 @@ func (f *ConfigFile) Lookup(_ context.Context, repo string) ([]Credential, error
 func (f *ConfigFile) read() error {
 	file, err := os.Open(f.path)
 	if err != nil {
-		return fmt.Errorf("reading docker config: %w", err)
+		return fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return fmt.Errorf("reading docker config: %w", err)
+		return fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	data, err := io.ReadAll(io.LimitReader(file, maxConfigFile+1))
 	if err != nil {
-		return fmt.Errorf("reading docker config: %w", err)
+		return fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	if len(data) > maxConfigFile {
-		return fmt.Errorf("reading docker config %s: %w: more than %d bytes", f.path, ErrTooLarge, maxConfigFile)
+		return fmt.Errorf("reading %s: %w: more than %d bytes", f.path, ErrCredentials, maxConfigFile)
 	}
 	keyring := new(Keyring)
 	if err := keyring.Add(data, false); err != nil {
-		return fmt.Errorf("reading docker config %s: %w", f.path, err)
+		return fmt.Errorf("reading %s: %w", f.path, err)
 	}
 	f.seen, f.keyring = info, keyring
 	return nil

@@ -47,7 +47,7 @@ func newEndpoint(r Registry) *endpoint {
 	at := r.Endpoint
 	switch {
 	case at != "":
-	case r.Host == "docker.io":
+	case strings.EqualFold(r.Host, "docker.io"):
 		at = hubEndpoint
 	case r.Insecure:
 		at = "http://" + r.Host

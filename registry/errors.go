@@ -8,7 +8,8 @@ import (
 
 // The reasons for which an image cannot be resolved or handed on. Every error of
 // this package that is none of them (nor a [*RateLimitedError]) is a passing
-// trouble of network or registry and worth another try.
+// trouble of network or registry and worth another try. So are [ErrNotPulled] and
+// [ErrCredentials].
 var (
 	// ErrNotPulled says that the runtime has not yet said what it runs: wait for
 	// the next status of the pod.
@@ -20,8 +21,12 @@ var (
 	// ErrUnauthorized says that the registry wants credentials that we lack.
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrUnsupported says that this is nothing that Clair can index: an artifact,
-	// a Windows image, schema 1, an image without layers.
+	// a Windows image, schema 1, an image without layers, an index that has none
+	// for the node.
 	ErrUnsupported = errors.New("unsupported image")
+	// ErrCredentials says that a docker config is there and cannot be used. It
+	// passes: the file is read again when it has been mended.
+	ErrCredentials = errors.New("the docker config cannot be read")
 	// ErrDenied says that the registry, or where it sent us, is an address that
 	// is not to be contacted.
 	ErrDenied = errors.New("address denied")
@@ -53,7 +58,8 @@ func (e *RateLimitedError) Error() string {
 
 // Permanent says whether err stays until imageID, credentials, settings or the
 // registry's content change, so that a retry within minutes is of no use. It is
-// false for nil, for [ErrNotPulled], and for whatever passes by itself.
+// false for nil, for [ErrNotPulled] and [ErrCredentials], and for whatever passes by
+// itself.
 func Permanent(err error) bool {
 	for _, e := range []error{
 		ErrLocalOnly, ErrNotFound, ErrUnauthorized, ErrUnsupported, ErrDenied,

@@ -59,6 +59,30 @@ func (g *guard) transport(roots *x509.CertPool) *http.Transport {
 	}
 }
 
+// readable refuses a redirect to what is no URL. net/http would as well, with the
+// whole of it in its error, a signature included.
+type readable struct{ http.RoundTripper }
+
+// RoundTrip is that of the transport within.
+func (t readable) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := t.RoundTripper.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := r.URL.Parse(resp.Header.Get("Location")); err != nil {
+		resp.Body.Close()
+		return nil, fmt.Errorf("%w: it redirects to what is no URL", ErrInvalid)
+	}
+	return resp, nil
+}
+
+// CloseIdleConnections is that of the transport within, where it has any.
+func (t readable) CloseIdleConnections() {
+	if c, ok := t.RoundTripper.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
 // proxy takes the environment's proxy and remembers that its address is the
 // operator's choice.
 func (g *guard) proxy(r *http.Request) (*url.URL, error) {

@@ -123,3 +123,12 @@ func TestDial(t *testing.T) {
 		conn.Close()
 	}
 }
+
+// TestHubByAnyCase reaches Docker Hub where it is, however the settings spell it.
+func TestHubByAnyCase(t *testing.T) {
+	for _, host := range []string{"docker.io", "Docker.IO"} {
+		if e := newEndpoint(Registry{Host: host, ForwardPassword: true}); e.err != nil || e.base.String() != hubEndpoint {
+			t.Errorf("%s is at %v, %v", host, e.base, e.err)
+		}
+	}
+}

@@ -58,6 +58,7 @@ func TestHostile(t *testing.T) {
 		{name: "redirect to loopback by name", fault: redirect("https://localhost:1/secret"), err: registry.ErrDenied, requests: 1},
 		{name: "redirect to plain http", fault: redirect("http://registry.example.com/secret"), err: registry.ErrDenied, requests: 1},
 		{name: "redirect to a file", fault: redirect("file:///etc/secret"), err: registry.ErrInvalid, requests: 1},
+		{name: "redirect to what is no URL", fault: redirect("https://store.example.com/%zz?secret"), err: registry.ErrInvalid, requests: 1},
 		{name: "realm at link-local", fault: challenge(`Bearer realm="http://169.254.169.254/secret"`), err: registry.ErrDenied, requests: 1},
 		{name: "realm at loopback", fault: challenge(`Bearer realm="http://localhost:1/secret"`), err: registry.ErrDenied, requests: 1},
 		{name: "realm at a private address", fault: challenge(`Bearer realm="https://10.0.0.1/secret"`), err: registry.ErrDenied, requests: 1},
@@ -68,8 +69,8 @@ func TestHostile(t *testing.T) {
 		{name: "404", fault: status(404), err: registry.ErrNotFound, requests: 1},
 		{name: "500", fault: status(500), requests: 1},
 		{name: "204", fault: status(204), requests: 1},
-		{name: "another manifest", fault: send(`{"schemaVersion":2}`), err: registry.ErrInvalid, requests: 1},
-		{name: "nothing", fault: send(``), err: registry.ErrInvalid, requests: 1},
+		{name: "another manifest", fault: send(`{"schemaVersion":2}`), requests: 1},
+		{name: "nothing", fault: send(``), requests: 1},
 		{name: "429", requests: 1, err: &limited, fault: func(w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Retry-After", "90")
 			return status(429)(w, r)
@@ -239,6 +240,7 @@ func TestBlobRedirects(t *testing.T) {
 		{name: "link-local", to: "http://169.254.169.254/secret", status: 307, err: registry.ErrDenied},
 		{name: "loopback", to: "https://localhost:1/secret", status: 307, err: registry.ErrDenied},
 		{name: "nowhere", status: 307, err: registry.ErrInvalid},
+		{name: "no URL", to: "https://store.example.com/%zz?secret", status: 307, err: registry.ErrInvalid},
 		{name: "itself", to: "/elsewhere?secret", status: 302, err: registry.ErrForward},
 		{name: "refused", status: 403, err: registry.ErrUnauthorized},
 		{name: "gone", status: 404, err: registry.ErrNotFound},

@@ -44,19 +44,19 @@ type entry struct {
 // Add reads a docker config: the JSON of config.json (a Secret's
 // .dockerconfigjson), or where legacy is set that of the older .dockercfg, which
 // has no "auths" around its entries. An entry that cannot be read is skipped; a
-// config that is no JSON is [ErrInvalid]. The error never holds the config's text.
+// config that is no JSON is [ErrCredentials]. The error never holds the config's text.
 func (k *Keyring) Add(data []byte, legacy bool) error {
 	var entries map[string]json.RawMessage
 	if legacy {
 		if json.Unmarshal(data, &entries) != nil {
-			return fmt.Errorf("%w: not the JSON of a .dockercfg", ErrInvalid)
+			return fmt.Errorf("%w: not the JSON of a .dockercfg", ErrCredentials)
 		}
 	} else {
 		var config struct {
 			Auths map[string]json.RawMessage `json:"auths"`
 		}
 		if json.Unmarshal(data, &config) != nil {
-			return fmt.Errorf("%w: not the JSON of a docker config", ErrInvalid)
+			return fmt.Errorf("%w: not the JSON of a docker config", ErrCredentials)
 		}
 		entries = config.Auths
 	}

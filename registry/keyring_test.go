@@ -101,7 +101,7 @@ func TestKeyring(t *testing.T) {
 	}
 	var k registry.Keyring
 	for _, bad := range []string{"", "secret", `["secret"]`, `{"auths":"secret"}`} {
-		if err := k.Add([]byte(bad), false); !errors.Is(err, registry.ErrInvalid) || strings.Contains(err.Error(), "secret") {
+		if err := k.Add([]byte(bad), false); !errors.Is(err, registry.ErrCredentials) || registry.Permanent(err) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
@@ -171,6 +171,9 @@ func TestConfigFile(t *testing.T) {
 		t.Helper()
 		found, err := file.Lookup(context.Background(), "quay.io/app")
 		if err != nil {
+			if !errors.Is(err, registry.ErrCredentials) || registry.Permanent(err) || !strings.Contains(err.Error(), "dockerConfig") || !strings.Contains(err.Error(), path) {
+				t.Errorf("got %v", err)
+			}
 			return "error: " + err.Error()
 		}
 		var users []string
@@ -224,4 +227,8 @@ func TestConfigFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("")
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	want("error")
 }

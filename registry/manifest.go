@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
@@ -115,9 +116,26 @@ func (m *manifest) choose(p Platform) (descriptor, error) {
 		}
 	}
 	if best < 0 {
-		return descriptor{}, fmt.Errorf("image for %s %w", p, ErrNotFound)
+		return descriptor{}, fmt.Errorf("%w: no manifest for %s in the index, it has %s", ErrUnsupported, p, platforms(images))
 	}
 	return linux(found)
+}
+
+// platforms names those of an index's images, a few of them where there are many.
+func platforms(images []descriptor) string {
+	const most = 12
+	var names []string
+	for _, d := range images[:min(len(images), most)] {
+		name := Platform{}.String()
+		if d.Platform != nil {
+			name = Platform{d.Platform.OS, d.Platform.Architecture, d.Platform.Variant}.String()
+		}
+		names = append(names, fmt.Sprintf("%.40q", name)) // somebody else's text
+	}
+	if more := len(images) - most; more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
 }
 
 // linux refuses a child that only Windows runs.
@@ -128,10 +146,11 @@ func linux(d descriptor) (descriptor, error) {
 	return d, nil
 }
 
-// verify checks that body has the digest want.
+// verify checks that body has the digest want. Its error is worth a retry: what
+// stands in between may have answered in the registry's place.
 func verify(body []byte, want string) error {
 	if got := digest.Digest(want).Algorithm().FromBytes(body); got.String() != want {
-		return fmt.Errorf("%w: the content has the digest %s, not %s", ErrInvalid, got, want)
+		return fmt.Errorf("the content has the digest %s, not %s: a proxy in between may have changed it", got, want)
 	}
 	return nil
 }

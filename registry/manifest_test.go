@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 var hexes = strings.Repeat("0123456789abcdef", 4)
@@ -75,7 +78,7 @@ func TestChoose(t *testing.T) {
 		{name: "amd64/v1 by name", node: "linux/amd64", children: []string{"linux/amd64/v2", "linux/amd64/v1"}, want: "linux/amd64/v1"},
 		{name: "amd64, only newer", node: "linux/amd64", children: []string{"linux/amd64/v3", "linux/amd64/v2", "linux/arm"}, want: "linux/amd64/v2"},
 		{name: "amd64/v2 never newer", node: "linux/amd64/v2", children: []string{"linux/amd64/v3", "linux/amd64/v1"}, want: "linux/amd64/v1"},
-		{name: "amd64/v2, all newer", node: "linux/amd64/v2", children: []string{"linux/amd64/v3", "linux/arm"}, err: ErrNotFound},
+		{name: "amd64/v2, all newer", node: "linux/amd64/v2", children: []string{"linux/amd64/v3", "linux/arm"}, err: ErrUnsupported},
 		{name: "arm, unknown variant", node: "linux/arm", children: all, want: "linux/arm/v7"},
 		{name: "arm/v6", node: "linux/arm/v6", children: all, want: "linux/arm/v6"},
 		{name: "arm/v6, only v5 and v7", node: "linux/arm/v6", children: []string{"linux/arm/v7", "linux/arm/v5"}, want: "linux/arm/v5"},
@@ -84,11 +87,11 @@ func TestChoose(t *testing.T) {
 		{name: "arm64 runs arm", node: "linux/arm64", children: []string{"linux/arm/v6", "linux/arm/v7", "linux/amd64"}, want: "linux/arm/v7"},
 		{name: "amd64 runs 386", node: "linux/amd64", children: []string{"linux/arm", "linux/386"}, want: "linux/386"},
 		{name: "amd64 before 386", node: "linux/amd64", children: []string{"linux/386", "linux/amd64/v2"}, want: "linux/amd64/v2"},
-		{name: "no such", node: "linux/s390x", children: all, err: ErrNotFound},
-		{name: "no such, one child", node: "linux/s390x", children: []string{"linux/amd64"}, err: ErrNotFound},
+		{name: "no such", node: "linux/s390x", children: all, err: ErrUnsupported},
+		{name: "no such, one child", node: "linux/s390x", children: []string{"linux/amd64"}, err: ErrUnsupported},
 		{name: "one child without platform", node: "linux/arm64", children: []string{""}, want: ""},
 		{name: "several, some without platform", node: "linux/arm64", children: []string{"", "linux/arm64"}, want: "linux/arm64"},
-		{name: "several without platform", node: "linux/arm64", children: []string{"", ""}, err: ErrNotFound},
+		{name: "several without platform", node: "linux/arm64", children: []string{"", ""}, err: ErrUnsupported},
 		{name: "unknown node, one child", node: "", children: []string{"linux/arm64", "unknown/unknown"}, want: "linux/arm64"},
 		{name: "unknown node", node: "", children: all, err: ErrUnknownPlatform},
 		{name: "unknown node, Windows", node: "", children: []string{"windows/amd64"}, err: ErrUnsupported},
@@ -125,6 +128,31 @@ func TestChoose(t *testing.T) {
 				t.Errorf("got %s, want %s", tt.children[i], tt.want)
 			}
 		})
+	}
+}
+
+// TestChooseSaysWhatIsThere names the platforms of an index that lacks the node's,
+// in bounds, whatever stands in it.
+func TestChooseSaysWhatIsThere(t *testing.T) {
+	child := func(os, arch, variant string) descriptor {
+		return descriptor{Platform: &v1.Platform{OS: os, Architecture: arch, Variant: variant}}
+	}
+	tests := []struct {
+		children []descriptor
+		want     string
+	}{
+		{[]descriptor{child("linux", "amd64", ""), child("linux", "arm", "v7"), {}, child("unknown", "unknown", "")},
+			`unsupported image: no manifest for linux/s390x in the index, it has "linux/amd64", "linux/arm/v7", "unknown"`},
+		{[]descriptor{child("a\n", strings.Repeat("b", 1<<20), "")},
+			`unsupported image: no manifest for linux/s390x in the index, it has "a\n/` + strings.Repeat("b", 37) + `"`},
+		{slices.Repeat([]descriptor{child("linux", "386", "")}, 1000),
+			`unsupported image: no manifest for linux/s390x in the index, it has ` + strings.Repeat(`"linux/386", `, 12) + "988 more"},
+	}
+	for _, tt := range tests {
+		m := &manifest{Manifests: tt.children}
+		if _, err := m.choose(Platform{OS: "linux", Architecture: "s390x"}); err == nil || err.Error() != tt.want {
+			t.Errorf("\n got %v\nwant %s", err, tt.want)
+		}
 	}
 }
 

@@ -83,14 +83,18 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	return sources, g.expires, nil
 }
 
-// Renew forgets the tokens of image's repository, so that the next [Client.Sources]
-// asks for one anew: what to do once when Clair reports 401 or 403 for a layer.
+// Renew forgets what opened image's repository, tokens or nothing, so that the next
+// [Client.Sources] asks the registry anew: what to do once when Clair reports 401 or
+// 403 for a layer.
 func (c *Client) Renew(image *Image) {
 	p, err := c.place(image.Repo)
 	if err != nil {
-		return // no token was ever asked for there
+		return // nothing was ever asked for there
 	}
-	c.tokens.forget(func(k presentation) bool { return k.place == p.key() })
+	there := func(k presentation) bool { return k.place == p.key() }
+	c.tokens.forget(there)
+	c.proven.forget(there)
+	c.open.drop(p.key())
 }
 
 // pull returns what opens image's repository for at least left. It asks for the
@@ -100,10 +104,7 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 		return grant{}, nil
 	}
 	if ch, known := c.challenges.get(p.root()); known {
-		credentials, err := op.lookup(ctx, p.repo)
-		if err != nil {
-			return grant{}, err
-		}
+		credentials, _ := op.lookup(ctx, p.repo) // access tells the error if nothing else opens
 		for _, cr := range credentials {
 			if _, ok := c.proven.get(presentation{p.key(), cr.sum()}); !ok {
 				continue
@@ -119,8 +120,7 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 	if err != nil || !g.bearer {
 		return g, err
 	}
-	ch, _ := c.challenges.get(p.root())
-	return c.authorize(ctx, p, ch, g.credential, left)
+	return c.authorize(ctx, p, g.challenge, g.credential, left)
 }
 
 // redirected asks for each layer once, with the password, and returns where the

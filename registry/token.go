@@ -37,7 +37,8 @@ func (t token) holds(left time.Duration) bool {
 // grant is what opens a repository; the zero value where it stands open.
 type grant struct {
 	credential    Credential
-	authorization string // the header's value
+	challenge     challenge // what authorization answers
+	authorization string    // the header's value
 	expires       time.Time
 	bearer        bool // authorization is a token
 	remembered    bool // the token was not asked for just now
@@ -51,7 +52,7 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 		if cr == (Credential{}) {
 			return grant{}, nil
 		}
-		return grant{credential: cr, authorization: basic(cr)}, nil
+		return grant{credential: cr, challenge: ch, authorization: basic(cr)}, nil
 	}
 	key := presentation{p.key(), cr.sum()}
 	t, remembered := c.tokens.get(key)
@@ -59,6 +60,7 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 		var ok bool
 		var err error
 		if t, ok, err = c.exchange(ctx, p, ch, cr); err != nil {
+			c.challenges.drop(p.root()) // the token server may have moved: ask the registry anew
 			return grant{}, err
 		}
 		if !ok {
@@ -68,7 +70,7 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 		c.tokens.put(key, t)
 		remembered = false
 	}
-	return grant{credential: cr, authorization: "Bearer " + t.value, expires: t.expires, bearer: true, remembered: remembered}, nil
+	return grant{credential: cr, challenge: ch, authorization: "Bearer " + t.value, expires: t.expires, bearer: true, remembered: remembered}, nil
 }
 
 func basic(cr Credential) string {
