@@ -4,7 +4,7 @@
 
 # A cluster on this machine, clairwatch in it, and what arrives in Slack.
 demo:
-	cd sandbox && go run ./demo
+	cd sandbox && go build -o ../bin/demo ./demo && exec ../bin/demo
 
 # Everything that is tested, with real servers. The first run builds them.
 test: unit

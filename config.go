@@ -43,13 +43,15 @@ type Config struct {
 	GroupWait time.Duration
 	// GroupMax is how long the first piece of news waits at the most; not less than GroupWait.
 	GroupMax time.Duration
+	// Refresh is when the report of a running image is fetched again. Zero: never.
+	Refresh time.Duration
 	// TellIndexed has a line sent for each image when Clair has indexed it.
 	TellIndexed bool
 	// Grace is how long work in hand may take when the daemon is stopped.
 	Grace time.Duration
 	// SlackHosts are the hosts that a webhook may have.
 	SlackHosts []string
-	// DockerConfig is a docker config file with credentials of registries. Empty: none.
+	// DockerConfig is a docker config file with credentials of registries. It need not exist. Empty: none.
 	DockerConfig string
 	// Clairs is what is to be known about single Clairs.
 	Clairs []ClairConfig
@@ -86,10 +88,13 @@ func defaults() Config {
 		Workers:    16,
 		GroupWait:  30 * time.Second,
 		GroupMax:   10 * time.Minute,
+		Refresh:    time.Hour,
 		Grace:      20 * time.Second,
 		SlackHosts: []string{"hooks.slack.com", "hooks.slack-gov.com"},
-		Clairs:     []ClairConfig{},
-		Registries: []registry.Registry{},
+		// Where deploy/clairwatch.yaml mounts the Secret.
+		DockerConfig: "/etc/clairwatch-secret/config.json",
+		Clairs:       []ClairConfig{},
+		Registries:   []registry.Registry{},
 	}
 }
 
@@ -110,6 +115,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.Int("workers", d.Workers, "images worked on at once")
 	flags.Duration("group-wait", d.GroupWait, "how long a channel stays quiet before its news is sent")
 	flags.Duration("group-max", d.GroupMax, "how long news waits at the most")
+	flags.Duration("refresh", d.Refresh, "when the report of a running image is fetched again; 0s: never")
 	flags.Bool("tell-indexed", d.TellIndexed, "a line for each image when Clair has indexed it")
 	flags.Duration("grace", d.Grace, "how long work in hand may take at a stop")
 	flags.StringSlice("slack-hosts", d.SlackHosts, "hosts that a webhook may have")
@@ -117,7 +123,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	return map[string]string{
 		"cluster": "cluster", "kubeconfig": "kubeconfig", "namespace": "namespace", "settings": "settings",
 		"listen": "listen", "log-level": "log.level", "log-format": "log.format", "workers": "workers",
-		"group-wait": "groupWait", "group-max": "groupMax", "tell-indexed": "tellIndexed", "grace": "grace",
+		"group-wait": "groupWait", "group-max": "groupMax", "refresh": "refresh", "tell-indexed": "tellIndexed", "grace": "grace",
 		"slack-hosts": "slackHosts", "docker-config": "dockerConfig",
 	}
 }
@@ -371,7 +377,7 @@ func (c Config) validate() error {
 	if c.Workers < 1 {
 		wrong("workers", "%d: want at least 1", c.Workers)
 	}
-	for key, d := range map[string]time.Duration{"groupWait": c.GroupWait, "groupMax": c.GroupMax, "grace": c.Grace} {
+	for key, d := range map[string]time.Duration{"groupWait": c.GroupWait, "groupMax": c.GroupMax, "refresh": c.Refresh, "grace": c.Grace} {
 		if d < 0 {
 			wrong(key, "%s: want a duration that is not negative, such as 30s", d)
 		}
@@ -409,14 +415,8 @@ func (c Config) validate() error {
 			wrong(key+".indexConcurrency", "%d: want at least 1, or 0 for the default", clair.IndexConcurrency)
 		}
 	}
-	for i, r := range c.Registries {
-		key := fmt.Sprintf("registries[%d]", i)
-		if err := r.Validate(); err != nil {
-			wrong(key, "%v", err)
-		}
-		if slices.ContainsFunc(c.Registries[:i], func(o registry.Registry) bool { return o.Host == r.Host }) {
-			wrong(key+".host", "%q is in the list twice", r.Host)
-		}
+	if err := (registry.Config{Registries: c.Registries}).Validate(); err != nil {
+		errs = append(errs, err) // it begins each line with the key
 	}
 	return joined(errs)
 }

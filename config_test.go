@@ -167,6 +167,7 @@ var precedence = map[string]struct {
 	"log-format":    {"text", "json", "text", func(c Config) any { return c.Log.Format }, [3]any{"text", "json", "text"}},
 	"workers":       {"1", "2", "3", func(c Config) any { return c.Workers }, [3]any{1, 2, 3}},
 	"group-wait":    {"1s", "2s", "3s", func(c Config) any { return c.GroupWait }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
+	"refresh":       {"1h", "2h", "3h", func(c Config) any { return c.Refresh }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
 	"group-max":     {"1h", "2h", "3h", func(c Config) any { return c.GroupMax }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
 	"tell-indexed":  {"true", "false", "true", func(c Config) any { return c.TellIndexed }, [3]any{true, false, true}},
 	"grace":         {"1s", "2s", "3s", func(c Config) any { return c.Grace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
@@ -273,7 +274,9 @@ func TestConfigMistakes(t *testing.T) {
 			"clairs[0].indexTimeout: -1s: want a duration that is not negative, such as 30s\n" +
 			"clairs[0].reportTimeout: -2s: want a duration that is not negative, such as 30s",
 		"clairs: [{url: http://a/, indexTimeout: 3}]": "clairs[0].indexTimeout: 3 has no unit: want a duration such as 30s",
-		"registries: [{host: a}, {host: a}]":          `registries[1].host: "a" is in the list twice`,
+		"registries: [{host: a}, {host: A}, {host: b/c}, {host: b, endpoint: c}]": "registries[1]: registry host \"A\": invalid: it is listed twice\n" +
+			"registries[2]: registry host \"b/c\": invalid: it is a name with an optional port, as in image names\n" +
+			"registries[3]: endpoint of registry b: invalid: it must be https://host[:port][/path], or http",
 
 		"a: b: c":                           "not valid YAML: yaml: mapping values are not allowed in this context",
 		"- a":                               "not valid YAML: yaml: unmarshal errors: line 1: cannot unmarshal !!seq into map[string]interface {}",

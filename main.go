@@ -138,6 +138,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		Workers:      cfg.Workers,
 		GroupWait:    cfg.GroupWait,
 		GroupMax:     cfg.GroupMax,
+		Refresh:      cfg.Refresh,
 		TellIndexed:  cfg.TellIndexed,
 		Grace:        cfg.Grace,
 		Registry:     registries,

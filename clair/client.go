@@ -47,8 +47,8 @@ type Config struct {
 	IndexTimeout time.Duration
 	// ReportTimeout bounds fetching one report. Zero means one minute.
 	ReportTimeout time.Duration
-	// IndexConcurrency is how many images Clair is asked to index at once. Clair refuses more than four
-	// for each of its cores (config/indexer.go, IndexReportRequestConcurrency). Zero means four.
+	// IndexConcurrency is what Slots returns. Clair refuses to index more than four images at once for each
+	// of its cores (config/indexer.go, IndexReportRequestConcurrency). Zero means four.
 	IndexConcurrency int
 	// Large is shared by clients so that one large report is decoded at a time; its capacity is that
 	// number. Nil means one for this client.
@@ -62,7 +62,7 @@ type Client struct {
 	userAgent     string
 	indexTimeout  time.Duration
 	reportTimeout time.Duration
-	indexing      chan struct{}
+	slots         int
 	large         chan struct{}
 }
 
@@ -86,7 +86,7 @@ func New(cfg Config) (*Client, error) {
 		userAgent:     cfg.UserAgent,
 		indexTimeout:  orDefault(cfg.IndexTimeout, 15*time.Minute),
 		reportTimeout: orDefault(cfg.ReportTimeout, time.Minute),
-		indexing:      make(chan struct{}, orDefault(cfg.IndexConcurrency, 4)),
+		slots:         orDefault(cfg.IndexConcurrency, 4),
 		large:         cfg.Large,
 	}
 	if c.large == nil {
@@ -111,6 +111,11 @@ type Layer struct {
 	Header http.Header
 }
 
+// Slots is how many images this Clair is to be asked to index at once; at least one. Whoever calls Index keeps
+// to it, and makes the layers' tokens when it has a slot: they last a minute, and waiting for one can take
+// hours.
+func (c *Client) Slots() int { return c.slots }
+
 // Index has Clair download and index an image and returns when it has finished. The layers are ordered
 // from the base up. For an image that it has indexed with the same indexers before, Clair fetches
 // nothing. Every error is an *Error or the context's.
@@ -119,12 +124,6 @@ func (c *Client) Index(ctx context.Context, digest string, layers []Layer) (*cla
 	body, err := manifest(digest, layers)
 	if err != nil {
 		return nil, &Error{Op: op, Kind: Invalid, detail: err.Error()}
-	}
-	select {
-	case c.indexing <- struct{}{}:
-		defer func() { <-c.indexing }()
-	case <-ctx.Done():
-		return nil, ended(ctx, op)
 	}
 	ctx, cancel := withTimeout(ctx, c.indexTimeout)
 	defer cancel()

@@ -105,7 +105,7 @@ func TestKinds(t *testing.T) {
 		{"index", "created, of another image", own(201, "text/plain", `{"manifest_hash":"`+layer+`","state":"IndexFinished","success":true,"err":""}`), Temporary, 201, "report is of manifest"},
 
 		{"notified", "database down", real("report-database-down.json"), Temporary, 500, "connection refused"},
-		{"notified", "no such path", real("no-such-path.json"), Temporary, 404, ""},
+		{"notified", "no such path", real("no-such-path.json"), NotFound, 404, ""},
 		{"notified", "refused Accept", real("notification-accept.json"), Temporary, 415, ""},
 		{"notified", "bad request", real("report-bad-digest.json"), Temporary, 400, ""},
 		{"notified", "a page, not Clair", own(200, "text/html", html), Temporary, 200, "invalid character"},
@@ -191,7 +191,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestKindTexts(t *testing.T) {
-	for k := Temporary; k <= TooLarge; k++ {
+	for k := Temporary; k <= Incomplete; k++ {
 		if kindTexts[k] == "" {
 			t.Errorf("kind %d has no text", k)
 		}
@@ -482,6 +482,21 @@ func TestNotifiedIsBounded(t *testing.T) {
 	}
 	if len(log.requests) != mostPages {
 		t.Errorf("%d pages read, want %d", len(log.requests), mostPages)
+	}
+}
+
+// What was read before it broke off is not lost.
+func TestNotifiedInPart(t *testing.T) {
+	first := answer(200, "application/json", `{"page":{"next":"more"},"notifications":[{"manifest":"`+debian+`"}]}`)
+	client, _ := scripted(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Has("next") {
+			answer(500, "text/plain", "")(w, r)
+			return
+		}
+		first(w, r)
+	}))
+	if got, err := client.Notified(t.Context(), notification); !IsKind(err, Temporary) || !slices.Equal(got, []string{debian}) {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 

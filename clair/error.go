@@ -18,7 +18,8 @@ const (
 	// Temporary is trouble that passes by itself: Clair or its database is away, or the answer is
 	// broken. Trying later is right.
 	Temporary Kind = iota
-	// NotFound means that Clair has no finished index of the manifest: index it.
+	// NotFound means that Clair has no finished index of the manifest: index it. For a notification it means
+	// that nothing there serves any.
 	NotFound
 	// NotReady means that Clair has not loaded any vulnerability data: its reports would be empty.
 	NotReady
@@ -36,12 +37,14 @@ const (
 	Unauthorized
 	// TooLarge means that the report is larger than clairwatch reads.
 	TooLarge
+	// Incomplete means that a notification could not be read to its end in time.
+	Incomplete
 )
 
 // kindTexts says for each Kind what a user should know and do.
 var kindTexts = map[Kind]string{
 	Temporary:         "Clair cannot be reached or answers with an error; check that it and its database run",
-	NotFound:          "Clair has not indexed the image",
+	NotFound:          "Clair does not have it",
 	NotReady:          "Clair has not loaded its vulnerability data yet",
 	Busy:              "Clair is busy indexing other images",
 	LayerUnauthorized: "the registry refuses Clair a layer of the image; check that Clair reaches the registry and that the credentials may pull",
@@ -49,6 +52,7 @@ var kindTexts = map[Kind]string{
 	Invalid:           "Clair refuses the image as it is",
 	Unauthorized:      "Clair wants authentication; clairwatch has no key for it",
 	TooLarge:          fmt.Sprintf("the report is larger than %d MiB", reportLimit>>20),
+	Incomplete:        "Clair takes too long to say what the notification is about",
 }
 
 // Error says how a call to Clair ended. Its text holds nothing that Clair wrote: Clair's own words can
@@ -88,6 +92,8 @@ var layerRefused = regexp.MustCompile(`unexpected status code: (401|403)\b`)
 const (
 	opIndex  = "indexing the image"
 	opReport = "fetching the vulnerability report"
+
+	opNotified = "reading a notification"
 )
 
 // statusError makes sense of an answer that was not the wanted one. See the handlers in Clair's
@@ -96,15 +102,16 @@ const (
 // one.
 func statusError(call call, resp *http.Response, body []byte) error {
 	e := &Error{Op: call.op, Status: resp.StatusCode, detail: string(body)}
-	indexing, reporting := call.op == opIndex, call.op == opReport
+	indexing, reporting, notified := call.op == opIndex, call.op == opReport, call.op == opNotified
 	switch resp.StatusCode {
 	case http.StatusAccepted:
 		if reporting {
 			e.Kind = NotReady
 		}
 	case http.StatusNotFound:
-		// Anything but the report answers 404 only where there is no Clair at that address.
-		if reporting {
+		// Indexing answers 404 only where there is no Clair at that address. An id that Clair does not know is
+		// an empty page and no 404: that comes where there is an indexer and a matcher without a notifier.
+		if reporting || notified {
 			e.Kind = NotFound
 		}
 	case http.StatusTooManyRequests:

@@ -2,6 +2,7 @@ package clair
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"net/http"
 	"net/url"
@@ -20,9 +21,12 @@ const (
 	mostPages = 1000
 )
 
-// Notified returns the digests of the manifests that a notification is about, each once and in order;
-// what is no digest is left out. All its pages together may take ReportTimeout. An id that Clair does not know, or no longer, has none. Every error is an *Error or the context's.
+// Notified returns the digests of the manifests that a notification is about, each once and in order; what
+// is no digest is left out. An id that Clair does not know, or no longer, has none. All its pages together may
+// take ReportTimeout; after that the error is one of Kind Incomplete. With any error it returns what it has
+// read so far. Every error is an *Error or the context's.
 func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
+	const op = opNotified
 	ctx, cancel := withTimeout(ctx, c.reportTimeout)
 	defer cancel()
 	digests := make(map[string]struct{})
@@ -41,7 +45,7 @@ func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
 			query.Set("next", next)
 		}
 		err := c.do(ctx, call{
-			op:     "reading a notification",
+			op:     op,
 			method: http.MethodGet,
 			path:   "notifier/api/v1/notification/" + id.String(),
 			query:  query,
@@ -49,7 +53,7 @@ func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
 			into:   &page,
 		})
 		if err != nil {
-			return nil, err
+			return slices.Sorted(maps.Keys(digests)), incomplete(ctx, err)
 		}
 		for _, n := range page.Notifications {
 			if _, err := claircore.ParseDigest(n.Manifest); err == nil {
@@ -62,6 +66,16 @@ func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
 		}
 	}
 	return slices.Sorted(maps.Keys(digests)), nil
+}
+
+// incomplete tells a call whose own time was over from a Clair that cannot be reached.
+func incomplete(ctx context.Context, err error) error {
+	var own timeoutError
+	var e *Error
+	if errors.As(context.Cause(ctx), &own) && errors.As(err, &e) {
+		e.Kind = Incomplete
+	}
+	return err
 }
 
 // DeleteNotification tells Clair that a notification was read, so that it can be cleaned up. One that is

@@ -59,6 +59,14 @@ func (g *gauge) enter() func() {
 	}
 }
 
+// late is the Kind of a call whose time is over.
+func late(op string) Kind {
+	if op == "notified" {
+		return Incomplete
+	}
+	return Temporary
+}
+
 func TestTimeouts(t *testing.T) {
 	for op, want := range map[string]time.Duration{"index": 15 * time.Minute, "report": time.Minute, "notified": time.Minute, "delete": time.Minute} {
 		for name, h := range map[string]http.Handler{
@@ -74,7 +82,7 @@ func TestTimeouts(t *testing.T) {
 					start := time.Now()
 					err := operations[op](t.Context(), c)
 					var e *Error
-					if !errors.As(err, &e) || e.Kind != Temporary || e.Status != 0 && name == "no answer" {
+					if !errors.As(err, &e) || e.Kind != late(op) || e.Status != 0 && name == "no answer" {
 						t.Errorf("got %v", err)
 					}
 					if took := time.Since(start); took != want {
@@ -96,7 +104,7 @@ func TestOwnTimeouts(t *testing.T) {
 			c, stop := piped(t, cfg, silent(time.Hour, http.NotFoundHandler()))
 			defer stop()
 			start := time.Now()
-			if err := operations[op](t.Context(), c); !IsKind(err, Temporary) {
+			if err := operations[op](t.Context(), c); !IsKind(err, late(op)) {
 				t.Errorf("%s: got %v", op, err)
 			}
 			if took := time.Since(start); took != want {
@@ -140,7 +148,7 @@ func TestCallerEnds(t *testing.T) {
 						if !errors.Is(err, c.want) || errors.As(err, &e) {
 							t.Errorf("got %v, want %v", err, c.want)
 						}
-						if len(client.large)+len(client.indexing) != 0 {
+						if len(client.large) != 0 {
 							t.Error("a turn is not given back")
 						}
 					})
@@ -150,55 +158,16 @@ func TestCallerEnds(t *testing.T) {
 	}
 }
 
-func TestIndexConcurrency(t *testing.T) {
+func TestSlots(t *testing.T) {
 	for configured, want := range map[int]int{0: 4, 1: 1, 3: 3} {
-		synctest.Test(t, func(t *testing.T) {
-			var at gauge
-			finished := recorded(t, "index-finished.json").handler(t)
-			c, stop := piped(t, Config{IndexConcurrency: configured}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				defer at.enter()()
-				silent(time.Minute, finished).ServeHTTP(w, r)
-			}))
-			defer stop()
-			results := make(chan error)
-			for range 10 {
-				go func() { results <- operations["index"](t.Context(), c) }()
-			}
-			for range 10 {
-				if err := <-results; err != nil {
-					t.Error(err)
-				}
-			}
-			if at.most != want {
-				t.Errorf("%d configured: %d at once, want %d", configured, at.most, want)
-			}
-		})
+		c, err := New(Config{URL: "http://clair.example/", IndexConcurrency: configured})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Slots(); got != want {
+			t.Errorf("%d configured: %d slots, want %d", configured, got, want)
+		}
 	}
-}
-
-// Time in the line for Clair is not time of indexing, and who waits in it can leave it.
-func TestIndexLine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		finished := recorded(t, "index-finished.json").handler(t)
-		c, stop := piped(t, Config{IndexConcurrency: 1, IndexTimeout: 10 * time.Minute}, silent(9*time.Minute, finished))
-		defer stop()
-		results := make(chan error)
-		for range 3 { // the last waits for 18 minutes
-			go func() { results <- operations["index"](t.Context(), c) }()
-		}
-		synctest.Wait()
-		lost := errors.New("the lease is lost")
-		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(time.Minute, func() { cancel(lost) })
-		if err := operations["index"](ctx, c); !errors.Is(err, lost) {
-			t.Errorf("waiting in line ended with %v", err)
-		}
-		for range 3 {
-			if err := <-results; err != nil {
-				t.Error(err)
-			}
-		}
-	})
 }
 
 // Of several large reports one is in memory at a time, whichever client asked; small ones pass by.

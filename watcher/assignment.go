@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +37,17 @@ type assignment struct {
 
 // of returns the listeners of a namespace; none means that it is not watched.
 func (a *assignment) of(namespace string) []listener { return a.byNamespace[namespace] }
+
+// namespaces returns those of which a destination hears.
+func (a *assignment) namespaces(d Destination) []string {
+	var namespaces []string
+	for ns, ls := range a.byNamespace {
+		if slices.ContainsFunc(ls, func(l listener) bool { return l.destination == d }) {
+			namespaces = append(namespaces, ns)
+		}
+	}
+	return namespaces
+}
 
 // at returns the destinations whose messages go to a channel, and their namespaces, in order.
 func (a *assignment) at(channel slack.Webhook) (ds []Destination, namespaces []string) {
@@ -115,6 +127,31 @@ func (w *Watcher) assign(data map[string]string) {
 			w.pending.drop(d)
 		}
 	}
+	w.tidy(now)
+}
+
+// tidy forgets what is of no use with the settings now in force. A channel that is not to be sent to yet, or of
+// which something is not recorded yet, can come back and is kept until then.
+func (w *Watcher) tidy(now *assignment) {
+	w.unwatched.Range(func(namespace, _ any) bool {
+		if ns, ok := namespace.(string); ok && len(w.podsIn(ns)) == 0 {
+			w.unwatched.Delete(ns)
+		}
+		return true
+	})
+	used := make(map[slack.Webhook]struct{})
+	for _, channel := range now.channels {
+		used[channel] = struct{}{}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.deliveries, func(channel slack.Webhook, d delivery) bool {
+		if _, ok := used[channel]; ok || len(d.accepted) > 0 || time.Until(d.notBefore) > 0 {
+			return false
+		}
+		w.channelBackoff.Forget(channel)
+		return true
+	})
 }
 
 func union[V any](a, b map[string]V) map[string]struct{} {

@@ -14,34 +14,42 @@ type Cause string
 
 // The causes.
 const (
-	CauseUnauthorized    Cause = "unauthorized"
-	CauseNotFound        Cause = "not_found"
-	CauseUnsupported     Cause = "unsupported"
-	CauseDenied          Cause = "denied"
-	CauseRateLimited     Cause = "rate_limited"
-	CauseTooLarge        Cause = "too_large"
-	CauseUnknownPlatform Cause = "unknown_platform"
-	CauseRegistryFailed  Cause = "registry_failed"
-	CauseClairFailed     Cause = "clair_failed"
+	CauseUnauthorized     Cause = "unauthorized"
+	CauseCredentials      Cause = "credentials"
+	CausePasswordOnly     Cause = "password_only"
+	CauseLayerRefused     Cause = "layer_refused"
+	CauseNotFound         Cause = "not_found"
+	CauseUnsupported      Cause = "unsupported"
+	CauseDenied           Cause = "denied"
+	CauseRateLimited      Cause = "rate_limited"
+	CauseTooLarge         Cause = "too_large"
+	CauseUnknownPlatform  Cause = "unknown_platform"
+	CauseRegistryFailed   Cause = "registry_failed"
+	CauseClairFailed      Cause = "clair_failed"
+	CauseClairUnavailable Cause = "clair_unavailable"
 )
 
 // Causes lists them all.
 var Causes = [...]Cause{
-	CauseUnauthorized, CauseNotFound, CauseUnsupported, CauseDenied, CauseRateLimited, CauseTooLarge,
-	CauseUnknownPlatform, CauseRegistryFailed, CauseClairFailed,
+	CauseUnauthorized, CauseCredentials, CausePasswordOnly, CauseLayerRefused, CauseNotFound, CauseUnsupported, CauseDenied,
+	CauseRateLimited, CauseTooLarge, CauseUnknownPlatform, CauseRegistryFailed, CauseClairFailed, CauseClairUnavailable,
 }
 
 // advice says for each cause, to the team that reads the message, what happened and what to do.
 var advice = map[Cause][2]string{
-	CauseUnauthorized:    {"the registry refuses access", "add credentials for it to the docker config of clairwatch"},
-	CauseNotFound:        {"not in the registry", "the tag or digest was deleted, or exists only on the node: push it again, or roll out one that exists"},
-	CauseUnsupported:     {"not an image that Clair can read", "Clair reads Linux container images; nothing to do if this one is none"},
-	CauseDenied:          {"its registry's address is not allowed", "clairwatch does not connect to loopback, link-local and metadata addresses; list the registry under registries in its config if it is yours"},
-	CauseRateLimited:     {"the registry limits the rate of pulls", "clairwatch goes on by itself; credentials in its docker config raise the limit"},
-	CauseTooLarge:        {"its manifest or report is too large", "nothing to do but a smaller image"},
-	CauseUnknownPlatform: {"its node's platform is not known", "the image has several and the node has no labels kubernetes.io/os and kubernetes.io/arch"},
-	CauseRegistryFailed:  {"the registry does not answer", "clairwatch goes on trying; check that it can reach the registry"},
-	CauseClairFailed:     {"Clair cannot index it", "clairwatch goes on trying; Clair's log says why"},
+	CauseUnauthorized:     {"the registry refuses access", "add credentials for it to the docker config of clairwatch"},
+	CauseCredentials:      {"the docker config of clairwatch cannot be read", "mend it; clairwatch goes on trying, and its log says what is wrong"},
+	CausePasswordOnly:     {"its registry knows only passwords, which are not handed to Clair", "set forwardPassword for it under registries in the config of clairwatch, or use a registry with tokens"},
+	CauseLayerRefused:     {"the registry refuses Clair a layer", "clairwatch goes on trying; check that Clair reaches the registry as clairwatch does"},
+	CauseNotFound:         {"not in the registry", "the tag or digest was deleted, or exists only on the node: push it again, or roll out one that exists"},
+	CauseUnsupported:      {"not an image that Clair can read", "Clair reads Linux container images; nothing to do if this one is none"},
+	CauseDenied:           {"its registry's address is not allowed", "clairwatch does not connect to loopback, link-local and metadata addresses; list the registry under registries in its config if it is yours"},
+	CauseRateLimited:      {"the registry limits the rate of pulls", "clairwatch goes on by itself; credentials in its docker config raise the limit"},
+	CauseTooLarge:         {"its manifest or report is too large", "nothing to do but a smaller image"},
+	CauseUnknownPlatform:  {"its node's platform is not known", "the image has several and the node has no labels kubernetes.io/os and kubernetes.io/arch"},
+	CauseRegistryFailed:   {"the registry does not answer", "clairwatch goes on trying; check that it can reach the registry"},
+	CauseClairFailed:      {"Clair cannot index it", "clairwatch goes on trying; Clair's log says why"},
+	CauseClairUnavailable: {"Clair does not answer", "clairwatch goes on trying; check that Clair and its database run, that clairBaseUrl is right, and that it wants no authentication"},
 }
 
 // verdict says what to do after a scan. This is the one place that decides about retries: no client
@@ -53,11 +61,20 @@ type verdict struct {
 	after time.Duration
 	// lasting failures are told at once; the others when they have lasted for patience tries.
 	lasting bool
+	// resting says that nothing but a change outside helps, such as another pod's image name.
+	resting bool
+}
+
+// permanent is the verdict on a failure that stays until somebody mends it.
+func permanent(c Cause) verdict {
+	return verdict{cause: c, after: recheck, lasting: true, resting: true}
 }
 
 const (
 	// loadingPause is how often a Clair that is still loading its data is asked again.
 	loadingPause = 30 * time.Second
+	// busyPause is how often a Clair is asked again that indexes as many images as it may, for others.
+	busyPause = 10 * time.Second
 	// recheck is when a permanent failure is tried again, in case somebody mended what no event shows:
 	// credentials, a tag, the limits of a registry.
 	recheck = 6 * time.Hour
@@ -80,34 +97,39 @@ func judge(err error) verdict {
 		return verdict{cause: CauseRateLimited, after: limited.RetryAfter, lasting: limited.RetryAfter >= longWait}
 	case clair.IsKind(err, clair.NotReady):
 		return verdict{after: loadingPause}
+	case clair.IsKind(err, clair.Busy):
+		return verdict{after: busyPause}
 	case clair.IsKind(err, clair.Invalid):
-		return verdict{cause: CauseUnsupported, after: recheck, lasting: true}
+		return permanent(CauseUnsupported)
 	case clair.IsKind(err, clair.TooLarge):
-		return verdict{cause: CauseTooLarge, after: recheck, lasting: true}
+		return permanent(CauseTooLarge)
 	case clair.IsKind(err, clair.LayerUnauthorized):
-		return verdict{cause: CauseUnauthorized}
-	case isClair(err), errors.Is(err, errNoClair):
+		return verdict{cause: CauseLayerRefused}
+	case clair.IsKind(err, clair.Temporary), clair.IsKind(err, clair.Unauthorized), errors.Is(err, errNoClair):
+		return verdict{cause: CauseClairUnavailable}
+	case isClair(err):
 		return verdict{cause: CauseClairFailed}
 	}
-	v := verdict{cause: CauseRegistryFailed}
+	cause := CauseRegistryFailed
 	for _, c := range registryCauses {
 		if errors.Is(err, c.err) {
-			v.cause = c.cause
+			cause = c.cause
 			break
 		}
 	}
 	if registry.Permanent(err) {
-		v.after, v.lasting = recheck, true
+		return permanent(cause)
 	}
-	return v
+	return verdict{cause: cause}
 }
 
 var registryCauses = [...]struct {
 	err   error
 	cause Cause
 }{
+	{registry.ErrCredentials, CauseCredentials}, // without them a registry says unauthorized, or that there is nothing
 	{registry.ErrUnauthorized, CauseUnauthorized},
-	{registry.ErrForward, CauseUnauthorized},
+	{registry.ErrForward, CausePasswordOnly},
 	{registry.ErrNotFound, CauseNotFound},
 	{registry.ErrLocalOnly, CauseNotFound},
 	{registry.ErrDenied, CauseDenied},

@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/clairwatch/clairwatch/slack"
@@ -13,6 +14,9 @@ const (
 	pace = 1100 * time.Millisecond
 	// mendPause is how often a channel is tried that takes nothing until somebody acts.
 	mendPause = 15 * time.Minute
+	// stale is the age of news from which on it is dropped when its image runs no more and its channel takes
+	// nothing: what a dead webhook keeps would grow for ever.
+	stale = time.Hour
 )
 
 // Slack delivers a message to a channel. Its errors are *slack.Error.
@@ -97,7 +101,7 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 		return
 	}
 	w.metrics.messages.WithLabelValues(letter.kind, "ok").Inc()
-	w.log.Info("told", "channel", channel, "kind", letter.kind, "news", len(letter.news))
+	w.log.Info("told", "channel", channel, "kind", letter.kind, "namespaces", namespacesOf(letter.news), "news", len(letter.news))
 	w.record(ctx, channel, delivery{notBefore: time.Now().Add(pace), accepted: letter.news})
 }
 
@@ -205,6 +209,7 @@ func (w *Watcher) refused(ctx context.Context, channel slack.Webhook, at deliver
 	w.metrics.messages.WithLabelValues(l.kind, outcome).Inc()
 	w.logTrouble(at, "message not accepted; it is kept and tried again", channel, err)
 	w.lookAgain(w.pending.putBack(l.news))
+	w.dropStale(channel)
 	w.postpone(channel, at, max(wait, pace))
 
 	channels := w.assigned.Load().channels
@@ -213,6 +218,16 @@ func (w *Watcher) refused(ctx context.Context, channel slack.Webhook, at deliver
 			w.channels.Add(now)
 		}
 	}
+}
+
+// dropStale drops the old news of a channel in trouble whose images run no more.
+func (w *Watcher) dropStale(channel slack.Webhook) {
+	destinations, _ := w.assigned.Load().at(channel)
+	old := w.pending.before(destinations, time.Now().Add(-stale))
+	all := w.byManifest()
+	old = slices.DeleteFunc(old, func(n *news) bool { return len(w.podsOf([]*news{n}, all)) > 0 })
+	w.pending.remove(old)
+	w.metrics.dropped.Add(float64(len(old)))
 }
 
 // logTrouble warns once, from the first failure to the next success.

@@ -2,32 +2,62 @@ package watcher
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 )
 
-// clairs are the clients of the Clairs in the settings, made when first needed.
+// clairs are the Clairs in the settings. Their clients are made when first needed.
 type clairs struct {
 	dial func(base string) (Clair, error)
+	// call has an image looked at that has a slot now.
+	call func(image)
 
 	mu     sync.Mutex
-	byBase map[string]Clair
+	byBase map[string]*service
 }
 
-func newClairs(dial func(base string) (Clair, error)) *clairs {
-	return &clairs{dial: dial, byBase: make(map[string]Clair)}
+// service is one Clair, and the line of those that want it to index an image.
+type service struct {
+	Clair
+	line *line
 }
 
-// at returns the client of the Clair at a base address.
-func (c *clairs) at(base string) (Clair, error) {
+func newClairs(dial func(base string) (Clair, error), call func(image)) *clairs {
+	return &clairs{dial: dial, call: call, byBase: make(map[string]*service)}
+}
+
+// at returns the Clair at a base address.
+func (c *clairs) at(base string) (*service, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if client, ok := c.byBase[base]; ok {
-		return client, nil
+	if s, ok := c.byBase[base]; ok {
+		return s, nil
 	}
 	client, err := c.dial(base)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoClair, err)
 	}
-	c.byBase[base] = client
-	return client, nil
+	s := &service{Clair: client, line: newLine(client.Slots(), c.call)}
+	c.byBase[base] = s
+	return s, nil
+}
+
+// abandon has an image wait at no Clair but some: it is gone, it has what it waited for, or the settings
+// have changed.
+func (c *clairs) abandon(img image, except []string) {
+	for _, l := range c.lines(except) {
+		l.abandon(img)
+	}
+}
+
+func (c *clairs) lines(except []string) []*line {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ls []*line
+	for base, s := range c.byBase {
+		if !slices.Contains(except, base) {
+			ls = append(ls, s.line)
+		}
+	}
+	return ls
 }

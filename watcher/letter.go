@@ -56,16 +56,18 @@ func ofKind(all []*news, k kind) []*news {
 	return ns
 }
 
-// bySubject groups what one Clair says about the same image, in order.
+// bySubject groups what one Clair says about the same image, in order. An image that cannot be scanned for two
+// causes, in two namespaces, is in two groups: each is to be told.
 func bySubject(ns []*news) [][]*news {
 	type source struct {
 		subject Subject
 		clair   string
+		cause   Cause
 	}
 	var groups [][]*news
 	at := make(map[source]int)
 	for _, n := range ns {
-		s := source{n.subject, n.clair}
+		s := source{n.subject, n.clair, n.told.Cause}
 		i, ok := at[s]
 		if !ok {
 			i = len(groups)
@@ -75,6 +77,15 @@ func bySubject(ns []*news) [][]*news {
 		groups[i] = append(groups[i], n)
 	}
 	return groups
+}
+
+// subjects counts the images that news is about.
+func subjects(ns []*news) int {
+	seen := make(map[Subject]struct{})
+	for _, n := range ns {
+		seen[n.subject] = struct{}{}
+	}
+	return len(seen)
 }
 
 // isFirst says whether a destination hears of its images for the first time.
@@ -138,8 +149,10 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 		Cluster: w.cfg.Cluster,
 		Failed:  w.causes(failed),
 		Untried: untried,
-		Images:  len(reports) + len(bySubject(failed)) + untried,
+		Images:  len(reports) + subjects(failed) + untried,
 	}
+	all := w.byManifest()
+	pods := w.podsOf(failed, all) // of several images one pod is still one pod
 	for _, group := range reports {
 		l.news = append(l.news, group...)
 		s := group[0].summary
@@ -151,20 +164,18 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 		default:
 			m.NotCovered++
 		}
-		place := w.place(group)
-		m.Pods += place.Pods
+		of := w.podsOf(group, all)
+		maps.Copy(pods, of)
 		if len(m.Worst) < mostWorst && s.Counts.Total() > 0 {
 			m.Worst = append(m.Worst, slack.Row{
 				Image:     w.named(group[0]),
 				Namespace: oneNamespace(group),
 				Counts:    s.Counts,
-				Pods:      place.Pods,
+				Pods:      len(of),
 			})
 		}
 	}
-	for _, group := range bySubject(failed) {
-		m.Pods += w.place(group).Pods
-	}
+	m.Pods = len(pods)
 	l.news = append(l.news, failed...)
 	m.Namespaces = namespacesOf(l.news)
 	if untried > 0 { // those whose images are all still to come are watched too
@@ -200,7 +211,7 @@ func (w *Watcher) causes(failed []*news) []slack.Cause {
 // several platforms.
 func (w *Watcher) named(n *news) slack.Image {
 	img := slack.Image{Name: n.name, Digest: n.subject.Digest}
-	if n.subject.Digest != n.image.id && w.nodes.several() {
+	if n.subject.Digest != "" && n.subject.Digest != n.image.id && w.nodes.several() {
 		img.Platform = n.image.platform.String()
 	}
 	return img
@@ -209,17 +220,47 @@ func (w *Watcher) named(n *news) slack.Image {
 // place is where an image runs now. An image whose pods are gone by now was running when it was scanned:
 // it is told all the same.
 func (w *Watcher) place(group []*news) slack.Place {
-	pods := make(map[string]*corev1.Pod)
-	for _, n := range group {
-		for _, pod := range w.running(n.image) {
-			pods[pod.Namespace+"/"+pod.Name] = pod
-		}
-	}
+	pods := w.podsOf(group, w.byManifest())
 	ordered := make([]*corev1.Pod, 0, len(pods))
 	for _, key := range slices.Sorted(maps.Keys(pods)) {
 		ordered = append(ordered, pods[key])
 	}
 	return slack.Place{Workloads: workloads(ordered), Pods: len(ordered)}
+}
+
+// byManifest returns the running images by the digest of their manifest, as far as it is known.
+func (w *Watcher) byManifest() map[string][]image {
+	all := make(map[string][]image)
+	for _, img := range w.progress.filter(func(image) bool { return true }) {
+		if d := w.cfg.Ledger.Manifest(img.id, img.platform); d != "" {
+			all[d] = append(all[d], img)
+		}
+	}
+	return all
+}
+
+// podsOf returns the pods that run what news is about, by namespace and name. A manifest can run under
+// several ids, for one its own digest and that of an index: all of them are meant, wherever the destinations
+// of the news listen. all are the running images by manifest.
+func (w *Watcher) podsOf(ns []*news, all map[string][]image) map[string]*corev1.Pod {
+	images := make(map[image]struct{})
+	assigned := w.assigned.Load()
+	for _, n := range ns {
+		images[n.image] = struct{}{}
+		namespaces := assigned.namespaces(n.destination)
+		for _, img := range all[n.subject.Digest] {
+			if slices.Contains(namespaces, img.namespace) {
+				images[img] = struct{}{}
+			}
+		}
+	}
+	pods := make(map[string]*corev1.Pod)
+	for img := range images {
+		for _, pod := range w.running(img) {
+			pods[pod.Namespace+"/"+pod.Name] = pod
+		}
+	}
+	return pods
 }
 
 func namespacesOf(ns []*news) []string {

@@ -10,13 +10,14 @@ import (
 type metrics struct {
 	scans    *prometheus.CounterVec
 	messages *prometheus.CounterVec
+	dropped  prometheus.Counter
 	mistakes prometheus.Gauge
 	// notifications are Clair's webhooks.
 	notifications *prometheus.CounterVec
 }
 
-// Outcomes of a message, besides ok.
-var outcomes = [...]string{"ok", "temporary", "rate_limited", "payload", "channel"}
+// messageOutcomes are the labels of what became of a message.
+var messageOutcomes = [...]string{"ok", "temporary", "rate_limited", "payload", "channel"}
 
 func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 	f := promauto.With(reg)
@@ -29,6 +30,10 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 			Name: "clairwatch_messages_total",
 			Help: "Messages sent to Slack, by kind and outcome.",
 		}, []string{"kind", "outcome"}),
+		dropped: f.NewCounter(prometheus.CounterOpts{
+			Name: "clairwatch_news_dropped_total",
+			Help: "Pieces of news about images that run no more, dropped because their channel took nothing for an hour.",
+		}),
 		mistakes: f.NewGauge(prometheus.GaugeOpts{
 			Name: "clairwatch_settings_mistakes",
 			Help: "Keys of the settings ConfigMap that cannot be read.",
@@ -45,7 +50,7 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 		m.scans.WithLabelValues(o)
 	}
 	for _, k := range messageKinds {
-		for _, o := range outcomes {
+		for _, o := range messageOutcomes {
 			m.messages.WithLabelValues(k, o)
 		}
 	}

@@ -31,10 +31,11 @@ func TestMetrics(t *testing.T) {
 		}
 		want := map[string]int{
 			"clairwatch_scans_total":                      2 + len(Causes),
-			"clairwatch_messages_total":                   len(messageKinds) * len(outcomes),
+			"clairwatch_messages_total":                   len(messageKinds) * len(messageOutcomes),
 			"clairwatch_settings_mistakes":                1,
 			"clairwatch_notifications_total":              len(hints),
 			"clairwatch_news_pending":                     1,
+			"clairwatch_news_dropped_total":               1,
 			"clairwatch_images":                           len(States()),
 			"workqueue_depth":                             2,
 			"workqueue_adds_total":                        2,

@@ -1,14 +1,17 @@
 package watcher
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -21,6 +24,19 @@ const webhookLimit = 64 << 10
 // longestHost is the length of the longest name that DNS allows, with a port.
 const longestHost = 253 + len(":65535")
 
+const (
+	// notifyTime bounds the answer to a webhook. It is less than the HTTP server gives any answer (a minute).
+	notifyTime = 40 * time.Second
+	// notifyTurn is how much of that a webhook waits for the one before it.
+	notifyTurn = 10 * time.Second
+	// deletePause is how long after the answer a notification is deleted: Clair notes the answer first.
+	deletePause = 5 * time.Second
+	// deleteTime bounds the deleting of one notification.
+	deleteTime = 10 * time.Second
+	// mostDeletions bounds how many wait for it. Clair removes by itself, in two weeks, what is not deleted.
+	mostDeletions = 64
+)
+
 // Notify returns the handler of Clair's webhook. A notification is a hint which images to look at now;
 // what is told comes from their reports. Of its body nothing but the id is used, and only Clairs of the
 // settings are asked about it.
@@ -32,19 +48,22 @@ func (w *Watcher) Notify() http.Handler {
 	// One at a time: a hint costs requests to Clair, and anybody who reaches the port can send one.
 	turn := make(chan struct{}, 1)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		select {
-		case turn <- struct{}{}:
-			defer func() { <-turn }()
-		case <-r.Context().Done():
-			return
-		}
-		outcome := w.notified(r)
+		outcome, read := w.receive(r, turn)
 		w.metrics.notifications.WithLabelValues(string(outcome)).Inc()
 		if outcome == hintRetry {
-			http.Error(rw, "clair does not answer; deliver again", http.StatusServiceUnavailable)
+			http.Error(rw, "this cannot be read now; deliver again", http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = io.WriteString(rw, "ok\n")
+		if read.clair == nil {
+			return
+		}
+		_ = http.NewResponseController(rw).Flush() // the answer ends with the handler at the latest
+		read.due = time.Now().Add(deletePause)
+		select {
+		case w.read <- read:
+		default:
+		}
 	})
 }
 
@@ -52,61 +71,128 @@ func (w *Watcher) Notify() http.Handler {
 type hint string
 
 const (
-	hintQueued  hint = "queued"  // its images, if any run, are looked at
-	hintInvalid hint = "invalid" // not a webhook of Clair
-	hintUnknown hint = "unknown" // not from a Clair of the settings
-	hintRefused hint = "refused" // Clair does not let us read it, and will not the next time
-	hintRetry   hint = "retry"   // Clair did not answer; it delivers again
+	hintQueued     hint = "queued"     // its images, if any run, are looked at
+	hintIncomplete hint = "incomplete" // it could not be read whole; more images are looked at than it is about
+	hintInvalid    hint = "invalid"    // not a webhook of Clair
+	hintUnknown    hint = "unknown"    // not from a Clair of the settings
+	hintRefused    hint = "refused"    // Clair does not let us read it, and will not the next time
+	hintRetry      hint = "retry"      // Clair did not answer; it delivers again
 )
 
-var hints = [...]hint{hintQueued, hintInvalid, hintUnknown, hintRefused, hintRetry}
+var hints = [...]hint{hintQueued, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintRetry}
 
-// notified reads what a webhook is about and queues the images concerned.
-func (w *Watcher) notified(r *http.Request) hint {
+// readNotification is one that is not needed any more. Without a Clair it is none.
+type readNotification struct {
+	clair Clair
+	id    uuid.UUID
+	due   time.Time // when it may be deleted
+}
+
+// receive reads a webhook and, when it is its turn, what it is about.
+func (w *Watcher) receive(r *http.Request, turn chan struct{}) (hint, readNotification) {
+	ctx, cancel := context.WithTimeout(r.Context(), notifyTime)
+	defer cancel()
+	// Before it waits: the server's time for reading a request is running.
 	id, callback, err := readWebhook(io.LimitReader(r.Body, webhookLimit))
+	if errors.Is(err, errBody) {
+		w.log.Debug("could not read a webhook", "error", err)
+		return hintRetry, readNotification{}
+	}
 	if err != nil {
 		w.log.Warn("ignored a webhook that is not Clair's", "error", err)
-		return hintInvalid
+		return hintInvalid, readNotification{}
 	}
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-time.After(notifyTurn):
+		return hintRetry, readNotification{}
+	case <-ctx.Done():
+		return hintRetry, readNotification{}
+	}
+	return w.notified(ctx, id, callback)
+}
+
+// notified asks Clair what a notification is about and queues the images concerned.
+func (w *Watcher) notified(ctx context.Context, id uuid.UUID, callback *url.URL) (hint, readNotification) {
 	base := w.clairOf(callback)
 	if base == "" {
 		w.log.Warn("ignored a webhook whose callback is not at a clairBaseUrl of the settings", "callback", callback.Host)
-		return hintUnknown
+		return hintUnknown, readNotification{}
 	}
 	c, err := w.clairs.at(base)
 	if err != nil {
 		w.log.Warn("ignored a webhook: its Clair cannot be asked", "error", err)
-		return hintUnknown
+		return hintUnknown, readNotification{}
 	}
-	digests, err := c.Notified(r.Context(), id)
+	digests, err := c.Notified(ctx, id)
+	outcome := hintQueued
 	if err != nil {
 		w.log.Warn("could not read a notification", "error", err)
-		for _, k := range [...]clair.Kind{clair.Unauthorized, clair.Invalid, clair.TooLarge} {
-			if clair.IsKind(err, k) {
-				return hintRefused
-			}
+		if outcome = unread(err); outcome != hintIncomplete {
+			return outcome, readNotification{}
 		}
-		return hintRetry
 	}
 	images := w.imagesOf(digests)
+	if err != nil && len(digests) == 0 { // it can be about any
+		images = w.imagesAt(base)
+	}
 	for _, img := range images {
 		w.images.Add(img)
 	}
 	w.log.Info("notification", "id", id, "manifests", len(digests), "running", len(images))
-	// Its pages are not needed again. If this fails Clair removes them in two weeks.
-	if err := c.DeleteNotification(context.WithoutCancel(r.Context()), id); err != nil {
-		w.log.Debug("could not delete a notification", "error", err)
-	}
-	return hintQueued
+	return outcome, readNotification{clair: c, id: id}
 }
 
-// readWebhook reads the body that Clair posts.
+// unread says what becomes of a webhook whose notification could not be read. Only what passes is left to be
+// delivered again: Clair delivers nothing else before.
+func unread(err error) hint {
+	switch {
+	case clair.IsKind(err, clair.Unauthorized), clair.IsKind(err, clair.Invalid):
+		return hintRefused
+	case clair.IsKind(err, clair.Incomplete), clair.IsKind(err, clair.NotFound), clair.IsKind(err, clair.TooLarge),
+		errors.Is(err, context.DeadlineExceeded):
+		return hintIncomplete
+	}
+	return hintRetry
+}
+
+// deleteRead deletes notifications whose pages are not needed again, until ctx ends. Clair overwrites what
+// it is told before it has the answer to its webhook (clair datastore/postgres, set_status.go).
+func (w *Watcher) deleteRead(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-w.read:
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Until(n.due)):
+			}
+			deleting, cancel := context.WithTimeout(ctx, deleteTime)
+			if err := n.clair.DeleteNotification(deleting, n.id); err != nil {
+				w.log.Debug("could not delete a notification", "error", err)
+			}
+			cancel()
+		}
+	}
+}
+
+// errBody says that the body of a webhook did not come whole.
+var errBody = errors.New("reading the body")
+
+// readWebhook reads the body that Clair posts. It is errBody that may come whole another time.
 func readWebhook(body io.Reader) (uuid.UUID, *url.URL, error) {
 	var hook struct {
 		ID       string `json:"notification_id"`
 		Callback string `json:"callback"`
 	}
-	if err := json.NewDecoder(body).Decode(&hook); err != nil {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return uuid.UUID{}, nil, fmt.Errorf("%w: %w", errBody, err)
+	}
+	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&hook); err != nil {
 		return uuid.UUID{}, nil, errors.New("the body is not JSON with notification_id and callback")
 	}
 	id, err := uuid.Parse(hook.ID)
@@ -120,22 +206,34 @@ func readWebhook(body io.Reader) (uuid.UUID, *url.URL, error) {
 	return id, callback, nil
 }
 
-// clairOf finds the Clair of the settings that a callback belongs to; empty when there is none. Only
-// scheme and host are compared: the address that is asked is that of the settings.
+// clairOf finds the Clair of the settings that a callback belongs to; empty when there is none. Of several
+// at one host it is the one with the longest path. Nothing else of the callback is used: the address that is
+// asked is that of the settings.
 func (w *Watcher) clairOf(callback *url.URL) string {
-	assigned := w.assigned.Load()
-	var bases []string
-	for _, ls := range assigned.byNamespace {
-		bases = append(bases, clairsOf(ls)...)
-	}
-	slices.Sort(bases)
-	for _, base := range bases {
-		u, err := url.Parse(base)
-		if err == nil && strings.EqualFold(u.Scheme, callback.Scheme) && strings.EqualFold(u.Host, callback.Host) {
-			return base
+	var found, foundPath string
+	for _, ls := range w.assigned.Load().byNamespace {
+		for _, base := range clairsOf(ls) {
+			u, err := url.Parse(base)
+			if err != nil || !strings.EqualFold(u.Scheme, callback.Scheme) || !strings.EqualFold(u.Host, callback.Host) {
+				continue
+			}
+			path := strings.TrimSuffix(u.Path, "/") + "/"
+			if !strings.HasPrefix(strings.TrimSuffix(callback.Path, "/")+"/", path) || len(path) < len(foundPath) ||
+				len(path) == len(foundPath) && base >= found {
+				continue
+			}
+			found, foundPath = base, path
 		}
 	}
-	return ""
+	return found
+}
+
+// imagesAt finds the running images that a Clair reports on.
+func (w *Watcher) imagesAt(base string) []image {
+	assigned := w.assigned.Load()
+	return w.progress.filter(func(img image) bool {
+		return slices.Contains(clairsOf(assigned.of(img.namespace)), base)
+	})
 }
 
 // imagesOf finds the running images with given manifest digests.

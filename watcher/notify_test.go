@@ -6,10 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,37 +28,44 @@ func TestNotify(t *testing.T) {
 	}
 	valid := body(notification, callback)
 	asked := []string{"notified", "delete", "report"}
+	all := append(asked, "report") // of both images that run
+	part, none := []string{digest(2), digest(99)}, []string(nil)
 	tests := []struct {
 		name, body string
 		fail       error // of Clair, when it is asked what the notification is about
+		digests    []string
 		want       hint
 		status     int
 		calls      []string
 	}{
-		{"valid", valid, nil, hintQueued, 200, asked},
-		{"callback in other case", body(notification, strings.Replace(callback, "clair.clair", "CLAIR.clair", 1)), nil, hintQueued, 200, asked},
-		{"more fields", `{"x":[1],` + valid[1:], nil, hintQueued, 200, asked},
-		{"empty", "", nil, hintInvalid, 200, nil},
-		{"no JSON", "<xml/>", nil, hintInvalid, 200, nil},
-		{"no object", "[]", nil, hintInvalid, 200, nil},
-		{"null", "null", nil, hintInvalid, 200, nil},
-		{"no id", body("", callback), nil, hintInvalid, 200, nil},
-		{"path as id", body("../../indexer/api/v1/index_report/x", callback), nil, hintInvalid, 200, nil},
-		{"path of the length of an id", body("../../indexer/api/v1/index_report/abc", callback), nil, hintInvalid, 200, nil},
-		{"id in braces", body("{"+notification+"}", callback), nil, hintInvalid, 200, nil},
-		{"URN", body("urn:uuid:"+notification, callback), nil, hintInvalid, 200, nil},
-		{"id without dashes", body(strings.ReplaceAll(notification, "-", ""), callback), nil, hintInvalid, 200, nil},
-		{"no callback", body(notification, ""), nil, hintInvalid, 200, nil},
-		{"relative callback", body(notification, "/notifier"), nil, hintInvalid, 200, nil},
-		{"callback with an endless host", body(notification, "http://"+strings.Repeat("a", 1000)+"/"), nil, hintInvalid, 200, nil},
-		{"another host", body(notification, "http://169.254.169.254/latest"), nil, hintUnknown, 200, nil},
-		{"another port", body(notification, "http://clair.clair:6001/"), nil, hintUnknown, 200, nil},
-		{"another scheme", body(notification, "https://clair.clair:6000/"), nil, hintUnknown, 200, nil},
-		{"a Clair that no namespace uses", body(notification, secondBase), nil, hintUnknown, 200, nil},
-		{"huge", `{"x":"` + strings.Repeat("a", webhookLimit) + `",` + valid[1:], nil, hintInvalid, 200, nil},
-		{"Clair away", valid, &clair.Error{Kind: clair.Temporary}, hintRetry, 503, []string{"notified"}},
-		{"Clair does not answer", valid, context.DeadlineExceeded, hintRetry, 503, []string{"notified"}},
-		{"Clair wants a token", valid, &clair.Error{Kind: clair.Unauthorized}, hintRefused, 200, []string{"notified"}},
+		{"valid", valid, nil, part, hintQueued, 200, asked},
+		{"callback in other case", body(notification, strings.Replace(callback, "clair.clair", "CLAIR.clair", 1)), nil, part, hintQueued, 200, asked},
+		{"more fields", `{"x":[1],` + valid[1:], nil, part, hintQueued, 200, asked},
+		{"empty", "", nil, part, hintInvalid, 200, nil},
+		{"no JSON", "<xml/>", nil, part, hintInvalid, 200, nil},
+		{"no object", "[]", nil, part, hintInvalid, 200, nil},
+		{"null", "null", nil, part, hintInvalid, 200, nil},
+		{"no id", body("", callback), nil, part, hintInvalid, 200, nil},
+		{"path as id", body("../../indexer/api/v1/index_report/x", callback), nil, part, hintInvalid, 200, nil},
+		{"path of the length of an id", body("../../indexer/api/v1/index_report/abc", callback), nil, part, hintInvalid, 200, nil},
+		{"id in braces", body("{"+notification+"}", callback), nil, part, hintInvalid, 200, nil},
+		{"URN", body("urn:uuid:"+notification, callback), nil, part, hintInvalid, 200, nil},
+		{"id without dashes", body(strings.ReplaceAll(notification, "-", ""), callback), nil, part, hintInvalid, 200, nil},
+		{"no callback", body(notification, ""), nil, part, hintInvalid, 200, nil},
+		{"relative callback", body(notification, "/notifier"), nil, part, hintInvalid, 200, nil},
+		{"callback with an endless host", body(notification, "http://"+strings.Repeat("a", 1000)+"/"), nil, part, hintInvalid, 200, nil},
+		{"another host", body(notification, "http://169.254.169.254/latest"), nil, part, hintUnknown, 200, nil},
+		{"another port", body(notification, "http://clair.clair:6001/"), nil, part, hintUnknown, 200, nil},
+		{"another scheme", body(notification, "https://clair.clair:6000/"), nil, part, hintUnknown, 200, nil},
+		{"a Clair that no namespace uses", body(notification, secondBase), nil, part, hintUnknown, 200, nil},
+		{"huge", `{"x":"` + strings.Repeat("a", webhookLimit) + `",` + valid[1:], nil, part, hintInvalid, 200, nil},
+		{"Clair away", valid, &clair.Error{Kind: clair.Temporary}, part, hintRetry, 503, []string{"notified"}},
+		{"read in part", valid, &clair.Error{Kind: clair.Incomplete}, part, hintIncomplete, 200, asked},
+		{"not read in time", valid, &clair.Error{Kind: clair.Incomplete}, none, hintIncomplete, 200, all},
+		{"not read in the handler's time", valid, context.DeadlineExceeded, none, hintIncomplete, 200, all},
+		{"a Clair without a notifier", valid, &clair.Error{Kind: clair.NotFound}, none, hintIncomplete, 200, all},
+		{"a page that is too large", valid, &clair.Error{Kind: clair.TooLarge}, part, hintIncomplete, 200, asked},
+		{"Clair wants a token", valid, &clair.Error{Kind: clair.Unauthorized}, part, hintRefused, 200, []string{"notified"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,7 +77,7 @@ func TestNotify(t *testing.T) {
 				c := r.clairs[clairBase]
 				c.called()
 				c.set(func(c *fakeClair) {
-					c.notified = []string{digest(2), digest(99)}
+					c.notified = tt.digests
 					c.fail = func(call string) error {
 						if call == "notified" {
 							return tt.fail
@@ -80,10 +89,15 @@ func TestNotify(t *testing.T) {
 				rec := httptest.NewRecorder()
 				r.w.Notify().ServeHTTP(rec, req)
 				synctest.Wait()
+				calls := c.called()
+				if slices.Contains(calls, "delete") {
+					t.Error("deleted before Clair can have noted the answer, which would undo it")
+				}
+				r.pass(deletePause)
 				if rec.Code != tt.status {
 					t.Errorf("status %d, want %d", rec.Code, tt.status)
 				}
-				calls := c.called()
+				calls = append(calls, c.called()...)
 				slices.Sort(calls)
 				want := slices.Sorted(slices.Values(tt.calls))
 				if !slices.Equal(calls, want) {
@@ -103,30 +117,108 @@ func TestNotify(t *testing.T) {
 	}
 }
 
-func TestNotifyGivesUpWithItsCaller(t *testing.T) {
+// deliver delivers the first Clair's webhook in the background. The channel has the status.
+func (r *rig) deliver(ctx context.Context, h http.Handler, body io.Reader) <-chan int {
+	r.t.Helper()
+	done := make(chan int, 1)
+	go func() {
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, http.MethodPost, "/notify", body))
+		done <- rec.Code
+	}()
+	synctest.Wait()
+	return done
+}
+
+const hook = `{"notification_id":"` + notification + `","callback":"` + clairBase + `"}`
+
+func TestNotifyTakesTurns(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
 		r.start()
-		ctx, cancel := context.WithCancel(t.Context())
-		first, release := io.Pipe()
+		r.pass(settled)
+		c.called()
+		c.silent = true
 		h := r.w.Notify()
-		done := make(chan int, 2)
-		deliver := func(ctx context.Context, body io.Reader) {
-			rec := httptest.NewRecorder()
-			h.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, http.MethodPost, "/notify", body))
-			done <- rec.Code
-		}
-		go deliver(t.Context(), first)
-		synctest.Wait()
-		go deliver(ctx, strings.NewReader("{}"))
-		synctest.Wait()
+		start := time.Now()
+		first := r.deliver(t.Context(), h, strings.NewReader(hook))
+		ctx, cancel := context.WithCancel(t.Context())
+		left := r.deliver(ctx, h, strings.NewReader(hook))
+		impatient := r.deliver(t.Context(), h, strings.NewReader(hook))
 		cancel()
-		<-done // the second, while the first still has the turn
-		_ = release.Close()
-		<-done
-		if got := r.metric("clairwatch_notifications_total", string(hintInvalid)); got != 1 {
-			t.Errorf("%v webhooks were looked at, want the first alone", got)
+		if got := <-left; got != http.StatusServiceUnavailable {
+			t.Errorf("a caller that left got %d", got)
+		}
+		if got := <-impatient; got != http.StatusServiceUnavailable {
+			t.Errorf("who waits for too long got %d, want to come again", got)
+		}
+		if got := <-first; got != http.StatusOK {
+			t.Errorf("a notification that cannot be read got %d: Clair would deliver it for ever", got)
+		}
+		if took := time.Since(start); took > notifyTime {
+			t.Errorf("answered after %v", took)
+		}
+		r.pass(deletePause)
+		if got := strings.Join(c.called(), " "); got != "notified report delete" {
+			t.Errorf("calls to Clair: %s", got)
 		}
 	})
+}
+
+// A body that does not come is not waited for by others, and may come another time.
+func TestNotifyBody(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.start()
+		h := r.w.Notify()
+		slow, writer := io.Pipe()
+		first := r.deliver(t.Context(), h, slow)
+		if got := <-r.deliver(t.Context(), h, strings.NewReader(hook)); got != http.StatusOK {
+			t.Errorf("the second got %d", got)
+		}
+		_ = writer.CloseWithError(io.ErrUnexpectedEOF)
+		if got := <-first; got != http.StatusServiceUnavailable {
+			t.Errorf("half a body got %d, want to come again", got)
+		}
+	})
+}
+
+func TestClairOfCallback(t *testing.T) {
+	const host = "https://clair.example"
+	tests := []struct {
+		callback string
+		bases    []string
+		want     string
+	}{
+		{"/notifier/api/v1/notification/1", []string{"/", "/eu/"}, "/"},
+		{"/eu/notifier/api/v1/notification/1", []string{"/", "/eu/"}, "/eu/"},
+		{"/eu/notifier/api/v1/notification/1", []string{"/eu/", "/", "/eu/west"}, "/eu/"},
+		{"/eu/west/notifier/api/v1/notification/1", []string{"/eu/", "/", "/eu/west"}, "/eu/west"},
+		{"/europe/notifier/api/v1/notification/1", []string{"/eu", "/us"}, ""},
+		{"", []string{""}, ""},
+		{"", []string{"/"}, "/"},
+	}
+	for _, tt := range tests {
+		a := &assignment{byNamespace: make(map[string][]listener)}
+		for _, b := range tt.bases {
+			a.byNamespace["ns"+b] = []listener{{clair: host + b}}
+		}
+		w := new(Watcher)
+		w.assigned.Store(a)
+		callback, err := url.Parse(host + tt.callback)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		if tt.want != "" || slices.Contains(tt.bases, "") {
+			want = host + tt.want
+		}
+		if got := w.clairOf(callback); got != want {
+			t.Errorf("%s among %q: %q, want %q", tt.callback, tt.bases, got, want)
+		}
+	}
 }
 
 // metric reads a counter or gauge by the values of all its labels.
@@ -193,7 +285,7 @@ func FuzzNotify(f *testing.F) {
 				return nil, errors.New("not in the settings")
 			}
 			return c, nil
-		}),
+		}, func(image) {}),
 	}
 	w.cfg.Ledger = NewMemory()
 	w.pending = newPending()

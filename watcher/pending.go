@@ -249,6 +249,21 @@ func compareNews(a, b *news) int {
 	)
 }
 
+// before returns the news of some destinations that was added before a time and is not in hand.
+func (p *pending) before(ds []Destination, t time.Time) []*news {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ns []*news
+	for _, d := range ds {
+		for _, n := range p.news[d] {
+			if n.added.Before(t) && !n.inHand {
+				ns = append(ns, n)
+			}
+		}
+	}
+	return ns
+}
+
 // count counts the pieces of news of all destinations.
 func (p *pending) count() int {
 	p.mu.Lock()

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -85,4 +86,20 @@ func (q *fairQueue) Pop() image {
 	q.waiting[namespace] = list[1:]
 	q.turns = append(q.turns, namespace)
 	return img
+}
+
+// remove takes an image out that is in.
+func (q *fairQueue) remove(img image) {
+	list := q.waiting[img.namespace]
+	i := slices.Index(list, img)
+	if i < 0 {
+		return
+	}
+	q.length--
+	if len(list) > 1 {
+		q.waiting[img.namespace] = slices.Delete(list, i, i+1)
+		return
+	}
+	delete(q.waiting, img.namespace)
+	q.turns = slices.DeleteFunc(q.turns, func(ns string) bool { return ns == img.namespace })
 }

@@ -350,7 +350,7 @@ func (f *fakeRegistry) Resolve(_ context.Context, id registry.Identity, p regist
 func (f *fakeRegistry) Sources(_ context.Context, img *registry.Image, _ registry.Credentials, _ time.Duration) ([]registry.Source, time.Time, error) {
 	sources := make([]registry.Source, len(img.Layers))
 	for i, l := range img.Layers {
-		sources[i] = registry.Source{URI: "https://" + img.Repo + "/blobs/" + l.Digest, Header: http.Header{"Authorization": {"Bearer t"}}}
+		sources[i] = registry.Source{URI: "https://" + img.Repo + "/blobs/" + l.Digest, Header: http.Header{"Authorization": {time.Now().String()}}}
 	}
 	return sources, time.Time{}, nil
 }
@@ -389,6 +389,12 @@ type fakeClair struct {
 	fail func(call string) error
 	// slow is how long indexing takes.
 	slow time.Duration
+	// slots is how many images it indexes at once; more are an error.
+	slots, indexing int
+	// stale are the tokens that had been made before the request in which they came.
+	stale int
+	// silent has it say nothing about notifications for as long as it is waited for.
+	silent bool
 	// notified are the digests of every notification.
 	notified []string
 	calls    []string
@@ -396,7 +402,7 @@ type fakeClair struct {
 }
 
 func newFakeClair() *fakeClair {
-	return &fakeClair{indexed: make(map[string]bool), found: make(map[string][]vulnerability)}
+	return &fakeClair{slots: 4, indexed: make(map[string]bool), found: make(map[string][]vulnerability)}
 }
 
 // set changes the script.
@@ -460,10 +466,23 @@ func reportOf(d string, found ...vulnerability) *claircore.VulnerabilityReport {
 	return vr
 }
 
-func (f *fakeClair) Index(ctx context.Context, d string, _ []clair.Layer) (*claircore.IndexReport, error) {
+// Slots implements Clair.
+func (f *fakeClair) Slots() int { return f.slots }
+
+func (f *fakeClair) Index(ctx context.Context, d string, layers []clair.Layer) (*claircore.IndexReport, error) {
 	f.mu.Lock()
 	err, slow := f.call("index"), f.slow
+	f.indexing++
+	if f.indexing > f.slots {
+		err = &clair.Error{Op: "indexing the image", Kind: clair.Busy, Status: http.StatusTooManyRequests}
+	}
+	for _, l := range layers {
+		if l.Header.Get("Authorization") != time.Now().String() {
+			f.stale++
+		}
+	}
 	f.mu.Unlock()
+	defer f.set(func(f *fakeClair) { f.indexing-- })
 	if err != nil {
 		return nil, err
 	}
@@ -477,10 +496,15 @@ func (f *fakeClair) Index(ctx context.Context, d string, _ []clair.Layer) (*clai
 	return &claircore.IndexReport{Hash: claircore.MustParseDigest(d), Success: true, Packages: map[string]*claircore.Package{"1": {}}}, nil
 }
 
-func (f *fakeClair) Notified(context.Context, uuid.UUID) ([]string, error) {
+func (f *fakeClair) Notified(ctx context.Context, _ uuid.UUID) ([]string, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.notified, f.call("notified")
+	notified, err, silent := f.notified, f.call("notified"), f.silent
+	f.mu.Unlock()
+	if silent {
+		<-ctx.Done()
+		return notified, ctx.Err()
+	}
+	return notified, err
 }
 
 func (f *fakeClair) DeleteNotification(context.Context, uuid.UUID) error {

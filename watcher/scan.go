@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/quay/claircore"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/findings"
@@ -33,6 +35,8 @@ type Clair interface {
 	Index(ctx context.Context, digest string, layers []clair.Layer) (*claircore.IndexReport, error)
 	Notified(ctx context.Context, id uuid.UUID) ([]string, error)
 	DeleteNotification(ctx context.Context, id uuid.UUID) error
+	// Slots is how many images it is to be asked to index at once; at least one.
+	Slots() int
 }
 
 var (
@@ -55,6 +59,8 @@ type outcome struct {
 	state State
 	// failures are the Clairs without a report.
 	failures []failure
+	// inLine are the Clairs that have no slot for the image yet.
+	inLine []string
 }
 
 // failure is why a Clair has no report of an image: for its own reasons, or the registry's.
@@ -73,6 +79,10 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 			continue
 		}
 		report, err := w.report(ctx, base, img, identity, name)
+		if errors.Is(err, errInLine) {
+			o.inLine = append(o.inLine, base)
+			continue
+		}
 		if err != nil {
 			o.failures = append(o.failures, failure{base, err})
 			continue
@@ -149,20 +159,21 @@ func (w *Watcher) report(ctx context.Context, base string, img image, identity r
 	if err != nil {
 		return findings.Report{}, err
 	}
-	digest := w.cfg.Ledger.Manifest(img.id, img.platform)
-	if ask := cmp.Or(digest, manifestDigest(identity)); ask != "" {
-		vr, err := c.Report(ctx, ask)
-		switch {
-		case err == nil:
-			w.cfg.Ledger.RememberManifest(img.id, img.platform, ask)
-			return findings.FromClair(vr), nil
-		case clair.IsKind(err, clair.NotReady) && !w.progress.isIndexed(img, base):
-			// Its data takes Clair minutes to load; the image can be indexed meanwhile.
-		case !clair.IsKind(err, clair.NotFound):
+	resolved := c.line.remembered(img)
+	if resolved == nil {
+		vr, err := w.known(ctx, c, base, img, identity)
+		if err != nil {
 			return findings.Report{}, fmt.Errorf("image %s: %w", name, err)
 		}
+		if vr != nil {
+			return findings.FromClair(vr), nil
+		}
+		if resolved, err = w.cfg.Registry.Resolve(ctx, identity, img.platform, w.cfg.Credentials); err != nil {
+			return findings.Report{}, fmt.Errorf("image %s: %w", name, err)
+		}
+		w.cfg.Ledger.RememberManifest(img.id, img.platform, resolved.Digest)
 	}
-	indexed, err := w.index(ctx, c, img, identity)
+	indexed, err := w.index(ctx, c, img, resolved)
 	if err != nil {
 		return findings.Report{}, fmt.Errorf("image %s: %w", name, err)
 	}
@@ -177,6 +188,26 @@ func (w *Watcher) report(ctx context.Context, base string, img image, identity r
 	return findings.FromClair(vr), nil
 }
 
+// known returns the report of an image that Clair has indexed before; nil when it is to be indexed.
+func (w *Watcher) known(ctx context.Context, c *service, base string, img image, identity registry.Identity) (*claircore.VulnerabilityReport, error) {
+	ask := cmp.Or(w.cfg.Ledger.Manifest(img.id, img.platform), manifestDigest(identity))
+	if ask == "" {
+		return nil, nil
+	}
+	vr, err := c.Report(ctx, ask)
+	switch {
+	case err == nil:
+		w.cfg.Ledger.RememberManifest(img.id, img.platform, ask)
+		return vr, nil
+	case clair.IsKind(err, clair.NotFound):
+		return nil, nil
+	case clair.IsKind(err, clair.NotReady) && !w.progress.isIndexed(img, base):
+		// Its data takes Clair minutes to load; the image can be indexed meanwhile.
+		return nil, nil
+	}
+	return nil, err
+}
+
 // manifestDigest returns the digest to ask Clair for before anything is known about an image. It may be
 // that of an index, which Clair does not know; a config id never is a manifest.
 func manifestDigest(id registry.Identity) string {
@@ -186,13 +217,13 @@ func manifestDigest(id registry.Identity) string {
 	return id.ID
 }
 
-// index resolves an image at its registry and has Clair index it.
-func (w *Watcher) index(ctx context.Context, c Clair, img image, identity registry.Identity) (findings.Report, error) {
-	resolved, err := w.cfg.Registry.Resolve(ctx, identity, img.platform, w.cfg.Credentials)
-	if err != nil {
-		return findings.Report{}, err
+// index has Clair index an image when it has a slot; errInLine says that it has none yet. Only then are
+// tokens made: they would not outlast the wait.
+func (w *Watcher) index(ctx context.Context, c *service, img image, resolved *registry.Image) (findings.Report, error) {
+	if !c.line.enter(img, resolved) {
+		return findings.Report{}, errInLine
 	}
-	w.cfg.Ledger.RememberManifest(img.id, img.platform, resolved.Digest)
+	defer c.line.exit()
 	ir, err := w.submit(ctx, c, resolved)
 	if clair.IsKind(err, clair.LayerUnauthorized) {
 		// A token ends while Clair works on other images. One new one, at once, is the remedy; if that
@@ -312,10 +343,20 @@ func (w *Watcher) clearFailure(ctx context.Context, d Destination, img image) {
 
 // settle decides what happens next to an image that was scanned.
 func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
+	if len(o.failures) == 0 && len(o.inLine) > 0 { // it is called when it has a slot
+		w.metrics.scans.WithLabelValues("waiting").Inc()
+		if o.state != "" { // another Clair has a report
+			w.progress.reach(img, o.state)
+		}
+		return
+	}
 	if len(o.failures) == 0 {
 		w.images.Forget(img)
 		w.progress.reach(img, o.state)
 		w.metrics.scans.WithLabelValues("ok").Inc()
+		if w.cfg.Refresh > 0 { // spread out, as all are first scanned at the start
+			w.images.AddAfter(img, wait.Jitter(w.cfg.Refresh, 0.2))
+		}
 		return
 	}
 	if ctx.Err() != nil { // the process ends; the next one starts over
@@ -348,7 +389,7 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 		return
 	}
 	w.metrics.scans.WithLabelValues(string(failed.cause)).Inc()
-	now, changed := w.progress.fail(img, State(failed.cause), failed.after == recheck)
+	now, changed := w.progress.fail(img, State(failed.cause), failed.resting)
 	level := slog.LevelDebug
 	if changed { // an hour of retries says nothing new
 		level = slog.LevelWarn
@@ -362,10 +403,14 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 	w.retry(img, verdicts)
 }
 
-// retry queues an image again for the first of its verdicts that falls due.
+// retry queues an image again for the first of its verdicts that falls due. What waits together does not come
+// back together.
 func (w *Watcher) retry(img image, verdicts []verdict) {
-	after := verdicts[0].after
+	after := time.Duration(math.MaxInt64)
 	for _, v := range verdicts {
+		if v.cause == "" {
+			v.after = wait.Jitter(v.after, 0.2)
+		}
 		after = min(after, v.after)
 	}
 	if after > 0 {

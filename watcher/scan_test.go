@@ -221,6 +221,48 @@ func TestDisclosed(t *testing.T) {
 	})
 }
 
+func TestRefresh(t *testing.T) {
+	const refresh = time.Hour
+	begin := func(r *rig) *fakeClair {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		r.wantCalls(1, "report", "index", "report")
+		return r.clairs[clairBase]
+	}
+	disclose := func(c *fakeClair) {
+		c.set(func(c *fakeClair) {
+			c.found[digest(1)] = []vulnerability{{"CVE-2026-0001", claircore.Critical}, {"CVE-2026-0002", claircore.High}}
+		})
+	}
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.Refresh = refresh
+		c := begin(r)
+		r.pass(2 * refresh)
+		if n := len(c.called()); n < 1 || n > 2 {
+			t.Errorf("asked %d times in two hours", n)
+		}
+		r.wantTexts("app1:v1 is running with") // nothing new
+		disclose(c)
+		r.pass(2 * refresh)
+		r.wantTexts("app1:v1 is running with", "app1:v1: 1 newly reported high vulnerability")
+		// It ends with the image.
+		r.delete("shop", "app-0")
+		c.called()
+		r.pass(4 * refresh)
+		if calls := c.called(); len(calls) > 0 {
+			t.Errorf("asked about an image that is gone: %v", calls)
+		}
+	})
+	inRig(t, func(t *testing.T, r *rig) {
+		disclose(begin(r))
+		r.pass(100 * refresh)
+		r.wantCalls(1)
+		r.wantTexts("app1:v1 is running with")
+	})
+}
+
 func TestFailures(t *testing.T) {
 	always := func(err error) func(int) error { return func(int) error { return err } }
 	begin := func(r *rig) {
@@ -259,7 +301,7 @@ func TestFailures(t *testing.T) {
 			r.pass(time.Minute)
 			r.wantTexts()
 			r.pass(4 * time.Minute)
-			r.wantTexts("could not be scanned…" + advice[CauseUnauthorized][0])
+			r.wantTexts("could not be scanned…" + advice[CauseLayerRefused][0])
 			r.pass(4 * time.Hour)
 			r.wantTexts("could not be scanned")
 			if n := r.registry.resolved(); n < 4*5 || n > 4*6+8 {
@@ -281,10 +323,15 @@ func TestFailures(t *testing.T) {
 			pod.Status.Phase = corev1.PodFailed
 			r.change(pod)
 			r.wantCalls(2)
-			// Another pod may come because somebody has pushed the image.
+			// Another pod may come because somebody has pushed the image. Many are no reason to ask often.
+			for i := range 10 {
+				r.run(podOf("shop", fmt.Sprintf("new-%d", i), 1))
+				r.delete("shop", fmt.Sprintf("new-%d", i))
+			}
+			r.wantCalls(2)
 			r.registry.failWith(nil)
 			r.run(podOf("shop", "app-1", 1))
-			r.pass(settled)
+			r.pass(restPause + settled)
 			r.wantTexts("could not be scanned", "app1:v1 is running with…2 pods")
 			// The failure is over: the next one is told again.
 			if c := r.cfg.Ledger.Failure(Destination{"shop", "default"}, Subject{Image: digest(1), Platform: registry.Platform{OS: "linux", Architecture: "amd64"}}); c != "" {
@@ -352,6 +399,26 @@ func TestFailures(t *testing.T) {
 			begin(r)
 			r.pass(4 * time.Hour)
 			r.wantTexts("could not be scanned")
+		})
+	})
+	t.Run("a Clair that is busy", func(t *testing.T) {
+		inRig(t, func(t *testing.T, r *rig) {
+			c := r.clairs[clairBase]
+			c.fail = func(call string) error {
+				if call == "index" {
+					return &clair.Error{Op: call, Kind: clair.Busy}
+				}
+				return nil
+			}
+			begin(r)
+			r.pass(time.Hour) // no failure, and so nothing to tell
+			r.wantTexts()
+			if got := r.metric("clairwatch_images", string(StateUntried)); got != 1 {
+				t.Errorf("%v images wait, want 1", got)
+			}
+			c.set(func(c *fakeClair) { c.fail = nil })
+			r.pass(2*busyPause + settled)
+			r.wantTexts("app1:v1 is running with")
 		})
 	})
 	t.Run("rate limited", func(t *testing.T) {

@@ -3,7 +3,12 @@ package watcher
 import (
 	"slices"
 	"sync"
+	"time"
 )
+
+// restPause is how often at the most an image is looked at for its new pods that has failed in a way that only
+// a change outside can help. Pods that cannot start come and go.
+const restPause = 5 * time.Minute
 
 // State is how far an image that runs has come.
 type State string
@@ -35,6 +40,8 @@ type step struct {
 	failures, alike int
 	// resting is set when nothing but a change outside helps, such as another pod's image name.
 	resting bool
+	// failed is when the last try failed.
+	failed time.Time
 	// indexed are the Clairs that have indexed the image and had no report at that time.
 	indexed []string
 }
@@ -50,18 +57,18 @@ func newProgress() *progress {
 	return &progress{images: make(map[image]step), untried: make(map[string]int)}
 }
 
-// start notes an image that a new pod runs. It says whether it is to be looked at: when it is seen for the
-// first time, and when it has failed in a way that only a change outside can help. For all others their
-// next look is planned.
-func (p *progress) start(img image) bool {
+// start notes an image that a new pod runs. It says whether it is to be looked at, and after what time: at once
+// when it is seen for the first time, and after a rest when it has failed in a way that only a change outside
+// can help. For all others their next look is planned.
+func (p *progress) start(img image) (after time.Duration, look bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s, known := p.images[img]; known {
-		return s.resting
+		return max(0, time.Until(s.failed.Add(restPause))), s.resting
 	}
 	p.images[img] = step{state: StateUntried}
 	p.untried[img.namespace]++
-	return true
+	return 0, true
 }
 
 // isUntried says whether an image runs and has not been tried.
@@ -75,7 +82,7 @@ func (p *progress) isUntried(img image) bool {
 func (p *progress) reach(img image, s State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leave(img)
+	p.uncount(img)
 	p.images[img] = step{state: s, indexed: p.images[img].indexed}
 }
 
@@ -84,9 +91,9 @@ func (p *progress) reach(img image, s State) {
 func (p *progress) fail(img image, s State, resting bool) (now step, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leave(img)
+	p.uncount(img)
 	was := p.images[img]
-	now = step{state: s, failures: was.failures + 1, alike: 1, resting: resting, indexed: was.indexed}
+	now = step{state: s, failures: was.failures + 1, alike: 1, resting: resting, failed: time.Now(), indexed: was.indexed}
 	if was.state == s {
 		now.alike = was.alike + 1
 	}
@@ -98,12 +105,12 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 func (p *progress) forget(img image) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leave(img)
+	p.uncount(img)
 	delete(p.images, img)
 }
 
-// leave takes an image from the untried ones if it is one of them. p.mu is held.
-func (p *progress) leave(img image) {
+// uncount takes an image from the untried ones if it is one of them. p.mu is held.
+func (p *progress) uncount(img image) {
 	if step, known := p.images[img]; !known || step.state != StateUntried {
 		return
 	}

@@ -42,6 +42,9 @@ type Config struct {
 	// GroupWait is how long a channel stays quiet before its news is sent, GroupMax how long the first
 	// piece waits at the most. Zero means that news is sent at once.
 	GroupWait, GroupMax time.Duration
+	// Refresh is when the report of an image that was scanned is fetched again, for what Clair's notifier
+	// does not tell. Zero means never.
+	Refresh time.Duration
 	// TellIndexed has a line sent for each image when Clair has indexed it, before its report.
 	TellIndexed bool
 	// Grace is how long scans and messages in hand may take when the watcher is stopped.
@@ -102,10 +105,13 @@ type Watcher struct {
 	pending   *pending
 	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
 
+	read chan readNotification // what is to be deleted at Clair
+
 	mu         sync.Mutex
 	deliveries map[slack.Webhook]delivery
 
-	synced []cache.DoneChecker // the handlers have seen the list
+	// The handlers have seen the list.
+	settingsSeen, nodesSeen, podsSeen cache.DoneChecker
 }
 
 // New returns a Watcher that has not begun to watch.
@@ -113,12 +119,13 @@ func New(cfg Config) (*Watcher, error) {
 	w := &Watcher{
 		cfg:        cfg,
 		log:        cfg.Log,
-		clairs:     newClairs(cfg.Clair),
 		nodes:      newNodes(cfg.Metadata),
 		progress:   newProgress(),
 		pending:    newPending(),
 		deliveries: make(map[slack.Webhook]delivery),
+		read:       make(chan readNotification, mostDeletions),
 	}
+	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) })
 	w.assigned.Store(&assignment{})
 	w.metrics = newMetrics(cfg.Metrics, w)
 	queues := newQueueMetrics(cfg.Metrics)
@@ -158,7 +165,7 @@ func (w *Watcher) handle() error {
 	if err != nil {
 		return fmt.Errorf("watching pods: %w", err)
 	}
-	w.synced = []cache.DoneChecker{settingsSeen.HasSyncedChecker(), nodesSeen.HasSyncedChecker(), podsSeen.HasSyncedChecker()}
+	w.settingsSeen, w.nodesSeen, w.podsSeen = settingsSeen.HasSyncedChecker(), nodesSeen.HasSyncedChecker(), podsSeen.HasSyncedChecker()
 	return nil
 }
 
@@ -198,7 +205,11 @@ func (w *Watcher) appeared(pod *corev1.Pod) {
 	}
 	platform := w.nodes.platform(pod.Spec.NodeName)
 	for _, id := range ids {
-		if img := (image{namespace: pod.Namespace, id: id, platform: platform}); w.progress.start(img) {
+		img := image{namespace: pod.Namespace, id: id, platform: platform}
+		switch after, look := w.progress.start(img); {
+		case look && after > 0:
+			w.images.AddAfter(img, after)
+		case look:
 			w.look(img)
 		}
 	}
@@ -257,12 +268,7 @@ func (w *Watcher) podsIn(namespace string) []*corev1.Pod {
 
 // Synced says whether the handlers have seen everything that existed at the start.
 func (w *Watcher) Synced() bool {
-	for _, c := range w.synced {
-		if !cache.IsDone(c) {
-			return false
-		}
-	}
-	return true
+	return cache.IsDone(w.settingsSeen) && cache.IsDone(w.nodesSeen) && cache.IsDone(w.podsSeen)
 }
 
 // Run watches until ctx ends. Then it lets scans and messages in hand finish within the grace period;
@@ -275,12 +281,12 @@ func (w *Watcher) Run(ctx context.Context) error {
 	defer w.nodes.factory.Shutdown()
 	defer w.images.ShutDown()
 	defer w.channels.ShutDown()
-	if !cache.WaitFor(ctx, "", w.synced[:2]...) {
+	if !cache.WaitFor(ctx, "", w.settingsSeen, w.nodesSeen) {
 		return nil
 	}
 	w.factory.StartWithContext(ctx)
 	defer w.factory.Shutdown()
-	if !cache.WaitFor(ctx, "", w.synced...) {
+	if !cache.WaitFor(ctx, "", w.podsSeen) {
 		return nil
 	}
 	if len(w.assigned.Load().byNamespace) == 0 {
@@ -298,6 +304,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	for range senders {
 		wg.Go(func() { drain(ctx, w.channels, func(ch slack.Webhook) { w.flush(work, ch) }) })
 	}
+	wg.Go(func() { w.deleteRead(ctx) })
 	<-ctx.Done()
 	w.images.ShutDown()
 	w.channels.ShutDown()
@@ -325,16 +332,19 @@ func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K],
 func (w *Watcher) work(ctx context.Context, img image) {
 	pods, listeners := w.running(img), w.assigned.Load().of(img.namespace)
 	if len(pods) > 0 && len(listeners) > 0 {
-		w.settle(ctx, img, w.scan(ctx, img, pods, listeners))
+		o := w.scan(ctx, img, pods, listeners)
+		w.clairs.abandon(img, o.inLine)
+		w.settle(ctx, img, o)
 	} else {
-		w.leave(img, listeners)
+		w.clairs.abandon(img, nil)
+		w.dismiss(img, listeners)
 	}
 	w.nudge(img.namespace)
 }
 
-// leave forgets an image that no longer runs, or that nobody wants to hear about. What is known about it is
+// dismiss forgets an image that no longer runs, or that nobody wants to hear about. What is known about it is
 // told all the same; that it could not be scanned is of no use to anybody any more.
-func (w *Watcher) leave(img image, listeners []listener) {
+func (w *Watcher) dismiss(img image, listeners []listener) {
 	for _, l := range listeners {
 		w.withdrawFailure(l.destination, img)
 	}

@@ -37,12 +37,14 @@ var teams = []struct {
 	namespace, channel string
 	concerned          int
 }{
-	{"shop", "team-shop", 2},
+	{"shop", "team-shop", 3},
 	{"payments", "team-payments", 1},
-	{"platform", "team-platform", 1},
+	{"platform", "team-platform", 3},
 }
 
 func run(ctx context.Context, messages string) error {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	out := newScreen(os.Stdout)
 	if messages != "" {
 		file, err := os.Create(messages)
@@ -75,13 +77,21 @@ func run(ctx context.Context, messages string) error {
 			return err
 		}
 	}
-	out.say("clairwatch starts, with the rights of its ServiceAccount. What arrives in Slack:")
-	if _, err := s.Daemon(ctx, nil); err != nil {
+	out.say("clairwatch starts, with the rights of its ServiceAccount.")
+	daemon, err := s.Daemon(ctx, nil)
+	if err != nil {
 		return err
 	}
-	var printing sync.WaitGroup
-	printing.Go(func() { s.Slack.Each(ctx, out.message) })
-	defer printing.Wait()
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer end(nil) // before the wait
+	background.Go(func() {
+		if err := daemon.Wait(ctx); ctx.Err() == nil {
+			end(fmt.Errorf("clairwatch ended (%v); its log ends with:\n%s", err, daemon.Tail(20)))
+		}
+	})
+	out.say("What arrives in Slack:")
+	background.Go(func() { s.Slack.Each(ctx, out.message) })
 	for _, t := range teams {
 		if err := out.await(ctx, t.channel, 1); err != nil {
 			return err
@@ -97,7 +107,7 @@ func run(ctx context.Context, messages string) error {
 		return err
 	}
 
-	out.say("Clair gets newer data and calls clairwatch: vulnerabilities that were disclosed since concern images\nthat run already.")
+	out.say("Clair gets newer data: vulnerabilities that were disclosed since concern images that run already. For\nDebian it calls clairwatch; about Alpine it says nothing, there clairwatch asks by itself.")
 	before := make(map[string]int)
 	for _, t := range teams {
 		before[t.channel] = out.count(t.channel)
@@ -120,10 +130,12 @@ func run(ctx context.Context, messages string) error {
   Clair       %s
   Registry    http://%s
   clairwatch  http://%s/metrics
-  Logs        %s`,
+  Logs        %s (clairwatch: daemon.log)
+
+There are no controllers and no container runtime: make pods rather than deployments.`,
 		s.AdminKubeconfig, s.Image(image.PaymentsLegacy), s.ClairURL, s.RegistryHost, s.DaemonAddr, s.Dir))
 	<-ctx.Done()
-	return nil
+	return context.Cause(ctx)
 }
 
 // runWorkloads starts what runs before clairwatch does.

@@ -122,8 +122,8 @@ func (e *story) clairAway(t *testing.T) {
 	e.daemon, err = e.Daemon(ctx, map[string]any{"groupMax": "30s"})
 	must(t, err)
 	must(t, e.AwaitReady(ctx))
-	e.awaitMetric(t, `clairwatch_scans_total{outcome="clair_failed"}`, 1)
-	e.awaitLog(t, `level=WARN msg="image could not be scanned".*cause=clair_failed.*Clair cannot be reached`)
+	e.awaitMetric(t, `clairwatch_scans_total{outcome="clair_unavailable"}`, 1)
+	e.awaitLog(t, `level=WARN msg="image could not be scanned".*cause=clair_unavailable.*Clair cannot be reached`)
 	must(t, clair.Start(ctx))
 }
 
@@ -247,6 +247,8 @@ func (e *story) disclosed(t *testing.T) {
 	m := e.message(t, "debian", 2)
 	e.expect(t, m, "shop/worker:0.9.0", "newly reported", "Running in 1 workload, 1 pod")
 	e.awaitMetric(t, `clairwatch_notifications_total{outcome="queued"}`, 1)
+	// Of Alpine Clair's notifier says nothing; the report is fetched again after the setting refresh.
+	e.expect(t, e.message(t, "alpine", 2), "shop/api:2.0.1", "newly reported")
 }
 
 // rights uses the daemon's token for what it must not be able to do.

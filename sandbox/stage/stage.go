@@ -42,7 +42,7 @@ type Options struct {
 	Log func(format string, args ...any)
 	// Keep leaves the folder with logs and data in place.
 	Keep bool
-	// Race builds the daemon with the race detector.
+	// Race builds the daemon with the race detector, and has client-go look for changes to its cache.
 	Race bool
 	// NoData leaves Clair without vulnerability data.
 	NoData bool
@@ -59,6 +59,7 @@ type Stage struct {
 	Kubelet *kubelet.Kubelet
 
 	binary  string // the daemon
+	race    bool
 	samples map[string]string
 }
 
@@ -71,7 +72,7 @@ func Start(ctx context.Context, o Options) (*Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stage{Sandbox: box, samples: make(map[string]string)}
+	s := &Stage{Sandbox: box, race: o.Race, samples: make(map[string]string)}
 	if err := s.setUp(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -296,6 +297,7 @@ func (s *Stage) Daemon(ctx context.Context, config map[string]any) (*sandbox.Pro
 		"log":          map[string]any{"format": "text", "level": "debug"},
 		"groupWait":    "2s",
 		"groupMax":     "1m",
+		"refresh":      "5s",
 		"dockerConfig": docker,
 		"slackHosts":   []string{strings.TrimPrefix(s.Slack.URL(), "https://")},
 		// Loopback addresses, which only registries that are listed may have.
@@ -314,10 +316,11 @@ func (s *Stage) Daemon(ctx context.Context, config map[string]any) (*sandbox.Pro
 	if err := os.WriteFile(path, text, 0o600); err != nil {
 		return nil, fmt.Errorf("writing the daemon's config: %w", err)
 	}
-	return s.StartDaemon(ctx, s.binary, []string{"--config", path}, []string{
-		"SSL_CERT_FILE=" + s.path("slack-ca.pem"),
-		"KUBE_CACHE_MUTATION_DETECTOR=true",
-	})
+	env := []string{"SSL_CERT_FILE=" + s.path("slack-ca.pem")}
+	if s.race {
+		env = append(env, "KUBE_CACHE_MUTATION_DETECTOR=true")
+	}
+	return s.StartDaemon(ctx, s.binary, []string{"--config", path}, env)
 }
 
 // AwaitReady waits until the daemon has seen all that runs.
