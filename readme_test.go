@@ -149,9 +149,11 @@ func TestManifestFitsTheDaemon(t *testing.T) {
 			t.Errorf("the manifest sets %s, which is no setting", env.Name)
 		}
 	}
-	if !slices.ContainsFunc(pod.Containers[0].VolumeMounts, func(m struct{ MountPath string }) bool {
-		return strings.HasPrefix(configFile, m.MountPath+"/")
-	}) {
-		t.Errorf("nothing is mounted where %s is read", configFile)
+	for _, file := range []string{configFile, defaults().DockerConfig} {
+		if !slices.ContainsFunc(pod.Containers[0].VolumeMounts, func(m struct{ MountPath string }) bool {
+			return strings.HasPrefix(file, m.MountPath+"/")
+		}) {
+			t.Errorf("nothing is mounted where %s is read", file)
+		}
 	}
 }
