@@ -129,6 +129,8 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 	if cfg.DockerConfig != "" {
 		credentials = registry.NewConfigFile(cfg.DockerConfig)
 	}
+	sender := slack.New(slack.Config{UserAgent: userAgent()})
+	defer sender.CloseIdleConnections()
 	w, err := watcher.New(watcher.Config{
 		Kubernetes:   client,
 		Metadata:     nodes,
@@ -144,7 +146,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		Registry:     registries,
 		Credentials:  credentials,
 		Clair:        clairClients(cfg),
-		Slack:        slack.New(slack.Config{UserAgent: userAgent()}),
+		Slack:        sender,
 		Webhook:      func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, cfg.SlackHosts) },
 		Ledger:       watcher.NewMemory(),
 		Metrics:      metrics,
