@@ -14,10 +14,11 @@ import (
 )
 
 const (
-	readyBound = 90 * time.Second      // the longest a server may take until it answers
-	readyEvery = 25 * time.Millisecond // how often it is asked
-	stopBound  = 5 * time.Second       // the longest it may take to end before it is killed
-	tailLines  = 30                    // how much of its log an error carries
+	readyBound  = 90 * time.Second      // the longest a server may take until it answers
+	readyEvery  = 25 * time.Millisecond // how often it is asked
+	stopBound   = 5 * time.Second       // the longest it may take to end before it is killed
+	frozenEvery = time.Millisecond      // how often a paused process is looked at until all its threads stand still
+	tailLines   = 30                    // how much of its log an error carries
 )
 
 // spec says how a process is run.
@@ -321,7 +322,10 @@ func (p *Process) Pause() error {
 	if err != nil {
 		return err
 	}
-	return signalTree(run, syscall.SIGSTOP)
+	if err := signalTree(run, syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return awaitFrozen(run, stopBound)
 }
 
 // Resume lets a paused process go on.

@@ -39,6 +39,49 @@ func signalTree(run *execution, signal syscall.Signal) error {
 	return nil
 }
 
+// awaitFrozen waits until no thread of the process and of all that descend from
+// it runs any more: kill returns when the signal is queued, and a thread on
+// another core may still answer a request that comes in then.
+func awaitFrozen(run *execution, bound time.Duration) error {
+	for end := time.Now().Add(bound); ; time.Sleep(frozenEvery) {
+		pids, err := descendants(run.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		moving := 0
+		for _, pid := range append(pids, run.cmd.Process.Pid) {
+			moving += movingThreads(pid)
+		}
+		if moving == 0 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d threads still run %s after SIGSTOP", moving, bound)
+		}
+	}
+}
+
+// movingThreads returns how many threads of a process are neither stopped nor
+// at their end; 0 for a process that is gone.
+func movingThreads(pid int) int {
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*/stat", pid))
+	if err != nil {
+		return 0 // the pattern is well-formed
+	}
+	moving := 0
+	for _, path := range stats {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			continue // it ended meanwhile
+		}
+		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+		if len(fields) > 0 && !strings.Contains("TtZXx", fields[0]) {
+			moving++
+		}
+	}
+	return moving
+}
+
 // killTree ends the process and all that descend from it by SIGKILL and waits
 // for the latter: Postgres does not start again while one of its workers of
 // before is alive.
