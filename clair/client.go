@@ -45,7 +45,7 @@ type Config struct {
 	// work when its caller leaves (libindex.Libindex.Index runs in the request's context), so it must
 	// exceed the slowest image. Zero means 15 minutes.
 	IndexTimeout time.Duration
-	// ReportTimeout bounds fetching one report. Zero means one minute.
+	// ReportTimeout bounds fetching one report, and every other call. Zero means one minute.
 	ReportTimeout time.Duration
 	// IndexConcurrency is what Slots returns. Clair refuses to index more than four images at once for each
 	// of its cores (config/indexer.go, IndexReportRequestConcurrency). Zero means four.
@@ -208,8 +208,25 @@ type call struct {
 	op, method, path string
 	query            url.Values
 	body             []byte
+	ifNoneMatch      string // empty asks without a condition
 	want             []int
-	into             any // decoded from JSON; nil means that the body does not matter
+	into             any   // decoded from JSON; nil means that the body does not matter
+	head             *head // nil means that nothing but the body matters
+}
+
+// head is what a wanted answer says beside its body.
+type head struct {
+	status int
+	etag   string    // as it was sent, with its quotes; empty when there is none
+	date   time.Time // the server's clock; zero when it does not say
+}
+
+func headOf(resp *http.Response) head {
+	h := head{status: resp.StatusCode, etag: resp.Header.Get("ETag")}
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		h.date = date
+	}
+	return h
 }
 
 // do sends one request. All of Clair's answers become either the decoded body or an *Error here.
@@ -224,6 +241,9 @@ func (c *Client) do(ctx context.Context, call call) error {
 	if call.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if call.ifNoneMatch != "" {
+		req.Header.Set("If-None-Match", call.ifNoneMatch)
+	}
 	if c.userAgent != "" {
 		req.Header.Set("User-Agent", c.userAgent)
 	}
@@ -233,6 +253,9 @@ func (c *Client) do(ctx context.Context, call call) error {
 	}
 	defer resp.Body.Close()
 	if slices.Contains(call.want, resp.StatusCode) {
+		if call.head != nil {
+			*call.head = headOf(resp)
+		}
 		return c.decode(ctx, call, resp)
 	}
 	// The status decides before the body is looked at: Clair cuts the connection after a 429's body.
@@ -259,7 +282,7 @@ func (c *Client) decode(ctx context.Context, call call, resp *http.Response) err
 	if broken := resp.Trailer.Get("Clair-Error"); broken != "" {
 		return bad(Temporary, "trailer Clair-Error: "+broken)
 	}
-	if call.into == nil {
+	if call.into == nil || resp.StatusCode == http.StatusNotModified {
 		return nil
 	}
 	if err := unmarshal(body.bytes, call.into); err != nil {

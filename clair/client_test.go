@@ -46,6 +46,15 @@ var operations = map[string]func(context.Context, *Client) error{
 		return err
 	},
 	"delete": func(ctx context.Context, c *Client) error { return c.DeleteNotification(ctx, notification) },
+	"state":  func(ctx context.Context, c *Client) error { _, err := c.State(ctx); return err },
+	"updates": func(ctx context.Context, c *Client) error {
+		_, err := c.Updates(ctx, `"a","b"`)
+		return err
+	},
+	"forget": func(ctx context.Context, c *Client) error {
+		_, err := c.Delete(ctx, []string{debian, big})
+		return err
+	},
 }
 
 func TestKinds(t *testing.T) {
@@ -111,6 +120,35 @@ func TestKinds(t *testing.T) {
 		{"notified", "a page, not Clair", own(200, "text/html", html), Temporary, 200, "invalid character"},
 		{"delete", "unknown", real("notification-delete-unknown.json"), Temporary, 500, "no receipt"},
 		{"delete", "no token", real("unauthorized.json"), Unauthorized, 401, ""},
+
+		{"state", "no such path", real("no-such-path.json"), NotFound, 404, ""},
+		{"state", "no token", real("unauthorized.json"), Unauthorized, 401, ""},
+		{"state", "database down", real("report-database-down.json"), Temporary, 500, "connection refused"},
+		{"state", "a page, not Clair", own(200, "text/html", html), Temporary, 200, "invalid character"},
+		{"state", "JSON, not Clair", own(200, "application/json", `{"status":"ok"}`), Temporary, 200, "no state"},
+		{"state", "null", own(200, "application/json", `null`), Temporary, 200, "no state"},
+		{"state", "unchanged, which nobody asked", own(304, "", ""), Temporary, 304, ""},
+
+		{"updates", "hidden by a gateway", real("no-such-path.json"), NotFound, 404, ""},
+		{"updates", "method refused by a gateway", own(405, "text/html", html), NotFound, 405, html},
+		{"updates", "no token", real("unauthorized.json"), Unauthorized, 401, ""},
+		{"updates", "forbidden by a gateway", own(403, "text/html", html), Unauthorized, 403, html},
+		{"updates", "database down", real("report-database-down.json"), Temporary, 500, "connection refused"},
+		{"updates", "bad request", own(400, "application/json", `{"code":"bad-request","message":"unknown kind"}`), Temporary, 400, "unknown kind"},
+		{"updates", "a page, not Clair", own(200, "text/html", html), Temporary, 200, "invalid character"},
+		{"updates", "JSON, not Clair", own(200, "application/json", `{"status":"ok"}`), Temporary, 200, "cannot unmarshal"},
+		{"updates", "null", own(200, "application/json", `null`), Temporary, 200, "null is no list"},
+		{"updates", "a date that is none", own(200, "application/json", `{"a":[{"date":"yesterday"}]}`), Temporary, 200, "yesterday"},
+
+		{"forget", "busy, and cut", real("index-busy.json"), Busy, 429, "too many requests"},
+		{"forget", "no such path", real("no-such-path.json"), NotFound, 404, ""},
+		{"forget", "method refused by a gateway", own(405, "text/html", html), NotFound, 405, html},
+		{"forget", "no token", real("unauthorized.json"), Unauthorized, 401, ""},
+		{"forget", "database down", real("report-database-down.json"), Temporary, 500, "connection refused"},
+		{"forget", "bad request", own(400, "application/json", `{"code":"bad-request","message":"failed to deserialize bulk delete"}`), Temporary, 400, "bulk"},
+		{"forget", "no content, which does not say what is gone", own(204, "", ""), Temporary, 204, ""},
+		{"forget", "a page, not Clair", own(200, "text/html", html), Temporary, 200, "invalid character"},
+		{"forget", "JSON, not Clair", own(200, "application/json", `{"status":"ok"}`), Temporary, 200, "cannot unmarshal"},
 	} {
 		t.Run(c.op+"/"+c.name, func(t *testing.T) {
 			client, log := scripted(t, c.server(t))
@@ -273,7 +311,8 @@ func TestBadDigests(t *testing.T) {
 		_, err := client.Report(t.Context(), bad)
 		_, err2 := client.Index(t.Context(), bad, nil)
 		_, err3 := client.Index(t.Context(), debian, []Layer{{Digest: bad}})
-		for _, err := range []error{err, err2, err3} {
+		_, err4 := client.Delete(t.Context(), []string{debian, bad})
+		for _, err := range []error{err, err2, err3, err4} {
 			if !IsKind(err, Invalid) {
 				t.Errorf("%q: got %v", bad, err)
 			}

@@ -18,8 +18,8 @@ const (
 	// Temporary is trouble that passes by itself: Clair or its database is away, or the answer is
 	// broken. Trying later is right.
 	Temporary Kind = iota
-	// NotFound means that Clair has no finished index of the manifest: index it. For a notification it means
-	// that nothing there serves any.
+	// NotFound means that Clair has no finished index of the manifest: index it. For all that is not about
+	// one manifest it means that nothing there serves it.
 	NotFound
 	// NotReady means that Clair has not loaded any vulnerability data: its reports would be empty.
 	NotReady
@@ -88,12 +88,15 @@ func IsKind(err error, k Kind) bool {
 // but the text to tell (claircore libindex/fetcher.go: "unexpected status code: 401 Unauthorized").
 var layerRefused = regexp.MustCompile(`unexpected status code: (401|403)\b`)
 
-// What is being done, as errors say it. Two of them decide what a status means.
+// What is being done, as errors say it. It decides what a status means.
 const (
 	opIndex  = "indexing the image"
 	opReport = "fetching the vulnerability report"
 
 	opNotified = "reading a notification"
+	opState    = "asking for the indexer's state"
+	opUpdates  = "listing the updates of Clair's data"
+	opDelete   = "deleting index reports"
 )
 
 // statusError makes sense of an answer that was not the wanted one. See the handlers in Clair's
@@ -103,6 +106,7 @@ const (
 func statusError(call call, resp *http.Response, body []byte) error {
 	e := &Error{Op: call.op, Status: resp.StatusCode, detail: string(body)}
 	indexing, reporting, notified := call.op == opIndex, call.op == opReport, call.op == opNotified
+	optional := call.op == opState || call.op == opUpdates || call.op == opDelete
 	switch resp.StatusCode {
 	case http.StatusAccepted:
 		if reporting {
@@ -111,7 +115,12 @@ func statusError(call call, resp *http.Response, body []byte) error {
 	case http.StatusNotFound:
 		// Indexing answers 404 only where there is no Clair at that address. An id that Clair does not know is
 		// an empty page and no 404: that comes where there is an indexer and a matcher without a notifier.
-		if reporting || notified {
+		if reporting || notified || optional {
+			e.Kind = NotFound
+		}
+	case http.StatusMethodNotAllowed:
+		// Clair allows each of these; what does not is a gateway that hides them.
+		if optional {
 			e.Kind = NotFound
 		}
 	case http.StatusTooManyRequests:

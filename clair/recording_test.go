@@ -105,6 +105,7 @@ func (l *log) of(h http.Handler) http.Handler {
 		l.mu.Lock()
 		l.requests = append(l.requests, seen{r.Method, r.URL.RequestURI(), r.Header.Clone(), string(body)})
 		l.mu.Unlock()
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		h.ServeHTTP(w, r)
 	})
 }

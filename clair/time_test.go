@@ -68,7 +68,7 @@ func late(op string) Kind {
 }
 
 func TestTimeouts(t *testing.T) {
-	for op, want := range map[string]time.Duration{"index": 15 * time.Minute, "report": time.Minute, "notified": time.Minute, "delete": time.Minute} {
+	for op, want := range map[string]time.Duration{"index": 15 * time.Minute, "report": time.Minute, "notified": time.Minute, "delete": time.Minute, "state": time.Minute, "updates": time.Minute, "forget": time.Minute} {
 		for name, h := range map[string]http.Handler{
 			"no answer":        silent(time.Hour, http.NotFoundHandler()),
 			"half a body":      stalled(100),
@@ -99,7 +99,7 @@ func TestTimeouts(t *testing.T) {
 
 func TestOwnTimeouts(t *testing.T) {
 	cfg := Config{IndexTimeout: 3 * time.Second, ReportTimeout: 2 * time.Second}
-	for op, want := range map[string]time.Duration{"index": 3 * time.Second, "report": 2 * time.Second, "notified": 2 * time.Second, "delete": 2 * time.Second} {
+	for op, want := range map[string]time.Duration{"index": 3 * time.Second, "report": 2 * time.Second, "notified": 2 * time.Second, "delete": 2 * time.Second, "state": 2 * time.Second, "updates": 2 * time.Second, "forget": 2 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			c, stop := piped(t, cfg, silent(time.Hour, http.NotFoundHandler()))
 			defer stop()
