@@ -45,6 +45,17 @@ type Config struct {
 	GroupMax time.Duration
 	// Refresh is when the report of a running image is fetched again. Zero: never.
 	Refresh time.Duration
+	// DataQuiet is how long no source of advisories of a Clair must have been new before anything is told for
+	// the first time from its reports. Zero: nothing waits.
+	DataQuiet time.Duration
+	// DataMax is after which time it is told all the same; not less than DataQuiet.
+	DataMax time.Duration
+	// RemovalGrace is how long an image must be gone before that is told.
+	RemovalGrace time.Duration
+	// DeleteGrace is how long an image must be gone before it is deleted from a Clair that allows it.
+	DeleteGrace time.Duration
+	// LeaderElection says which of several daemons tells.
+	LeaderElection LeaderElectionConfig
 	// TellIndexed has a line sent for each image when Clair has indexed it.
 	TellIndexed bool
 	// Grace is how long work in hand may take when the daemon is stopped.
@@ -57,6 +68,20 @@ type Config struct {
 	Clairs []ClairConfig
 	// Registries is what is to be known about single registries.
 	Registries []registry.Registry
+}
+
+// LeaderElectionConfig says which of several daemons tells.
+type LeaderElectionConfig struct {
+	// Enabled has the daemon tell only while it holds the Lease. Without it two daemons tell everything twice.
+	Enabled bool
+	// Lease is the name of the Lease, in the namespace of the settings ConfigMap.
+	Lease string
+	// Duration is after which time without a sign of life of the one that tells another one takes over; a
+	// message to Slack has to end within a third of it.
+	Duration time.Duration
+	// Identity names this daemon in the Lease. Empty: the name of its pod, or of the machine with a random
+	// part.
+	Identity string
 }
 
 // LogConfig says what is logged and how.
@@ -77,26 +102,37 @@ type ClairConfig struct {
 	ReportTimeout time.Duration
 	// IndexConcurrency is how many images it is asked to index at once. Zero: four.
 	IndexConcurrency int
+	// DeleteFromClair has images deleted from it that this daemon had it index and that nothing runs any more.
+	DeleteFromClair bool
 }
 
 // defaults are those of config.yaml; a test keeps the two in step.
 func defaults() Config {
 	return Config{
-		Settings:   "clairwatch",
-		Listen:     ":8080",
-		Log:        LogConfig{Level: "info", Format: "json"},
-		Workers:    16,
-		GroupWait:  30 * time.Second,
-		GroupMax:   10 * time.Minute,
-		Refresh:    time.Hour,
-		Grace:      20 * time.Second,
-		SlackHosts: []string{"hooks.slack.com", "hooks.slack-gov.com"},
+		Settings:       "clairwatch",
+		Listen:         ":8080",
+		Log:            LogConfig{Level: "info", Format: "json"},
+		Workers:        16,
+		GroupWait:      30 * time.Second,
+		GroupMax:       10 * time.Minute,
+		Refresh:        time.Hour,
+		DataQuiet:      5 * time.Minute,
+		DataMax:        time.Hour,
+		RemovalGrace:   10 * time.Minute,
+		DeleteGrace:    7 * 24 * time.Hour,
+		LeaderElection: LeaderElectionConfig{Enabled: true, Lease: "clairwatch", Duration: 45 * time.Second},
+		Grace:          20 * time.Second,
+		SlackHosts:     []string{"hooks.slack.com", "hooks.slack-gov.com"},
 		// Where deploy/clairwatch.yaml mounts the Secret.
 		DockerConfig: "/etc/clairwatch-secret/config.json",
 		Clairs:       []ClairConfig{},
 		Registries:   []registry.Registry{},
 	}
 }
+
+// leastLease leaves time for a message to Slack between two renewals of the Lease. The default leaves more than
+// Slack is given for an answer.
+const leastLease = 3 * time.Second
 
 // envPrefix begins the environment variables: CLAIRWATCH_GROUPWAIT, CLAIRWATCH_LOG_LEVEL.
 const envPrefix = "CLAIRWATCH"
@@ -116,6 +152,14 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.Duration("group-wait", d.GroupWait, "how long a channel stays quiet before its news is sent")
 	flags.Duration("group-max", d.GroupMax, "how long news waits at the most")
 	flags.Duration("refresh", d.Refresh, "when the report of a running image is fetched again; 0s: never")
+	flags.Duration("data-quiet", d.DataQuiet, "how long no source of advisories of Clair must have been new before first reports are told; 0s: they do not wait")
+	flags.Duration("data-max", d.DataMax, "how long first reports wait for that at the most")
+	flags.Duration("removal-grace", d.RemovalGrace, "how long an image must be gone before that is told")
+	flags.Duration("delete-grace", d.DeleteGrace, "how long an image must be gone before it is deleted from a Clair with deleteFromClair")
+	flags.Bool("leader-election", d.LeaderElection.Enabled, "tell only while holding the Lease")
+	flags.String("leader-election-lease", d.LeaderElection.Lease, "name of the Lease")
+	flags.Duration("leader-election-duration", d.LeaderElection.Duration, "how long without a sign of life until another daemon takes over")
+	flags.String("leader-election-identity", d.LeaderElection.Identity, "name of this daemon in the Lease (default: that of its pod)")
 	flags.Bool("tell-indexed", d.TellIndexed, "a line for each image when Clair has indexed it")
 	flags.Duration("grace", d.Grace, "how long work in hand may take at a stop")
 	flags.StringSlice("slack-hosts", d.SlackHosts, "hosts that a webhook may have")
@@ -123,6 +167,9 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	return map[string]string{
 		"cluster": "cluster", "kubeconfig": "kubeconfig", "namespace": "namespace", "settings": "settings",
 		"listen": "listen", "log-level": "log.level", "log-format": "log.format", "workers": "workers",
+		"data-quiet": "dataQuiet", "data-max": "dataMax", "removal-grace": "removalGrace", "delete-grace": "deleteGrace",
+		"leader-election": "leaderElection.enabled", "leader-election-lease": "leaderElection.lease",
+		"leader-election-duration": "leaderElection.duration", "leader-election-identity": "leaderElection.identity",
 		"group-wait": "groupWait", "group-max": "groupMax", "refresh": "refresh", "tell-indexed": "tellIndexed", "grace": "grace",
 		"slack-hosts": "slackHosts", "docker-config": "dockerConfig",
 	}
@@ -377,13 +424,25 @@ func (c Config) validate() error {
 	if c.Workers < 1 {
 		wrong("workers", "%d: want at least 1", c.Workers)
 	}
-	for key, d := range map[string]time.Duration{"groupWait": c.GroupWait, "groupMax": c.GroupMax, "refresh": c.Refresh, "grace": c.Grace} {
+	for key, d := range map[string]time.Duration{
+		"groupWait": c.GroupWait, "groupMax": c.GroupMax, "refresh": c.Refresh, "grace": c.Grace,
+		"dataQuiet": c.DataQuiet, "dataMax": c.DataMax, "removalGrace": c.RemovalGrace, "deleteGrace": c.DeleteGrace,
+	} {
 		if d < 0 {
 			wrong(key, "%s: want a duration that is not negative, such as 30s", d)
 		}
 	}
 	if c.GroupMax < c.GroupWait {
 		wrong("groupMax", "%s: want at least groupWait, %s", c.GroupMax, c.GroupWait)
+	}
+	if c.DataMax < c.DataQuiet {
+		wrong("dataMax", "%s: want at least dataQuiet, %s", c.DataMax, c.DataQuiet)
+	}
+	if c.LeaderElection.Enabled && c.LeaderElection.Lease == "" {
+		wrong("leaderElection.lease", "want the name of a Lease, such as clairwatch")
+	}
+	if c.LeaderElection.Enabled && c.LeaderElection.Duration < leastLease {
+		wrong("leaderElection.duration", "%s: want at least %s", c.LeaderElection.Duration, leastLease)
 	}
 	if len(c.SlackHosts) == 0 {
 		wrong("slackHosts", "want at least one host, such as hooks.slack.com")

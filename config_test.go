@@ -121,11 +121,12 @@ func TestConfigYAMLExplainsEverySetting(t *testing.T) {
 	lines := strings.Split(uncommented(t), "\n")
 	for i, line := range lines {
 		key, _, isKey := strings.Cut(strings.TrimSpace(line), ":")
-		if !isKey || strings.HasPrefix(key, "#") || strings.HasPrefix(key, "- hooks") || key == "log" {
+		if !isKey || strings.HasPrefix(key, "#") || strings.HasPrefix(key, "- hooks") || key == "log" || key == "leaderElection" {
 			continue
 		}
-		// groupMax shares a comment with groupWait; the first field of a list that of the list.
-		if before := strings.TrimSpace(lines[i-1]); !strings.HasPrefix(before, "#") && key != "groupMax" && !strings.HasPrefix(key, "- ") {
+		// Some share the comment of the one before; the first field of a list that of the list.
+		shares := slices.Contains([]string{"groupMax", "dataMax"}, key)
+		if before := strings.TrimSpace(lines[i-1]); !strings.HasPrefix(before, "#") && !shares && !strings.HasPrefix(key, "- ") {
 			t.Errorf("%s has no comment", key)
 		}
 	}
@@ -158,21 +159,29 @@ var precedence = map[string]struct {
 	want            func(Config) any
 	values          [3]any // of the file, the environment, the flag
 }{
-	"cluster":       {"f", "e", "g", func(c Config) any { return c.Cluster }, [3]any{"f", "e", "g"}},
-	"kubeconfig":    {"/f", "/e", "/g", func(c Config) any { return c.Kubeconfig }, [3]any{"/f", "/e", "/g"}},
-	"namespace":     {"f", "e", "g", func(c Config) any { return c.Namespace }, [3]any{"f", "e", "g"}},
-	"settings":      {"f", "e", "g", func(c Config) any { return c.Settings }, [3]any{"f", "e", "g"}},
-	"listen":        {`":1"`, ":2", ":3", func(c Config) any { return c.Listen }, [3]any{":1", ":2", ":3"}},
-	"log-level":     {"debug", "warn", "error", func(c Config) any { return c.Log.Level }, [3]any{"debug", "warn", "error"}},
-	"log-format":    {"text", "json", "text", func(c Config) any { return c.Log.Format }, [3]any{"text", "json", "text"}},
-	"workers":       {"1", "2", "3", func(c Config) any { return c.Workers }, [3]any{1, 2, 3}},
-	"group-wait":    {"1s", "2s", "3s", func(c Config) any { return c.GroupWait }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
-	"refresh":       {"1h", "2h", "3h", func(c Config) any { return c.Refresh }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
-	"group-max":     {"1h", "2h", "3h", func(c Config) any { return c.GroupMax }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
-	"tell-indexed":  {"true", "false", "true", func(c Config) any { return c.TellIndexed }, [3]any{true, false, true}},
-	"grace":         {"1s", "2s", "3s", func(c Config) any { return c.Grace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
-	"slack-hosts":   {"[f, f2]", "e,e2", "g,g2", func(c Config) any { return c.SlackHosts }, [3]any{[]string{"f", "f2"}, []string{"e", "e2"}, []string{"g", "g2"}}},
-	"docker-config": {"/f", "/e", "/g", func(c Config) any { return c.DockerConfig }, [3]any{"/f", "/e", "/g"}},
+	"cluster":                  {"f", "e", "g", func(c Config) any { return c.Cluster }, [3]any{"f", "e", "g"}},
+	"kubeconfig":               {"/f", "/e", "/g", func(c Config) any { return c.Kubeconfig }, [3]any{"/f", "/e", "/g"}},
+	"namespace":                {"f", "e", "g", func(c Config) any { return c.Namespace }, [3]any{"f", "e", "g"}},
+	"settings":                 {"f", "e", "g", func(c Config) any { return c.Settings }, [3]any{"f", "e", "g"}},
+	"listen":                   {`":1"`, ":2", ":3", func(c Config) any { return c.Listen }, [3]any{":1", ":2", ":3"}},
+	"log-level":                {"debug", "warn", "error", func(c Config) any { return c.Log.Level }, [3]any{"debug", "warn", "error"}},
+	"log-format":               {"text", "json", "text", func(c Config) any { return c.Log.Format }, [3]any{"text", "json", "text"}},
+	"workers":                  {"1", "2", "3", func(c Config) any { return c.Workers }, [3]any{1, 2, 3}},
+	"group-wait":               {"1s", "2s", "3s", func(c Config) any { return c.GroupWait }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
+	"refresh":                  {"1h", "2h", "3h", func(c Config) any { return c.Refresh }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
+	"group-max":                {"1h", "2h", "3h", func(c Config) any { return c.GroupMax }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
+	"data-quiet":               {"1s", "2s", "3s", func(c Config) any { return c.DataQuiet }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
+	"data-max":                 {"6h", "7h", "8h", func(c Config) any { return c.DataMax }, [3]any{6 * time.Hour, 7 * time.Hour, 8 * time.Hour}},
+	"removal-grace":            {"1s", "2s", "3s", func(c Config) any { return c.RemovalGrace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
+	"delete-grace":             {"1s", "2s", "3s", func(c Config) any { return c.DeleteGrace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
+	"leader-election":          {"false", "true", "false", func(c Config) any { return c.LeaderElection.Enabled }, [3]any{false, true, false}},
+	"leader-election-lease":    {"f", "e", "g", func(c Config) any { return c.LeaderElection.Lease }, [3]any{"f", "e", "g"}},
+	"leader-election-duration": {"4s", "5s", "6s", func(c Config) any { return c.LeaderElection.Duration }, [3]any{4 * time.Second, 5 * time.Second, 6 * time.Second}},
+	"leader-election-identity": {"f", "e", "g", func(c Config) any { return c.LeaderElection.Identity }, [3]any{"f", "e", "g"}},
+	"tell-indexed":             {"true", "false", "true", func(c Config) any { return c.TellIndexed }, [3]any{true, false, true}},
+	"grace":                    {"1s", "2s", "3s", func(c Config) any { return c.Grace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
+	"slack-hosts":              {"[f, f2]", "e,e2", "g,g2", func(c Config) any { return c.SlackHosts }, [3]any{[]string{"f", "f2"}, []string{"e", "e2"}, []string{"g", "g2"}}},
+	"docker-config":            {"/f", "/e", "/g", func(c Config) any { return c.DockerConfig }, [3]any{"/f", "/e", "/g"}},
 }
 
 func TestPrecedence(t *testing.T) {
@@ -258,6 +267,12 @@ func TestConfigMistakes(t *testing.T) {
 		"{groupWait: 2m, groupMax: 1m}": "groupMax: 1m0s: want at least groupWait, 2m0s",
 		"groupMax: -1s":                 "groupMax: -1s: want a duration that is not negative, such as 30s\ngroupMax: -1s: want at least groupWait, 30s",
 
+		"{dataQuiet: 2m, dataMax: 1m}":   "dataMax: 1m0s: want at least dataQuiet, 2m0s",
+		"removalGrace: -1s":              "removalGrace: -1s: want a duration that is not negative, such as 30s",
+		"leaderElection: {lease: ''}":    "leaderElection.lease: want the name of a Lease, such as clairwatch",
+		"leaderElection: {duration: 1s}": "leaderElection.duration: 1s: want at least 3s",
+		"leaderElection: false":          "leaderElection: want a map",
+
 		"slackHosts: []":                              "slackHosts: want at least one host, such as hooks.slack.com",
 		"slackHosts: [1]":                             "slackHosts[0]: want a text",
 		"slackHosts: {a: b}":                          "slackHosts: want a list",
@@ -297,12 +312,14 @@ func TestConfigMistakes(t *testing.T) {
 // What a person may write as well.
 func TestConfigFreedoms(t *testing.T) {
 	for content, want := range map[string]func(*Config){
-		"":                              func(*Config) {},
-		"# only a comment":              func(*Config) {},
-		"log:\ngroupWait:\nclairs:":     func(*Config) {},
-		"workers: '8'":                  func(c *Config) { c.Workers = 8 },
-		"WORKERS: 8":                    func(c *Config) { c.Workers = 8 },
-		"log.level: debug":              func(c *Config) { c.Log.Level = "debug" },
+		"":                          func(*Config) {},
+		"# only a comment":          func(*Config) {},
+		"log:\ngroupWait:\nclairs:": func(*Config) {},
+		"workers: '8'":              func(c *Config) { c.Workers = 8 },
+		"WORKERS: 8":                func(c *Config) { c.Workers = 8 },
+		"log.level: debug":          func(c *Config) { c.Log.Level = "debug" },
+		"dataQuiet: 0":              func(c *Config) { c.DataQuiet = 0 },
+		"leaderElection: {enabled: false, lease: ''}": func(c *Config) { c.LeaderElection.Enabled, c.LeaderElection.Lease = false, "" },
 		"grace: 0":                      func(c *Config) { c.Grace = 0 },
 		"slackHosts: 'a, b:8443'":       func(c *Config) { c.SlackHosts = []string{"a", "b:8443"} },
 		"dockerConfig: /not/there":      func(c *Config) { c.DockerConfig = "/not/there" },

@@ -18,9 +18,10 @@ const module = "github.com/clairwatch/clairwatch"
 // rooms are the packages of the module and which of the others each may import: data flows one way. What
 // is not in the list may not exist.
 var rooms = map[string][]string{
-	".":        {"watcher", "web", "settings", "registry", "clair", "slack", "findings"},
-	"watcher":  {"settings", "registry", "clair", "slack", "findings"},
+	".":        {"watcher", "web", "ledger", "settings", "registry", "clair", "slack", "findings"},
+	"watcher":  {"ledger", "settings", "registry", "clair", "slack", "findings"},
 	"web":      {"settings", "registry", "clair", "slack", "findings"},
+	"ledger":   {"findings"},
 	"settings": {"findings"},
 	"registry": {"findings"},
 	"clair":    {"findings"},
@@ -115,6 +116,15 @@ func TestForbidden(t *testing.T) {
 		{"slack", module + "/findings", true},
 		{"slack", module + "/registry", false},
 		{"slack", module + "/slack", true},
+		{".", module + "/ledger", true},
+		{"watcher", module + "/ledger", true},
+		{"web", module + "/ledger", false},
+		{"slack", module + "/ledger", false},
+		{"ledger", module + "/findings", true},
+		{"ledger", module + "/settings", false},
+		{"ledger", "k8s.io/api/core/v1", false},
+		{"settings", module + "/findings", true},
+		{"settings", module + "/ledger", false},
 		{"settings", module + "/clair", false},
 		{"settings", "sigs.k8s.io/yaml", true},
 		{"settings", "k8s.io/apimachinery/pkg/util/validation", false},

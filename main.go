@@ -30,6 +30,7 @@ import (
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack"
 	"github.com/clairwatch/clairwatch/watcher"
 )
@@ -141,6 +142,12 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		GroupWait:    cfg.GroupWait,
 		GroupMax:     cfg.GroupMax,
 		Refresh:      cfg.Refresh,
+		DataQuiet:    cfg.DataQuiet,
+		DataMax:      cfg.DataMax,
+		RemovalGrace: cfg.RemovalGrace,
+		DeleteFrom:   deleteFrom(cfg),
+		DeleteGrace:  cfg.DeleteGrace,
+		Lease:        leaseConfig(cfg),
 		TellIndexed:  cfg.TellIndexed,
 		Grace:        cfg.Grace,
 		Registry:     registries,
@@ -148,7 +155,6 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		Clair:        clairClients(cfg),
 		Slack:        sender,
 		Webhook:      func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, cfg.SlackHosts) },
-		Ledger:       watcher.NewMemory(),
 		Metrics:      metrics,
 		Log:          log,
 	})
@@ -169,6 +175,32 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// leaseConfig says how one of several daemons is chosen.
+func leaseConfig(cfg Config) watcher.LeaseConfig {
+	lease := watcher.LeaseConfig{
+		Off:      !cfg.LeaderElection.Enabled,
+		Name:     cfg.LeaderElection.Lease,
+		Identity: cfg.LeaderElection.Identity,
+		Duration: cfg.LeaderElection.Duration,
+	}
+	if lease.Identity == "" && cfg.Kubeconfig == "" {
+		// The pod's name. A container that is started again in its pod need not wait for the one before it.
+		lease.Identity, _ = os.Hostname() // empty: a random one
+	}
+	return lease
+}
+
+// deleteFrom are the addresses of the Clairs that images are deleted from, spelt as in the settings of namespaces.
+func deleteFrom(cfg Config) []string {
+	var bases []string
+	for _, c := range cfg.Clairs {
+		if base, err := settings.BaseURL(c.URL); err == nil && c.DeleteFromClair {
+			bases = append(bases, base)
+		}
+	}
+	return bases
 }
 
 // clairClients makes the clients of the Clairs that Scanners name. They share connections, and decode
@@ -214,6 +246,7 @@ func kubernetesConfig(cfg Config) (*rest.Config, string, error) {
 		return nil, "", fmt.Errorf("reading how to reach the Kubernetes API: %w", err)
 	}
 	rc.UserAgent = userAgent()
+	rc.QPS, rc.Burst = 20, 40 // the ledger is read and the Lease renewed at the same time
 	if cfg.Namespace != "" {
 		return rc, cfg.Namespace, nil
 	}

@@ -67,6 +67,9 @@ func compare(a, b Finding) int {
 	)
 }
 
+// Sort orders findings worst first.
+func Sort(fs []Finding) { slices.SortFunc(fs, compare) }
+
 // compareBool puts true before false.
 func compareBool(a, b bool) int {
 	switch {

@@ -1,7 +1,6 @@
 package findings
 
 import (
-	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -20,50 +19,204 @@ func anyReport(r *rand.Rand) Report {
 			Installed: string(rune('1' + r.IntN(2))),
 			source:    string(rune('s' + r.IntN(3))),
 			Severity:  Severities[r.IntN(len(Severities))],
+			Updater:   string(rune('u' + r.IntN(2))),
 		})
 	}
 	return Report{Findings: distinct(fs)}
 }
 
-func TestRecordProperties(t *testing.T) {
-	for seed := range uint64(2000) {
+func anyRules(r *rand.Rand) Rules {
+	return Rules{MinSeverity: Severities[r.IntN(len(Severities))], UnknownAs: Severities[r.IntN(len(Severities))]}
+}
+
+// basisWith is that of a Clair with some updaters.
+func basisWith(updaters ...string) Basis {
+	b := Basis{Clair: NameID("http://clair/"), State: "s1", Updaters: []ID{}}
+	for _, u := range updaters {
+		b.Updaters = append(b.Updaters, NameID(u))
+	}
+	slices.Sort(b.Updaters)
+	return b
+}
+
+// parts are those of a difference that are told.
+func (d Difference) parts() []Part {
+	return []Part{d.Disclosed, d.Sourced, d.Visible, d.Rose, d.Renewed}
+}
+
+// after is the record once everything has been told, and what goes without saying.
+func (d Difference) after(r Record) Record {
+	r = r.With(d.Silent)
+	for _, p := range d.parts() {
+		r = r.With(p.Change)
+	}
+	return r
+}
+
+// Whatever a destination was told before: after the difference is told there is none, nothing is told twice,
+// and what passes the rules has been told.
+func TestCompareProperties(t *testing.T) {
+	for seed := range uint64(4000) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		a, b := anyReport(r), anyReport(r)
-		ra, rb := a.Record(), b.Record()
-
-		if d := ra.Disclosed(a); len(d) != 0 {
-			t.Fatalf("seed %d: told and disclosed all the same: %v", seed, d)
-		}
-		if d := (Record{}).Disclosed(a); !reflect.DeepEqual(d, a.Findings) {
-			t.Fatalf("seed %d: a record of nothing discloses %v of %v", seed, d, a.Findings)
-		}
-		d := ra.Disclosed(b)
-		if !slices.IsSortedFunc(d, compare) {
-			t.Fatalf("seed %d: not in order: %v", seed, d)
-		}
-		for _, f := range b.Findings {
-			_, told := ra.Severities[f.ID()]
-			if told == slices.Contains(d, f) {
-				t.Fatalf("seed %d: told %t, disclosed %t: %v", seed, told, !told, f)
+		bases := []Basis{basisWith("u"), basisWith("u", "v"), basisWith(), {}, {Clair: NameID("other"), State: "s1"}, {Clair: NameID("http://clair/"), State: "s2", Updaters: []ID{}}}
+		record := anyReport(r).Record(bases[r.IntN(len(bases))], anyRules(r))
+		for step := range 5 {
+			report, basis, rules := anyReport(r), bases[r.IntN(len(bases))], anyRules(r)
+			before := Record{record.Basis, slices.Clone(record.Entries)}
+			d := record.Compare(report, basis, rules)
+			if !reflect.DeepEqual(record, before) {
+				t.Fatalf("seed %d, step %d: Compare changed the record", seed, step)
 			}
-		}
-
-		before := maps.Clone(ra.Severities)
-		j := ra.Join(rb)
-		if len(j.Disclosed(a))+len(j.Disclosed(b)) != 0 {
-			t.Fatalf("seed %d: a joined record lost what one of the two held", seed)
-		}
-		for id, s := range j.Severities {
-			if own, ok := ra.Severities[id]; ok && own != s || !ok && rb.Severities[id] != s {
-				t.Fatalf("seed %d: severity %v of a finding comes from nowhere", seed, s)
+			named := map[ID]bool{}
+			for _, p := range d.parts() {
+				if !slices.IsSortedFunc(p.Findings, compare) {
+					t.Fatalf("seed %d: not in order: %v", seed, p.Findings)
+				}
+				if len(p.Findings) > 0 == p.Change.IsEmpty() && !(d.Vanished > 0 && len(d.Renewed.Change.Entries) > 0) {
+					t.Fatalf("seed %d: %d findings and the change %v", seed, len(p.Findings), p.Change)
+				}
+				for _, f := range p.Findings {
+					if named[f.ID()] {
+						t.Fatalf("seed %d: told twice: %v", seed, f)
+					}
+					named[f.ID()] = true
+					if !rules.Pass(f) {
+						t.Fatalf("seed %d: told what the rules hold back: %v", seed, f)
+					}
+					if e, known := record.Find(f.ID()); known && e.Told && !rules.rises(e.Severity, f.Severity) {
+						t.Fatalf("seed %d: told again: %v", seed, f)
+					}
+				}
+				if !p.Change.IsEmpty() && record.Covers(p.Change) {
+					t.Fatalf("seed %d: a record that lacks something is said to cover it", seed)
+				}
 			}
+			next := d.after(record)
+			for _, f := range report.Findings {
+				e, known := next.Find(f.ID())
+				if !known || e.Absent || rules.Pass(f) && !e.Told {
+					t.Fatalf("seed %d: %v is %+v, %t afterwards", seed, f, e, known)
+				}
+			}
+			for _, e := range record.Entries {
+				if now, known := next.Find(e.ID); !known || e.Told && !now.Told {
+					t.Fatalf("seed %d: forgot %+v", seed, e)
+				}
+			}
+			again := next.Compare(report, basis, rules)
+			for _, p := range again.parts() {
+				if !p.Change.IsEmpty() {
+					t.Fatalf("seed %d, step %d: told and told again: %+v", seed, step, p)
+				}
+			}
+			// A first look at which updaters there are lets the second one see what is absent.
+			if last := again.after(next).Compare(report, basis, rules); !last.Silent.IsEmpty() {
+				t.Fatalf("seed %d, step %d: told and still changed: %+v", seed, step, last.Silent)
+			}
+			if !next.Covers(d.Disclosed.Change) || !next.Covers(d.Rose.Change) {
+				t.Fatalf("seed %d: a change is not covered after it was made", seed)
+			}
+			record = next
 		}
-		if !maps.Equal(before, ra.Severities) {
-			t.Fatalf("seed %d: Join changed its receiver", seed)
-		}
-		if !reflect.DeepEqual(j.Join(j), j) || !reflect.DeepEqual(j.Join(rb), j) {
-			t.Fatalf("seed %d: joining again adds something", seed)
-		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	find := func(name string, s Severity, updater string) Finding {
+		return Finding{Name: name, Package: "openssl", source: "openssl", Severity: s, Updater: updater}
+	}
+	const low, high, critical = claircore.Low, claircore.High, claircore.Critical
+	debian, both := basisWith("debian"), basisWith("debian", "osv")
+	all, loud := Rules{}, Rules{MinSeverity: high, UnknownAs: claircore.Medium}
+	a, b, c := find("A", high, "debian"), find("B", low, "debian"), find("C", critical, "osv")
+	report := func(fs ...Finding) Report { return Report{Findings: distinct(fs)} }
+
+	type want struct {
+		disclosed, sourced, visible, rose, renewed string
+		vanished                                   int
+		silent                                     int // entries
+	}
+	for name, test := range map[string]struct {
+		record Record
+		report Report
+		basis  Basis
+		rules  Rules
+		want   want
+	}{
+		"nothing new":                             {report(a, b).Record(debian, all), report(a, b), debian, all, want{}},
+		"disclosed":                               {report(b).Record(debian, all), report(a, b), debian, all, want{disclosed: "A"}},
+		"disclosed below the threshold":           {report(a).Record(debian, loud), report(a, b), debian, loud, want{silent: 1}},
+		"a new source":                            {report(a).Record(debian, all), report(a, c), both, all, want{sourced: "C"}},
+		"a known source":                          {report(a).Record(both, all), report(a, c), both, all, want{disclosed: "C"}},
+		"a lower threshold":                       {report(a, b).Record(debian, loud), report(a, b), debian, all, want{visible: "B"}},
+		"a higher threshold":                      {report(a, b).Record(debian, all), report(a, b), debian, loud, want{}},
+		"a threshold up and down":                 {report(a, b).Record(debian, all), report(a, b), debian, all, want{}},
+		"a higher severity":                       {report(b).Record(debian, all), report(find("B", critical, "debian")), debian, all, want{rose: "B"}},
+		"a higher severity that now counts":       {report(b).Record(debian, loud), report(find("B", high, "debian")), debian, loud, want{rose: "B"}},
+		"a lower severity":                        {report(a).Record(debian, all), report(find("A", low, "debian")), debian, all, want{}},
+		"a severity that was not known":           {report(find("A", 0, "debian")).Record(debian, loud), report(a), debian, loud, want{rose: "A"}},
+		"unknown, then as bad as taken for":       {report(find("A", 0, "debian")).Record(debian, Rules{UnknownAs: high}), report(a), debian, Rules{UnknownAs: high}, want{}},
+		"vanished":                                {report(a, b).Record(debian, all), report(a), debian, all, want{vanished: 1, silent: 1}},
+		"vanished with its updater":               {report(a, c).Record(both, all), report(a), debian, all, want{}},
+		"vanished from a Clair that does not say": {report(a, b).Record(Basis{Clair: debian.Clair}, all), report(a), Basis{Clair: debian.Clair}, all, want{}},
+		"another Clair":                           {report(a, b).Record(Basis{Clair: 1, State: "s1"}, all), report(a, c), both, all, want{renewed: "C", vanished: 1}},
+		"another Clair that says the same":        {report(a, b).Record(Basis{Clair: 1, State: "s1"}, all), report(a, b), both, all, want{}},
+		"other scanners":                          {report(a).Record(debian, all), report(a, c), Basis{Clair: debian.Clair, State: "s2", Updaters: both.Updaters}, all, want{renewed: "C"}},
+		"other scanners, held back":               {report(a).Record(debian, loud), report(a, b), Basis{Clair: debian.Clair, State: "s2"}, loud, want{silent: 1}},
+		"a record without a basis":                {report(a).Record(Basis{}, all), report(a, b), debian, all, want{disclosed: "B"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := test.record.Compare(test.report, test.basis, test.rules)
+			names := func(p Part) (s string) {
+				for _, f := range p.Findings {
+					s += f.Name
+				}
+				return s
+			}
+			got := want{names(d.Disclosed), names(d.Sourced), names(d.Visible), names(d.Rose), names(d.Renewed), d.Vanished, len(d.Silent.Entries)}
+			if got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+// What comes back is no news: neither a finding that a correction had taken away, nor all of a database that
+// was made anew.
+func TestReturn(t *testing.T) {
+	report := Report{Findings: []Finding{{Name: "A", source: "a", Severity: claircore.High, Updater: "debian"}}}
+	record := report.Record(basisWith("debian"), Rules{})
+	for name, without := range map[string]Basis{"corrected": basisWith("debian"), "reset": basisWith(), "reset, other first": basisWith("osv")} {
+		t.Run(name, func(t *testing.T) {
+			r := record
+			for _, step := range []struct {
+				report Report
+				basis  Basis
+			}{{Report{}, without}, {report, basisWith("debian")}, {Report{}, without}, {report, basisWith("debian", "osv")}} {
+				d := r.Compare(step.report, step.basis, Rules{})
+				for _, p := range d.parts() {
+					if len(p.Findings) > 0 {
+						t.Fatalf("told %v", p.Findings)
+					}
+				}
+				r = d.after(r)
+			}
+		})
+	}
+}
+
+// While the findings of a new updater wait to be told the record must not know the updater: they would be told
+// as newly disclosed after a restart.
+func TestSourceStaysNew(t *testing.T) {
+	record := Report{}.Record(basisWith("debian"), Rules{})
+	old := Finding{Name: "C", source: "c", Severity: claircore.High, Updater: "osv"}
+	fresh := Finding{Name: "D", source: "d", Severity: claircore.High, Updater: "debian"}
+	now := basisWith("debian", "osv")
+	d := record.Compare(Report{Findings: []Finding{old, fresh}}, now, Rules{})
+	record = record.With(d.Silent).With(d.Disclosed.Change)
+	d = record.Compare(Report{Findings: []Finding{old, fresh}}, now, Rules{})
+	if len(d.Sourced.Findings) != 1 || len(d.Disclosed.Findings) != 0 {
+		t.Errorf("got %+v", d)
 	}
 }
 
@@ -72,8 +225,28 @@ func TestRecordKeepsTheWorstOfSeveralVersions(t *testing.T) {
 		{Name: "CVE-1", source: "a", Installed: "1", Severity: claircore.Low},
 		{Name: "CVE-1", source: "a", Installed: "2", Severity: claircore.High},
 	})}
-	if got := r.Record().Severities; len(got) != 1 || got[r.Findings[0].ID()] != claircore.High {
+	if got := r.Record(Basis{}, Rules{}).Entries; len(got) != 1 || got[0].Severity != claircore.High || got[0].ID != r.Findings[0].ID() {
 		t.Errorf("got %v", got)
+	}
+}
+
+func TestRules(t *testing.T) {
+	for _, test := range []struct {
+		rules Rules
+		s     Severity
+		pass  bool
+	}{
+		{Rules{}, claircore.Unknown, true},
+		{Rules{}, claircore.Low, true},
+		{Rules{MinSeverity: claircore.High}, claircore.Medium, false},
+		{Rules{MinSeverity: claircore.High}, claircore.High, true},
+		{Rules{MinSeverity: claircore.High}, claircore.Unknown, false},
+		{Rules{MinSeverity: claircore.Medium, UnknownAs: claircore.Medium}, claircore.Unknown, true},
+		{Rules{MinSeverity: claircore.Critical, UnknownAs: claircore.Critical}, claircore.High, false},
+	} {
+		if got := test.rules.Pass(Finding{Severity: test.s}); got != test.pass {
+			t.Errorf("%+v, %v: %t", test.rules, test.s, got)
+		}
 	}
 }
 
@@ -93,7 +266,7 @@ func TestID(t *testing.T) {
 		}
 	}
 	// Records outlive the program that wrote them: the identity may never change.
-	if want := (ID{0x78, 0x74, 0x03, 0x6f, 0x13, 0x6b, 0x5b, 0xdf, 0xb0, 0x81, 0x1b, 0x56, 0x1b, 0x6d, 0x85, 0xb4}); f.ID() != want {
-		t.Errorf("got %#v", f.ID())
+	if want := ID(0x7874036f136b5bdf); f.ID() != want {
+		t.Errorf("got %#x", f.ID())
 	}
 }

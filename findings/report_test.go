@@ -61,7 +61,7 @@ func show(r Report, findings int) string {
 		fmt.Fprintf(w, "%s\t%.1f\t%s\t%s\t%s\t-> %s\t%s\t%s\n", f.Severity, f.CVSS, f.Name, f.Package, f.Installed, f.FixedIn, f.Updater, f.Link)
 	}
 	w.Flush()
-	s := r.Summarize(12)
+	s := r.Summarize(12, Rules{})
 	fmt.Fprintf(&b, "\n%d updates\n", s.AllUpdates)
 	for _, u := range s.Updates {
 		fmt.Fprintf(w, "%s\t%s\t-> %s\t%d findings\tworst %s\t%s\n", u.Package, u.Installed, u.FixedIn, u.Findings, u.Worst.Severity, u.Worst.Name)
@@ -396,13 +396,13 @@ func FuzzFromClair(f *testing.F) {
 				t.Errorf("finding %+v", f)
 			}
 		}
-		if s := r.Summarize(5); len(s.Updates) > 5 || s.Counts.Total() != len(r.Findings) {
+		if s := r.Summarize(5, Rules{}); len(s.Updates) > 5 || s.Counts.Total() != len(r.Findings) {
 			t.Errorf("summary %+v", s)
 		}
 		if again := FromClair(vr); !reflect.DeepEqual(r, again) {
 			t.Errorf("two readings differ: %+v, %+v", r, again)
 		}
-		if d := r.Record().Disclosed(r); len(d) != 0 {
+		if d := r.Record(Basis{}, Rules{}).Compare(r, Basis{}, Rules{}).Disclosed.Findings; len(d) != 0 {
 			t.Errorf("disclosed after it was told: %+v", d)
 		}
 	})

@@ -8,8 +8,10 @@ type Summary struct {
 	Distribution string
 	Packages     int
 	Covered      bool
-	// Counts counts the findings.
+	// Counts counts the findings that the rules let pass.
 	Counts Counts
+	// Hidden counts those that the rules hold back.
+	Hidden Counts
 	// Updates are the first of the updates to make, worst first.
 	Updates []Update
 	// AllUpdates is the number of all updates with a fix, listed or not.
@@ -19,17 +21,26 @@ type Summary struct {
 	Unfixed Finding
 }
 
-// Summarize keeps the counts and at most rows updates; zero and less keep none. When something is fixable
-// it lists only what has a fix; otherwise what is worst.
-func (r Report) Summarize(rows int) Summary {
+// Summarize keeps the counts and at most rows updates of what the rules let pass; zero and less keep none.
+// When something is fixable it lists only what has a fix; otherwise what is worst.
+func (r Report) Summarize(rows int, rules Rules) Summary {
+	var pass, hidden []Finding
+	for _, f := range r.Findings {
+		if rules.Pass(f) {
+			pass = append(pass, f)
+		} else {
+			hidden = append(hidden, f)
+		}
+	}
 	s := Summary{
 		Digest:       r.Digest,
 		Distribution: r.Distribution,
 		Packages:     r.Packages,
 		Covered:      r.Covered,
-		Counts:       Count(r.Findings),
+		Counts:       Count(pass),
+		Hidden:       Count(hidden),
 	}
-	us := Updates(r.Findings)
+	us := Updates(pass)
 	for _, u := range us {
 		if u.FixedIn != "" {
 			s.AllUpdates++
@@ -37,7 +48,7 @@ func (r Report) Summarize(rows int) Summary {
 	}
 	if s.AllUpdates > 0 {
 		us = us[:s.AllUpdates]
-		for _, f := range r.Findings { // worst first
+		for _, f := range pass { // worst first
 			if !f.Fixable() {
 				s.Unfixed = f
 				break

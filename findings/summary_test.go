@@ -75,7 +75,7 @@ func TestSummarize(t *testing.T) {
 		r.Findings = append(r.Findings, Finding{Name: "CVE-1", Package: fmt.Sprint("p", i), Installed: "1", FixedIn: fixed, Severity: claircore.High})
 	}
 	for rows, want := range map[int]int{-1: 0, 0: 0, 5: 5, 8: 8, 100: 8} {
-		s := r.Summarize(rows)
+		s := r.Summarize(rows, Rules{})
 		if len(s.Updates) != want || s.AllUpdates != 8 {
 			t.Errorf("%d rows: %d of %d updates", rows, len(s.Updates), s.AllUpdates)
 		}
@@ -93,11 +93,11 @@ func TestSummarize(t *testing.T) {
 		}
 	}
 	r.Findings = r.Findings[8:]
-	if s := r.Summarize(5); len(s.Updates) != 5 || s.AllUpdates != 0 || s.Updates[0].Package != "p10" {
+	if s := r.Summarize(5, Rules{}); len(s.Updates) != 5 || s.AllUpdates != 0 || s.Updates[0].Package != "p10" {
 		t.Errorf("without a fix the worst are listed: %+v", s)
 	}
 	r.Findings = nil
-	if s := r.Summarize(5); len(s.Updates) != 0 || s.Counts != (Counts{}) {
+	if s := r.Summarize(5, Rules{}); len(s.Updates) != 0 || s.Counts != (Counts{}) {
 		t.Errorf("of nothing: %+v", s)
 	}
 }

@@ -3,63 +3,114 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"sigs.k8s.io/yaml"
 )
 
-// clairServer is what importing a bundle needs to know.
-type clairServer struct {
+// ClairServer is a Clair with databases of its own. Its process can be ended,
+// frozen and started again.
+type ClairServer struct {
+	*Process
+
+	URL              string // its API, without a slash at the end
+	IntrospectionURL string // its /healthz, /readyz and /metrics, likewise
+
 	binary, dir, config string
+	postgres            *postgresServer
+	databases           clairDatabases
 }
 
-// startClair starts Clair in combo mode: indexer, matcher and notifier in one
-// process, each with a database of its own, no updater, nothing fetched from
-// outside, the notifier at work every second.
-func (s *Sandbox) startClair(ctx context.Context, binary, postgresAddr string) error {
-	api, err := s.ports.address()
+// clairBound is the longest that one request of ours to Clair may take.
+const clairBound = 30 * time.Second
+
+// clairDatabases are the names of a Clair's databases.
+type clairDatabases struct{ indexer, matcher, notifier string }
+
+// startClair starts the sandbox's own Clair.
+func (s *Sandbox) startClair(ctx context.Context, binary string) error {
+	clair, err := s.runClair(ctx, string(Clair), binary, clairDatabases{"indexer", "matcher", "notifier"})
 	if err != nil {
 		return err
+	}
+	s.clair = clair
+	s.ClairURL, s.ClairIntrospectionURL = clair.URL, clair.IntrospectionURL
+	return nil
+}
+
+// AddClair starts one more Clair, as another team would run: it knows no image
+// and no vulnerability of the others. It needs the sandbox's own Clair to have
+// been started.
+func (s *Sandbox) AddClair(ctx context.Context) (*ClairServer, error) {
+	if s.clair == nil {
+		return nil, errNoClair
+	}
+	s.mu.Lock()
+	name := s.freeName(string(Clair))
+	s.mu.Unlock()
+	of := clairDatabases{"indexer of " + name, "matcher of " + name, "notifier of " + name}
+	if err := s.postgres.create(ctx, of); err != nil {
+		return nil, fmt.Errorf("adding a Clair: %w", err)
+	}
+	return s.runClair(ctx, name, s.clair.binary, of)
+}
+
+// Clair returns the sandbox's own Clair, or nil where it was not started.
+func (s *Sandbox) Clair() *ClairServer { return s.clair }
+
+// runClair starts a Clair in combo mode: indexer, matcher and notifier in one
+// process, each with a database of its own, no updater, nothing fetched from
+// outside, the notifier at work every second.
+func (s *Sandbox) runClair(ctx context.Context, name, binary string, databases clairDatabases) (*ClairServer, error) {
+	api, err := s.ports.address()
+	if err != nil {
+		return nil, err
 	}
 	introspection, err := s.ports.address()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	dir := filepath.Join(s.Dir, string(Clair))
+	dir := filepath.Join(s.Dir, name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making a folder for Clair: %w", err)
+		return nil, fmt.Errorf("making a folder for Clair: %w", err)
 	}
 	config := filepath.Join(dir, "clair.yaml")
-	if err := writeClairConfig(config, api, introspection, postgresAddr, s.NotifyURL); err != nil {
-		return fmt.Errorf("writing Clair's configuration: %w", err)
+	if err := writeClairConfig(config, api, introspection, s.postgres.address, s.NotifyURL, databases); err != nil {
+		return nil, fmt.Errorf("writing Clair's configuration: %w", err)
 	}
-	_, err = s.run(ctx, spec{
-		name:  string(Clair),
+	process, err := s.run(ctx, spec{
+		name:  name,
 		path:  binary,
 		args:  []string{"serve", config},
 		dir:   dir,
 		ready: answersOK("http://" + introspection + "/readyz"),
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.clair = &clairServer{binary: binary, dir: dir, config: config}
-	s.ClairURL, s.ClairIntrospectionURL = "http://"+api, "http://"+introspection
-	return nil
+	return &ClairServer{
+		Process: process, URL: "http://" + api, IntrospectionURL: "http://" + introspection,
+		binary: binary, dir: dir, config: config, postgres: s.postgres, databases: databases,
+	}, nil
 }
 
-func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string) error {
+func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string, databases clairDatabases) error {
 	host, port, err := net.SplitHostPort(postgresAddr)
 	if err != nil {
 		return err
 	}
 	database := func(name string) string {
-		return fmt.Sprintf("host=%s port=%s user=clair dbname=%s sslmode=disable", host, port, name)
+		return fmt.Sprintf("host=%s port=%s user=%s dbname='%s' sslmode=disable", host, port, clairRole, name)
 	}
 	// Without this file the RHEL scanners fetch theirs from the Internet, and
 	// where they cannot, every index report is an error 500.
@@ -73,7 +124,7 @@ func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string) 
 		"introspection_addr": introspection,
 		"log_level":          "info",
 		"indexer": object{
-			"connstring":             database("indexer"),
+			"connstring":             database(databases.indexer),
 			"migrations":             true,
 			"scanlock_retry":         1,
 			"layer_scan_concurrency": 4,
@@ -89,14 +140,14 @@ func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string) 
 			},
 		},
 		"matcher": object{
-			"connstring":         database("matcher"),
+			"connstring":         database(databases.matcher),
 			"migrations":         true,
 			"disable_updaters":   true,
 			"disable_enrichment": false, // CVSS comes with a bundle, too
 			"update_retention":   10,
 		},
 		"notifier": object{
-			"connstring":        database("notifier"),
+			"connstring":        database(databases.notifier),
 			"migrations":        true,
 			"poll_interval":     "1s",
 			"delivery_interval": "1s",
@@ -113,20 +164,27 @@ func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string) 
 	return os.WriteFile(path, text, 0o600)
 }
 
+var errNoClair = errors.New("the sandbox was started without Clair")
+
+// ImportBundle is [ClairServer.ImportBundle] of the sandbox's own Clair.
+func (s *Sandbox) ImportBundle(ctx context.Context, path string) error {
+	if s.clair == nil {
+		return fmt.Errorf("importing a bundle: %w", errNoClair)
+	}
+	return s.clair.ImportBundle(ctx, path)
+}
+
 // ImportBundle loads a bundle of vulnerabilities (in the form of "clairctl
 // export-updaters", .gz or plain) into Clair's database. What it holds is in
 // the reports as soon as this returns. An updater's entry whose fingerprint
 // Clair has seen before is skipped.
-func (s *Sandbox) ImportBundle(ctx context.Context, path string) error {
-	if s.clair == nil {
-		return errors.New("importing a bundle: the sandbox was started without Clair")
-	}
+func (c *ClairServer) ImportBundle(ctx context.Context, path string) error {
 	bundle, err := filepath.Abs(path)
 	if err != nil {
 		return fmt.Errorf("importing a bundle: %w", err)
 	}
-	command := exec.CommandContext(ctx, s.clair.binary, "import", s.clair.config, bundle)
-	command.Dir, command.Env = s.clair.dir, environment(nil)
+	command := exec.CommandContext(ctx, c.binary, "import", c.config, bundle)
+	command.Dir, command.Env = c.dir, environment(nil)
 	command.SysProcAttr = attributes(spec{})
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
@@ -134,4 +192,113 @@ func (s *Sandbox) ImportBundle(ctx context.Context, path string) error {
 		return fmt.Errorf("importing the bundle %s: %w; the output ends with:\n%s", filepath.Base(path), err, lastLines(output.String(), tailLines))
 	}
 	return nil
+}
+
+// Index has Clair index an image that is in a repository of a registry which
+// is open to everybody, "127.0.0.1:5000/team/app", as another client would.
+func (c *ClairServer) Index(ctx context.Context, repository string, image v1.Image) error {
+	body, err := clairManifest(repository, image)
+	if err != nil {
+		return fmt.Errorf("preparing an image for Clair: %w", err)
+	}
+	response, err := c.ask(ctx, http.MethodPost, "", body)
+	if err != nil {
+		return fmt.Errorf("having Clair index an image: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusCreated {
+		return fmt.Errorf("having Clair index an image: it answered %s", response.Status)
+	}
+	return nil
+}
+
+// clairManifest is the body of POST index_report.
+func clairManifest(repository string, image v1.Image) ([]byte, error) {
+	digest, err := image.Digest()
+	if err != nil {
+		return nil, err
+	}
+	layers, err := image.Layers()
+	if err != nil {
+		return nil, err
+	}
+	host, path, _ := strings.Cut(repository, "/")
+	var addresses []map[string]string
+	for _, l := range layers {
+		hash, err := l.Digest()
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, map[string]string{
+			"hash": hash.String(), "uri": "http://" + host + "/v2/" + path + "/blobs/" + hash.String(),
+		})
+	}
+	return json.Marshal(map[string]any{"hash": digest.String(), "layers": addresses})
+}
+
+// Delete has Clair forget manifests: it answers 404 for their reports until they
+// are indexed again. Digests that it does not know are no error.
+func (c *ClairServer) Delete(ctx context.Context, digests ...string) error {
+	body, err := json.Marshal(digests)
+	if err != nil {
+		return fmt.Errorf("deleting manifests from Clair: %w", err)
+	}
+	response, err := c.ask(ctx, http.MethodDelete, "", body)
+	if err != nil {
+		return fmt.Errorf("deleting manifests from Clair: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("deleting manifests from Clair: it answered %s", response.Status)
+	}
+	return nil
+}
+
+// Has says whether Clair has indexed a manifest.
+func (c *ClairServer) Has(ctx context.Context, digest string) (bool, error) {
+	response, err := c.ask(ctx, http.MethodGet, "/"+digest, nil)
+	if err != nil {
+		return false, fmt.Errorf("asking Clair for a manifest: %w", err)
+	}
+	defer response.Body.Close()
+	switch response.StatusCode {
+	case http.StatusOK:
+		return true, nil
+	case http.StatusNotFound:
+		return false, nil
+	}
+	return false, fmt.Errorf("asking Clair for a manifest: it answered %s", response.Status)
+}
+
+// ask sends a request about index reports.
+func (c *ClairServer) ask(ctx context.Context, method, path string, body []byte) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, c.URL+"/indexer/api/v1/index_report"+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	return (&http.Client{Timeout: clairBound}).Do(request)
+}
+
+// Empty deletes all vulnerabilities from Clair's database behind its back: it goes
+// on running, and answers with reports that hold none.
+func (c *ClairServer) Empty(ctx context.Context) error {
+	err := c.postgres.run(ctx, c.databases.matcher, "truncate vuln, update_operation, uo_vuln, enrichment, uo_enrich, updater_status")
+	if err != nil {
+		return fmt.Errorf("emptying the database of %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// Reset gives Clair new, empty databases, for which it is killed and started.
+func (c *ClairServer) Reset(ctx context.Context) error {
+	if err := c.Kill(); err != nil {
+		return err
+	}
+	if err := c.postgres.drop(ctx, c.databases); err != nil {
+		return fmt.Errorf("resetting %s: %w", c.name, err)
+	}
+	if err := c.postgres.create(ctx, c.databases); err != nil {
+		return fmt.Errorf("resetting %s: %w", c.name, err)
+	}
+	return c.Start(ctx)
 }

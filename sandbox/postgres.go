@@ -27,31 +27,41 @@ create database matcher owner clair;
 create database notifier owner clair;
 `
 
+// clairRole owns Clair's databases and has no password.
+const clairRole = "clair"
+
+// postgresServer is the sandbox's Postgres.
+type postgresServer struct {
+	bin     string // the folder of its programs
+	dir     string // where they are run
+	address string
+}
+
 // startPostgres starts the system's Postgres with a cluster of its own, three
-// empty databases and a role clair without a password, and returns its address.
-func (s *Sandbox) startPostgres(ctx context.Context) (string, error) {
+// empty databases and the role clair.
+func (s *Sandbox) startPostgres(ctx context.Context) error {
 	bin, err := findPostgres(ctx, s.log)
 	if err != nil {
-		return "", err
+		return err
 	}
 	credential, err := postgresUser()
 	if err != nil {
-		return "", err
+		return err
 	}
 	address, err := s.ports.address()
 	if err != nil {
-		return "", err
+		return err
 	}
 	data := filepath.Join(s.Dir, string(Postgres))
 	if err := makeDataFolder(data, credential); err != nil {
-		return "", err
+		return err
 	}
 	if err := initCluster(ctx, bin, data, credential); err != nil {
-		return "", err
+		return err
 	}
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return "", err
+		return err
 	}
 	_, err = s.run(ctx, spec{
 		name:       string(Postgres),
@@ -65,7 +75,46 @@ func (s *Sandbox) startPostgres(ctx context.Context) (string, error) {
 			return postmasterReady(data, pid)
 		},
 	})
-	return address, err
+	s.postgres = &postgresServer{bin: bin, dir: s.Dir, address: address}
+	return err
+}
+
+// create makes a Clair's databases.
+func (p *postgresServer) create(ctx context.Context, databases clairDatabases) error {
+	for _, name := range []string{databases.indexer, databases.matcher, databases.notifier} {
+		if err := p.run(ctx, "postgres", fmt.Sprintf("create database %q owner %s", name, clairRole)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop removes a Clair's databases, from under whoever is still connected.
+func (p *postgresServer) drop(ctx context.Context, databases clairDatabases) error {
+	for _, name := range []string{databases.indexer, databases.matcher, databases.notifier} {
+		if err := p.run(ctx, "postgres", fmt.Sprintf("drop database %q with (force)", name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run runs a statement in a database.
+func (p *postgresServer) run(ctx context.Context, database, statement string) error {
+	host, port, err := net.SplitHostPort(p.address)
+	if err != nil {
+		return err
+	}
+	command := exec.CommandContext(ctx, filepath.Join(p.bin, "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1",
+		"-h", host, "-p", port, "-U", clairRole, "-d", database, "-c", statement)
+	command.Dir, command.Env = p.dir, environment(nil)
+	command.SysProcAttr = attributes(spec{})
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
+	if err := runBound(command); err != nil {
+		return fmt.Errorf("running %q in the database %s: %w; the output ends with:\n%s", statement, database, err, lastLines(output.String(), tailLines))
+	}
+	return nil
 }
 
 // clusterSettings trade safety against a crash of the machine for speed.

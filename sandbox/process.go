@@ -16,6 +16,7 @@ import (
 const (
 	readyBound  = 90 * time.Second      // the longest a server may take until it answers
 	readyEvery  = 25 * time.Millisecond // how often it is asked
+	probeBound  = 2 * time.Second       // the longest that one such question may take
 	stopBound   = 5 * time.Second       // the longest it may take to end before it is killed
 	frozenEvery = time.Millisecond      // how often a paused process is looked at until all its threads stand still
 	tailLines   = 30                    // how much of its log an error carries

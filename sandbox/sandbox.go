@@ -71,13 +71,14 @@ type Sandbox struct {
 	PrivateUser         string // a user who may pull from the private registry, and not push
 	PrivatePassword     string
 
-	log    func(format string, args ...any)
-	keep   bool
-	lock   *os.File // held locked while the sandbox lives, see sweep; nil with keep
-	ports  *ports
-	admin  *rest.Config
-	clair  *clairServer
-	tokens *tokenServer
+	log      func(format string, args ...any)
+	keep     bool
+	lock     *os.File // held locked while the sandbox lives, see sweep; nil with keep
+	ports    *ports
+	admin    *rest.Config
+	postgres *postgresServer
+	clair    *ClairServer
+	tokens   *tokenServer
 
 	mu        sync.Mutex // guards what is below
 	processes []*Process // in the order of their start
@@ -159,11 +160,10 @@ func (s *Sandbox) startParts(ctx context.Context, parts []Part, binaries map[Par
 	}
 	if has(Postgres) {
 		group.Go(func() error {
-			postgresAddr, err := s.startPostgres(ctx)
-			if err != nil || !has(Clair) {
+			if err := s.startPostgres(ctx); err != nil || !has(Clair) {
 				return err
 			}
-			return s.startClair(ctx, binaries[Clair], postgresAddr)
+			return s.startClair(ctx, binaries[Clair])
 		})
 	}
 	if has(Registry) {
@@ -209,6 +209,10 @@ func (s *Sandbox) stop() error {
 	}
 	return nil
 }
+
+// Address reserves an address (host:port) of loopback that stays free until the
+// sandbox ends, for one more daemon to listen on.
+func (s *Sandbox) Address() (string, error) { return s.ports.address() }
 
 // Process returns the process of a part, or nil where the part was not started.
 func (s *Sandbox) Process(part Part) *Process {

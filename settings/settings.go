@@ -17,6 +17,8 @@ import (
 	"strings"
 	"unique"
 
+	"github.com/clairwatch/clairwatch/findings"
+	"github.com/quay/claircore"
 	"sigs.k8s.io/yaml"
 )
 
@@ -47,6 +49,10 @@ type Scanner struct {
 	ClairBaseURL string `json:"clairBaseUrl"`
 	// SlackWebhookURL is the channel's incoming webhook, a secret. Required.
 	SlackWebhookURL Secret `json:"slackWebhookUrl"`
+	// Rules say which findings the channel hears of; they are written as minSeverity and unknownAs, and
+	// compare as ==. Without minSeverity all are told, without unknownAs an unknown severity counts as
+	// Medium.
+	Rules findings.Rules `json:"rules"`
 }
 
 // Secret is a text that is never printed: whoever has a webhook's address can write into its channel.
@@ -209,7 +215,7 @@ var (
 )
 
 // fields are the keys of a Scanner as they are written.
-var fields = []string{"name", "backend", "notifier", "clairBaseUrl", "slackWebhookUrl"}
+var fields = []string{"name", "backend", "notifier", "clairBaseUrl", "slackWebhookUrl", "minSeverity", "unknownAs"}
 
 func parseScanner(path string, data json.RawMessage, rules Rules) (Scanner, error) {
 	var values map[string]json.RawMessage
@@ -233,17 +239,52 @@ func parseScanner(path string, data json.RawMessage, rules Rules) (Scanner, erro
 		}
 		return s
 	}
+	severity := func(field string, empty findings.Severity) findings.Severity {
+		word := text(field)
+		if word == "" {
+			return empty
+		}
+		s, ok := severityOf(word)
+		if !ok {
+			errs = append(errs, fmt.Errorf("%s.%s: %q is not known; want one of %s", path, field, shown(word), severityWords()))
+		}
+		return s
+	}
 	s := Scanner{
 		Name:            orText(text("name"), DefaultName),
 		Backend:         orText(text("backend"), BackendClair),
 		Notifier:        orText(text("notifier"), NotifierSlack),
 		ClairBaseURL:    text("clairBaseUrl"),
 		SlackWebhookURL: NewSecret(text("slackWebhookUrl")),
+		Rules: findings.Rules{
+			MinSeverity: severity("minSeverity", claircore.Unknown),
+			UnknownAs:   severity("unknownAs", claircore.Medium),
+		},
 	}
 	if len(errs) == 0 { // otherwise half of what follows would only repeat it
 		errs = s.validate(path, rules)
 	}
 	return s, errors.Join(errs...)
+}
+
+// severityOf reads a severity's word, in any case. claircore's own UnmarshalText wants the one spelling, and
+// panics at others.
+func severityOf(word string) (findings.Severity, bool) {
+	for _, s := range findings.Severities {
+		if strings.EqualFold(word, s.String()) {
+			return s, true
+		}
+	}
+	return 0, false
+}
+
+// severityWords lists the words of the severities, from the least up.
+func severityWords() string {
+	var words []string
+	for _, s := range slices.Backward(findings.Severities[:]) {
+		words = append(words, s.String())
+	}
+	return strings.Join(words, ", ")
 }
 
 func (s *Scanner) validate(path string, rules Rules) []error {
@@ -260,7 +301,7 @@ func (s *Scanner) validate(path string, rules Rules) []error {
 	if s.Notifier != NotifierSlack {
 		wrong("notifier", "%q is not known; want %q", shown(s.Notifier), NotifierSlack)
 	}
-	address, err := baseURL(s.ClairBaseURL)
+	address, err := BaseURL(s.ClairBaseURL)
 	switch {
 	case err != nil:
 		wrong("clairBaseUrl", "%v", err)
@@ -278,8 +319,9 @@ func (s *Scanner) validate(path string, rules Rules) []error {
 
 const wantClair = "want an address such as http://clair.clair:6000/"
 
-// baseURL checks the address of a Clair, around which white space is ignored, and writes it in one way, so that two spellings are one Clair.
-func baseURL(address string) (string, error) {
+// BaseURL checks the address of a Clair, around which white space is ignored, and writes it in one way, so that
+// two spellings are one Clair.
+func BaseURL(address string) (string, error) {
 	if address == "" {
 		return "", errors.New("missing: " + wantClair)
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/clairwatch/clairwatch/findings"
+	"github.com/quay/claircore"
 	"sigs.k8s.io/yaml"
 )
 
@@ -44,7 +46,13 @@ func parse(t *testing.T, fixture string) ([]Scanner, error) {
 
 func TestParse(t *testing.T) {
 	scanner := func(name, clair, webhook string) Scanner {
-		return Scanner{Name: name, Backend: "clair", Notifier: "slack", ClairBaseURL: clair, SlackWebhookURL: NewSecret(webhook)}
+		return Scanner{Name: name, Backend: "clair", Notifier: "slack", ClairBaseURL: clair, SlackWebhookURL: NewSecret(webhook),
+			Rules: findings.Rules{UnknownAs: claircore.Medium}}
+	}
+	ruled := func(name string, least, unknownAs findings.Severity) Scanner {
+		s := scanner(name, "http://clair.clair:6000/", webhook)
+		s.Rules = findings.Rules{MinSeverity: least, UnknownAs: unknownAs}
+		return s
 	}
 	for fixture, want := range map[string][]Scanner{
 		"one.yaml": {scanner("default", "http://clair.clair:6000/", webhook)},
@@ -54,6 +62,13 @@ func TestParse(t *testing.T) {
 		},
 		"list-of-one.yaml":   {scanner("default", "http://[fd00::1]:6000/clair/", webhook)},
 		"address-space.yaml": {scanner("default", "http://clair.clair:6000/", webhook)},
+		"severities.yaml": {
+			ruled("least", claircore.High, claircore.Medium),
+			ruled("unknown", claircore.Unknown, claircore.Critical),
+			ruled("both", claircore.Negligible, claircore.Low),
+			ruled("quiet", claircore.Medium, claircore.Unknown),
+			ruled("empty", claircore.Unknown, claircore.Medium),
+		},
 	} {
 		t.Run(fixture, func(t *testing.T) {
 			got, err := parse(t, fixture)
@@ -83,9 +98,9 @@ var mistakes = map[string]string{
 	"empty-list.yaml":           `shop: empty: want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them; remove the key to stop watching the namespace`,
 	"empty.yaml":                `shop: empty: want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them; remove the key to stop watching the namespace`,
 	"field-twice.yaml":          `shop: not valid YAML: line 4: the field "backend" stands there twice`,
-	"list-of-texts.yaml": `shop[0]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl` + "\n" +
-		`shop[1]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl` + "\n" +
-		`shop[2]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl`,
+	"list-of-texts.yaml": `shop[0]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs` + "\n" +
+		`shop[1]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs` + "\n" +
+		`shop[2]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs`,
 	"not-yaml.yaml": `shop: not valid YAML: line 3: mapping values are not allowed in this context`,
 	"nothing-required.yaml": `shop.clairBaseUrl: missing: want an address such as http://clair.clair:6000/` + "\n" +
 		`shop.slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…`,
@@ -94,23 +109,29 @@ var mistakes = map[string]string{
 	"several-mistakes.yaml": `shop[0].backend: "trivy" is not known; want "clair"` + "\n" +
 		`shop[0].clairBaseUrl: not an http or https address: want an address such as http://clair.clair:6000/` + "\n" +
 		`shop[0].slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…` + "\n" +
-		`shop[1].nmae: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl`,
+		`shop[1].nmae: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs`,
+	"severity-wrong-type.yaml": `shop.minSeverity: want a text; put it into quotes` + "\n" +
+		`shop.unknownAs: want a text; put it into quotes`,
+	"severity-wrong.yaml": `shop[0].minSeverity: "Hihg" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical` + "\n" +
+		`shop[0].unknownAs: "igh" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical` + "\n" +
+		`shop[1].unknownAs: "(not shown)" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical`,
 	"tab.yaml":             `shop: not valid YAML: line 2: found a tab character that violates indentation`,
 	"two-documents.yaml":   `shop: several YAML documents, of which only the first would count: want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them`,
 	"unclosed-quote.yaml":  `shop: not valid YAML: line 2: found unexpected end of stream`,
 	"unknown-backend.yaml": `shop.backend: "trivy" is not known; want "clair"`,
-	"unknown-field.yaml": `shop.clairBaseURL: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl` + "\n" +
-		`shop.minSeverity: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl` + "\n" +
-		`shop.slackWebhook: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl`,
+	"unknown-field.yaml": `shop.clairBaseURL: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs` + "\n" +
+		`shop.minSeverty: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs` + "\n" +
+		`shop.slackWebhook: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs`,
 	"unknown-notifier.yaml": `shop.notifier: "email" is not known; want "slack"`,
 	"webhook-as-backend.yaml": `shop.backend: "(not shown)" is not known; want "clair"` + "\n" +
 		`shop.notifier: "(not shown)" is not known; want "slack"`,
 	"webhook-as-clair.yaml": `shop.clairBaseUrl: this is the address of a webhook, which belongs under slackWebhookUrl: want an address such as http://clair.clair:6000/` + "\n" +
 		`shop.slackWebhookUrl: the webhook's host is not allowed`,
 	"webhook-as-field-twice.yaml": `shop: not valid YAML: line 2: the field "(not shown)" stands there twice`,
-	"webhook-as-field.yaml":       `shop.(not shown): no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl`,
+	"webhook-as-field.yaml":       `shop.(not shown): no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs`,
 	"webhook-as-tag.yaml":         `shop: not valid YAML: cannot decode !!str …`,
 	"webhook-as-value.yaml":       `shop: neither a map nor a list: want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them`,
+	"webhook-as-severity.yaml":    `shop.minSeverity: "(not shown)" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical`,
 	"webhook-in-map-key.yaml":     `shop: not valid YAML: invalid map key: map[interface {}]interface {}{…`,
 	"webhook-not-allowed.yaml":    `shop.slackWebhookUrl: the webhook's host is not allowed`,
 	"wrong-types.yaml": `shop.name: want a text; put it into quotes` + "\n" +
@@ -149,7 +170,7 @@ func TestEveryFixtureIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	valid := []string{"one.yaml", "list.yaml", "list-of-one.yaml", "address-space.yaml"}
+	valid := []string{"one.yaml", "list.yaml", "list-of-one.yaml", "address-space.yaml", "severities.yaml"}
 	for _, f := range files {
 		f = filepath.Base(f)
 		if _, ok := mistakes[f]; !ok && !slices.Contains(valid, f) {
@@ -326,10 +347,10 @@ func FuzzParse(f *testing.F) {
 		names := make(map[string]bool)
 		for _, s := range settings["shop"] {
 			if s.Backend != BackendClair || s.Notifier != NotifierSlack || names[s.Name] || s.Name == "" ||
-				!strings.HasSuffix(s.ClairBaseURL, "/") || rules.Webhook(s.SlackWebhookURL.Reveal()) != nil {
+				!strings.HasSuffix(s.ClairBaseURL, "/") || max(s.Rules.MinSeverity, s.Rules.UnknownAs) > claircore.Critical || rules.Webhook(s.SlackWebhookURL.Reveal()) != nil {
 				t.Errorf("taken: %+v", s)
 			}
-			if again, err := baseURL(s.ClairBaseURL); err != nil || again != s.ClairBaseURL {
+			if again, err := BaseURL(s.ClairBaseURL); err != nil || again != s.ClairBaseURL {
 				t.Errorf("%q is written %q (%v) the second time", s.ClairBaseURL, again, err)
 			}
 			names[s.Name] = true

@@ -1,6 +1,8 @@
 package slack
 
 import (
+	"strings"
+
 	slackgo "github.com/slack-go/slack"
 )
 
@@ -112,4 +114,14 @@ func anchor(label, link string) slackgo.MixedElement {
 		return nil
 	}
 	return markup("<" + escape(a) + "|" + escape(label) + ">")
+}
+
+// reference is a name within mrkdwn, linked where there is a usable address.
+func reference(name, link string) string {
+	a, ok := address(link)
+	label := strings.TrimSpace(unformatted(name))
+	if !ok || label == "" || len(escape(a)) > longestGreyLink {
+		return mono(name)
+	}
+	return "<" + escape(a) + "|" + escape(label) + ">"
 }

@@ -25,7 +25,8 @@ func (d Disclosed) Message() Message {
 		return Message{}
 	}
 	news := newlyReported(c)
-	return Report(d).cardUnder([]inline{plain(": "), bold(news)}, ": "+news).message()
+	r := Report{Image: d.Image, Cluster: d.Cluster, Summary: d.Summary, Place: d.Place, Link: d.Link}
+	return r.cardUnder([]inline{plain(": "), bold(news)}, ": "+news).message()
 }
 
 // newlyReported counts all findings and the worst of them.

@@ -108,17 +108,20 @@ func (c Cause) hint() string { return brief(c.Hint, 2*longestDetail) }
 
 // names lists the first of some images within mrkdwn.
 func names(images []Image) string {
-	var b strings.Builder
-	for i, image := range images[:min(len(images), mostNames)] {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(mono(image.named(longestBrief)))
+	var ns []string
+	for _, image := range images[:min(len(images), mostNames)] {
+		ns = append(ns, mono(image.named(longestBrief)))
 	}
-	if more := len(images) - mostNames; more > 0 {
-		b.WriteString(" and " + number(more) + " more")
+	return listed(ns, len(images))
+}
+
+// listed joins what is shown of so many things, and counts the rest.
+func listed(shown []string, all int) string {
+	s := strings.Join(shown, ", ")
+	if more := all - len(shown); more > 0 {
+		s += " and " + number(more) + " more"
 	}
-	return b.String()
+	return s
 }
 
 // within names the namespaces of a footer that has nothing else to tell what they are.

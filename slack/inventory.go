@@ -37,18 +37,22 @@ type Inventory struct {
 	Namespaces []string
 	// Images is the number of all images that run, tried or not; Pods that of their pods.
 	Images, Pods int
-	// Counts counts the findings of all images that were scanned.
-	Counts findings.Counts
+	// Counts counts the findings of all images that were scanned; Hidden those that the rules hold back.
+	Counts, Hidden findings.Counts
 	// Worst are the worst images in the order to show; eight are shown.
 	Worst []Row
 	// Clean is the number of images for which Clair knows no vulnerability although it has data.
 	Clean int
+	// Quiet is the number of images of which the rules hold back all findings. They are not clean.
+	Quiet int
 	// NotCovered is the number of images for which Clair has no data.
 	NotCovered int
 	// Failed are the images that could not be scanned, by cause.
 	Failed []Cause
 	// Untried is the number of images that have not been looked at yet.
 	Untried int
+	// Loading says that Clair is still loading its vulnerability data, so that more may follow.
+	Loading bool
 	// Link leads to the list of all images; empty: no link.
 	Link string
 }
@@ -66,6 +70,9 @@ func (v Inventory) Message() Message {
 	}
 	if note := v.note(); note != "" {
 		k.details = append(k.details, grey(verbatim(note)))
+	}
+	if v.Loading {
+		k.details = append(k.details, grey(verbatim(mayFollow)))
 	}
 	if causes := nonEmpty(v.Failed); len(causes) > 0 {
 		k.details = append(k.details, failedBlock(causes))
@@ -88,10 +95,13 @@ func (v Inventory) sign() string {
 	if s, any := v.Counts.Worst(); any {
 		return dot(s)
 	}
+	if s, any := v.Hidden.Worst(); any {
+		return dot(s)
+	}
 	switch {
 	case v.Images <= 0:
 		return "💤"
-	case v.checked() == v.Images:
+	case v.checked() == v.Images && !v.Loading:
 		return "✅"
 	default:
 		return "❔"
@@ -153,21 +163,31 @@ func (v Inventory) verdict() string {
 		return "none of them has been checked yet"
 	case v.checked() == 0:
 		return "none of them could be checked"
-	case v.checked() < v.Images:
-		return "no known vulnerabilities in the " + number(v.checked()) + " that could be checked"
-	default:
-		return "no known vulnerabilities"
 	}
+	said, held := "no known vulnerabilities", ""
+	switch {
+	case v.Hidden.Total() > 0:
+		said, held = every(v.Hidden), ", "+heldBack
+	case v.Loading:
+		said += " so far"
+	}
+	if v.checked() < v.Images {
+		said += " in the " + number(v.checked()) + " that could be checked"
+	}
+	return said + held
 }
 
 // note says what neither the rows nor the failures show.
 func (v Inventory) note() string {
 	var parts []string
-	if more := v.checked() - v.Clean - min(len(v.Worst), mostRows); more > 0 && len(v.Worst) > 0 {
+	if more := v.checked() - v.Clean - v.Quiet - min(len(v.Worst), mostRows); more > 0 && len(v.Worst) > 0 {
 		parts = append(parts, number(more)+" more with vulnerabilities")
 	}
 	if v.Clean > 0 && v.Clean < v.Images {
 		parts = append(parts, number(v.Clean)+" without known vulnerabilities")
+	}
+	if hidden := v.hiddenNote(); hidden != "" {
+		parts = append(parts, hidden)
 	}
 	if v.NotCovered > 0 {
 		parts = append(parts, number(v.NotCovered)+" not checked: Clair has no data for what is inside")
@@ -176,6 +196,20 @@ func (v Inventory) note() string {
 		parts = append(parts, number(v.Untried)+" not scanned yet")
 	}
 	return strings.Join(parts, " · ")
+}
+
+// hiddenNote says how many findings are not counted above, and how many images have no others. Where
+// there is nothing else the verdict says it.
+func (v Inventory) hiddenNote() string {
+	n := v.Hidden.Total()
+	if n <= 0 || v.Counts.Total() <= 0 {
+		return ""
+	}
+	s := count(n, "vulnerability") + " " + heldBack
+	if v.Quiet > 0 {
+		s += " · " + count(v.Quiet, "image") + " with no others"
+	}
+	return s
 }
 
 // footerPlace names the namespaces where the headline only counts them.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -56,7 +57,13 @@ func bookworm() []findings.Finding {
 
 // summarize makes a summary as the daemon does. The findings are expected worst first.
 func summarize(distribution string, packages int, fs ...findings.Finding) findings.Summary {
-	return findings.Report{Digest: digest, Distribution: distribution, Packages: packages, Covered: true, Findings: fs}.Summarize(8)
+	return summarizeFrom(claircore.Unknown, distribution, packages, fs...)
+}
+
+// summarizeFrom does so for a channel that wants to hear of one severity and worse.
+func summarizeFrom(least findings.Severity, distribution string, packages int, fs ...findings.Finding) findings.Summary {
+	r := findings.Report{Digest: digest, Distribution: distribution, Packages: packages, Covered: true, Findings: fs}
+	return r.Summarize(8, findings.Rules{MinSeverity: least})
 }
 
 func checkout() Report {
@@ -115,6 +122,16 @@ func hostileReport() Report {
 	}
 }
 
+func hostileChange(kind ChangeKind) Change {
+	c := Change{Kind: kind, Cluster: hostile[4], Namespaces: hostile, Updaters: hostile, Counts: findings.Counts{Critical: 3, Unknown: 9}}
+	for i, h := range hostile {
+		c.Rows = append(c.Rows, Row{Image: Image{Name: h, Platform: hostile[0]}, Namespace: h, Counts: c.Counts, Link: hostile[1]})
+		c.Worst = append(c.Worst, findings.Finding{Name: h, Package: hostile[(i+1)%len(hostile)], FixedIn: hostile[(i+2)%len(hostile)], Link: "https://evil.example/?q=|<!channel>`&"})
+	}
+	c.Worst[0].Link, c.Worst[1].Link = "javascript:alert(1)", "https://user:password@evil.example/"
+	return c
+}
+
 func inventory() Inventory {
 	row := func(name, ns string, critical, high, medium, fixable, pods int) Row {
 		return Row{
@@ -159,6 +176,41 @@ func withInventory(change func(*Inventory)) Inventory {
 	return v
 }
 
+// removed are n images that ran in some namespaces.
+func removed(n int, namespaces ...string) Removed {
+	r := Removed{Cluster: "prod-eu"}
+	for i, image := range images(n) {
+		r.Images = append(r.Images, RemovedImage{image, namespaces[i%len(namespaces)]})
+	}
+	return r
+}
+
+// change is about one image, or about several of which seven are given.
+func change(kind ChangeKind, images int) Change {
+	fs := bookworm()
+	slices.SortStableFunc(fs, func(a, b findings.Finding) int { return int(b.Severity) - int(a.Severity) })
+	c := Change{Kind: kind, Cluster: "prod-eu", Namespaces: []string{"shop"}, Gone: 12, Updaters: []string{"debian/updater"}}
+	if images == 1 {
+		r := checkout()
+		c.Worst, c.Counts = fs[3:7], findings.Count(fs[3:7])
+		c.Rows = []Row{{Image: r.Image, Namespace: "shop", Counts: c.Counts, Pods: 9, Link: r.Link}}
+		return c
+	}
+	c.Images, c.Namespaces, c.Rows = images, []string{"data", "platform", "shop"}, append(inventory().Worst, rows(1, "shop/x:1")...)
+	for i := range c.Rows {
+		c.Rows[i].Counts = findings.Count(fs[i : i+3])
+	}
+	c.Counts = findings.Counts{Critical: 12, High: 23, Medium: 4, Low: 7, Fixable: 31}
+	c.Worst = append(fs[:3:3], fs...) // two images have the first ones
+	return c
+}
+
+func withChange(kind ChangeKind, images int, edit func(*Change)) Change {
+	c := change(kind, images)
+	edit(&c)
+	return c
+}
+
 // images are n images with names of their own.
 func images(n int) []Image {
 	var is []Image
@@ -199,9 +251,8 @@ func messages() map[string]Message {
 		{Name: "CVE-2023-42366", Package: "busybox", Installed: "1.36.1-r2", FixedIn: "1.36.1-r6", CVSS: 5.5, Link: "https://www.cve.org/CVERecord?id=CVE-2023-42366"},
 	}
 	disclosed := func(fs ...findings.Finding) Disclosed {
-		d := Disclosed(checkout())
-		d.Summary = summarize("Debian 12", 118, fs...)
-		return d
+		r := checkout()
+		return Disclosed{Image: r.Image, Cluster: r.Cluster, Summary: summarize("Debian 12", 118, fs...), Place: r.Place, Link: r.Link}
 	}
 	rung := func(m Message, steps int) Message {
 		for range steps {
@@ -294,6 +345,67 @@ func messages() map[string]Message {
 		"failed-1000":    Failed{Namespaces: slices.Repeat([]string{"shop"}, 500), Causes: causes(40, 1000)}.Message(),
 		"failed-hostile": Failed{Cluster: hostile[0], Causes: []Cause{{Name: hostile[0], Hint: hostile[1], Images: []Image{{Name: hostile[0]}, {Name: hostile[2]}, {}}}}}.Message(),
 
+		"report-held-back": with(func(r *Report) { r.Summary = summarizeFrom(claircore.Medium, "Debian 12", 118, bookworm()...) }).Message(),
+		"report-held-back-one": with(func(r *Report) {
+			r.Summary = summarizeFrom(claircore.Medium, "Debian 12", 118, noFix[0], noFix[1])
+		}).Message(),
+		"report-low": with(func(r *Report) {
+			r.Summary = summarizeFrom(claircore.Medium, "Debian 12", 118, bookworm()[1], bookworm()[15], bookworm()[16])
+		}).Message(),
+		"report-low-unknown":   with(func(r *Report) { r.Summary = summarizeFrom(claircore.Low, "Alpine 3.18", 15, alpine...) }).Message(),
+		"report-held-back-all": with(func(r *Report) { r.Summary = findings.Summary{Covered: true, Hidden: findings.Count(bookworm())} }).Message(),
+		"report-loading":       with(func(r *Report) { r.Loading = true }).Message(),
+		"report-low-loading": with(func(r *Report) {
+			r.Loading, r.Summary = true, summarizeFrom(claircore.Medium, "Debian 12", 118, bookworm()[1])
+		}).Message(),
+		"clean-loading":       with(func(r *Report) { r.Loading, r.Summary = true, summarize("Debian 12", 61) }).Message(),
+		"not-covered-loading": with(func(r *Report) { r.Loading, r.Summary = true, findings.Summary{} }).Message(),
+
+		"inventory-held-back": withInventory(func(v *Inventory) { v.Hidden, v.Quiet = findings.Counts{Low: 7044, Negligible: 15800}, 5 }).Message(),
+		"inventory-held-back-one": withInventory(func(v *Inventory) {
+			v.Hidden, v.Quiet = findings.Counts{Low: 1}, 1
+		}).Message(),
+		"inventory-quiet": Inventory{Cluster: "prod-eu", Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 1, Quiet: 2,
+			Hidden: findings.Counts{Low: 11, Negligible: 3}}.Message(),
+		"inventory-quiet-half-blind": Inventory{Namespaces: []string{"shop"}, Images: 3, Pods: 5, Quiet: 2, NotCovered: 1, Loading: true,
+			Hidden: findings.Counts{Low: 1, Negligible: 3}}.Message(),
+		"inventory-loading":       withInventory(func(v *Inventory) { v.Loading = true }).Message(),
+		"inventory-clean-loading": Inventory{Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 3, Loading: true}.Message(),
+
+		"removed":          removed(1, "shop").Message(),
+		"removed-nowhere":  Removed{Images: []RemovedImage{{Image: checkout().Image}}}.Message(),
+		"removed-many":     removed(14, "data", "platform", "shop").Message(),
+		"removed-one-of-2": removed(2, "shop", "").Message(),
+		"removed-in-one":   removed(3, "shop").Message(),
+		"removed-1000":     removed(1000, "a", "b", "c", "d", "e").Message(),
+		"removed-hostile":  Removed{Cluster: hostile[4], Images: []RemovedImage{{Image{Name: hostile[0]}, hostile[6]}}}.Message(),
+		"removed-hostile-many": Removed{Cluster: hostile[0], Images: []RemovedImage{
+			{hostileReport().Image, hostile[1]}, {Image{Name: hostile[2]}, hostile[0]}, {Image{}, hostile[2]},
+		}}.Message(),
+
+		"renewed":      change(Renewed, 14).Message(),
+		"renewed-one":  change(Renewed, 1).Message(),
+		"renewed-gone": withChange(Renewed, 14, func(c *Change) { c.Counts, c.Rows, c.Worst, c.Gone = findings.Counts{}, nil, nil, 1 }).Message(),
+		"renewed-new":  withChange(Renewed, 1, func(c *Change) { c.Counts, c.Worst, c.Gone = findings.Counts{High: 1}, bookworm()[8:9], 0 }).Message(),
+		"sourced":      withChange(Sourced, 14, func(c *Change) { c.Updaters = append(c.Updaters, "pyupio", "rhel-vex") }).Message(),
+		"sourced-one":  change(Sourced, 1).Message(),
+		"sourced-unnamed": withChange(Sourced, 1, func(c *Change) {
+			c.Updaters, c.Worst, c.Counts, c.Namespaces = nil, alpine[:1], findings.Counts{Unknown: 1}, nil
+		}).Message(),
+		"visible":     change(Visible, 14).Message(),
+		"visible-one": withChange(Visible, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{Low: 1}, bookworm()[1:2] }).Message(),
+		"rose":        change(Rose, 14).Message(),
+		"rose-one":    withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 1}, bookworm()[11:12] }).Message(),
+		"rose-one-of": withChange(Rose, 14, func(c *Change) { c.Counts, c.Worst = findings.Counts{Critical: 14}, bookworm()[5:6] }).Message(),
+		"rose-three":  withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 3}, bookworm()[8:11] }).Message(),
+		"change-1000": withChange(Rose, 1000, func(c *Change) {
+			c.Worst, c.Counts, c.Rows, c.Namespaces = many, findings.Count(many), rows(1000, "shop/x:1"), strings.Split(long, "/")
+		}).Message(),
+		"change-long":           Change{Kind: Sourced, Cluster: long, Namespaces: []string{long, long}, Updaters: slices.Repeat([]string{long}, 9), Counts: findings.Counts{Critical: 1 << 30}, Rows: rows(9, long), Worst: []findings.Finding{debian(long, long, long, long, claircore.High, 10)}}.Message(),
+		"change-bare":           Change{Kind: Rose, Counts: findings.Counts{Unknown: 1}, Worst: []findings.Finding{{}}}.Message(),
+		"change-hostile":        hostileChange(Rose).Message(),
+		"change-hostile-source": hostileChange(Sourced).Message(),
+
 		"disclosed":         disclosed(bookworm()[0], bookworm()[8]).Message(),
 		"disclosed-one":     disclosed(bookworm()[9]).Message(),
 		"disclosed-unknown": disclosed(alpine...).Message(),
@@ -360,7 +472,8 @@ func indented(t *testing.T, m Message) []byte {
 }
 
 func TestLadder(t *testing.T) {
-	for name, want := range map[string]int{"report": 3, "report-hostile": 3, "inventory": 3, "inventory-clean": 2, "clean": 2, "failed": 2, "disclosed": 3} {
+	for name, want := range map[string]int{"report": 3, "report-hostile": 3, "inventory": 3, "inventory-clean": 2, "clean": 2, "failed": 2, "disclosed": 3,
+		"report-loading": 3, "removed": 2, "removed-many": 2, "renewed": 2, "sourced": 2, "visible": 2, "rose": 2, "change-hostile": 2} {
 		t.Run(name, func(t *testing.T) {
 			m, forms := messages()[name], 1
 			size := len(indented(t, m))
@@ -392,6 +505,8 @@ func TestLadder(t *testing.T) {
 func TestNoMessage(t *testing.T) {
 	for name, m := range map[string]Message{
 		"zero": {}, "no failure": Failed{Causes: []Cause{{Name: "not found"}}}.Message(), "nothing disclosed": Disclosed{}.Message(),
+		"nothing removed": Removed{Cluster: "prod-eu"}.Message(), "nothing renewed": Change{Kind: Renewed, Images: 3}.Message(),
+		"gone, but not renewed": Change{Kind: Visible, Gone: 3}.Message(), "change of no kind": Change{Counts: findings.Counts{High: 1}}.Message(),
 	} {
 		raw, err := m.JSON()
 		if next, ok := m.Simplify(); m.Text() != "" || string(raw) != "null" || err != nil || ok || next.Text() != "" {
@@ -403,31 +518,56 @@ func TestNoMessage(t *testing.T) {
 // TestTexts reads the lines that phones show, as people would.
 func TestTexts(t *testing.T) {
 	want := map[string]string{
-		"report":                  "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high; 14 of 18 fixable",
-		"report-platform":         "🔴 shop/checkout:v2.14.0 (linux/arm64) is running with 5 critical, 8 high; 14 of 18 fixable",
-		"report-no-fix":           "🔴 shop/checkout:v2.14.0 is running with 1 critical, 1 low; no fixes yet",
-		"report-alpine":           "❔ alpine:3.18 is running with 2 vulnerabilities of unknown severity; 2 of 2 fixable",
-		"report-digest-only":      "🔴 sha256:9d0b4f1ec6ea is running with 5 critical, 8 high; 14 of 18 fixable",
-		"report-empty-fields":     "🟠 an image without a name is running with 1 high; 1 of 1 fixable",
-		"clean":                   "✅ shop/checkout:v2.14.0 is running, no known vulnerabilities",
-		"not-covered":             "❔ shop/checkout:v2.14.0 is running, but was not checked: Clair has no data for what is in it",
-		"indexed":                 "🔎 Indexed shop/checkout:v2.14.0: 118 packages",
-		"indexed-loading":         "🔎 Indexed shop/checkout:v2.14.0: 118 packages. Clair is still loading its vulnerability data; reports follow",
-		"indexed-many":            "🔎 Indexed 9 images. Clair is still loading its vulnerability data; reports follow",
-		"inventory":               "🔴 Now watching 42 images in 3 namespaces: 118 critical, 2,310 high",
-		"inventory-one-namespace": "🔴 Now watching 3 images in shop: 14 critical, 85 high",
-		"inventory-first-120":     "🔴 Now watching 400 images in 3 namespaces, 120 scanned so far: 118 critical, 2,310 high",
-		"inventory-cluster":       "🔴 Now watching 42 images in prod-eu: 118 critical, 2,310 high",
-		"inventory-untried":       "❔ Now watching 10 images in shop: none of them has been checked yet",
-		"inventory-nothing":       "💤 Now watching 0 images: nothing is running yet",
-		"inventory-clean":         "✅ Now watching 3 images in shop: no known vulnerabilities",
-		"inventory-blind":         "❔ Now watching 3 images in shop: none of them could be checked",
-		"inventory-half-blind":    "❔ Now watching 3 images in shop: no known vulnerabilities in the 2 that could be checked",
-		"failed-one":              "⚠️ shop/service-0:v1.0 could not be scanned: unauthorized",
-		"failed":                  "⚠️ 11 images could not be scanned, for 2 reasons",
-		"disclosed":               "🔴 shop/checkout:v2.14.0: 2 newly reported vulnerabilities, 1 critical; 2 of 2 fixable",
-		"disclosed-one":           "🟠 shop/checkout:v2.14.0: 1 newly reported high vulnerability; 1 of 1 fixable",
-		"disclosed-unknown":       "❔ shop/checkout:v2.14.0: 2 newly reported vulnerabilities of unknown severity; 2 of 2 fixable",
+		"report":                     "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high; 14 of 18 fixable",
+		"report-platform":            "🔴 shop/checkout:v2.14.0 (linux/arm64) is running with 5 critical, 8 high; 14 of 18 fixable",
+		"report-no-fix":              "🔴 shop/checkout:v2.14.0 is running with 1 critical, 1 low; no fixes yet",
+		"report-alpine":              "❔ alpine:3.18 is running with 2 vulnerabilities of unknown severity; 2 of 2 fixable",
+		"report-digest-only":         "🔴 sha256:9d0b4f1ec6ea is running with 5 critical, 8 high; 14 of 18 fixable",
+		"report-empty-fields":        "🟠 an image without a name is running with 1 high; 1 of 1 fixable",
+		"clean":                      "✅ shop/checkout:v2.14.0 is running, no known vulnerabilities",
+		"not-covered":                "❔ shop/checkout:v2.14.0 is running, but was not checked: Clair has no data for what is in it",
+		"indexed":                    "🔎 Indexed shop/checkout:v2.14.0: 118 packages",
+		"indexed-loading":            "🔎 Indexed shop/checkout:v2.14.0: 118 packages. Clair is still loading its vulnerability data; reports follow",
+		"indexed-many":               "🔎 Indexed 9 images. Clair is still loading its vulnerability data; reports follow",
+		"inventory":                  "🔴 Now watching 42 images in 3 namespaces: 118 critical, 2,310 high",
+		"inventory-one-namespace":    "🔴 Now watching 3 images in shop: 14 critical, 85 high",
+		"inventory-first-120":        "🔴 Now watching 400 images in 3 namespaces, 120 scanned so far: 118 critical, 2,310 high",
+		"inventory-cluster":          "🔴 Now watching 42 images in prod-eu: 118 critical, 2,310 high",
+		"inventory-untried":          "❔ Now watching 10 images in shop: none of them has been checked yet",
+		"inventory-nothing":          "💤 Now watching 0 images: nothing is running yet",
+		"inventory-clean":            "✅ Now watching 3 images in shop: no known vulnerabilities",
+		"inventory-blind":            "❔ Now watching 3 images in shop: none of them could be checked",
+		"inventory-half-blind":       "❔ Now watching 3 images in shop: no known vulnerabilities in the 2 that could be checked",
+		"failed-one":                 "⚠️ shop/service-0:v1.0 could not be scanned: unauthorized",
+		"failed":                     "⚠️ 11 images could not be scanned, for 2 reasons",
+		"report-held-back":           "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high; 13 of 14 fixable",
+		"report-low":                 "🔵 shop/checkout:v2.14.0 is running with 2 low, 1 negligible, held back by the rules of this channel",
+		"report-low-unknown":         "❔ shop/checkout:v2.14.0 is running with 2 vulnerabilities of unknown severity, held back by the rules of this channel",
+		"report-held-back-all":       "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high, 1 medium, 2 low, 1 negligible, 1 unknown, held back by the rules of this channel",
+		"clean-loading":              "❔ shop/checkout:v2.14.0 is running, no known vulnerabilities so far",
+		"not-covered-loading":        "❔ shop/checkout:v2.14.0 is running, but was not checked: Clair has no data for what is in it",
+		"inventory-quiet":            "🔵 Now watching 3 images in shop: 11 low, 3 negligible, held back by the rules of this channel",
+		"inventory-quiet-half-blind": "🔵 Now watching 3 images in shop: 1 low, 3 negligible in the 2 that could be checked, held back by the rules of this channel",
+		"inventory-clean-loading":    "❔ Now watching 3 images in shop: no known vulnerabilities so far",
+		"removed":                    "🧹 shop/service-0:v1.0 is no longer running in shop",
+		"removed-nowhere":            "🧹 shop/checkout:v2.14.0 is no longer running",
+		"removed-many":               "🧹 14 images are no longer running",
+		"removed-in-one":             "🧹 3 images are no longer running in shop",
+		"renewed":                    "🔄 14 images are scanned by another Clair now, or by other scanners: +46, −12 vulnerabilities",
+		"renewed-one":                "🔄 shop/checkout:v2.14.0 is scanned by another Clair now, or by other scanners: +4, −12 vulnerabilities",
+		"renewed-gone":               "🔄 14 images are scanned by another Clair now, or by other scanners: −1 vulnerability",
+		"renewed-new":                "🔄 shop/checkout:v2.14.0 is scanned by another Clair now, or by other scanners: +1 vulnerability",
+		"sourced":                    "📚 Clair has 3 new sources of advisories: 12 critical, 23 high in 14 images",
+		"sourced-one":                "📚 Clair has a new source of advisories, debian/updater: 2 critical, 2 high in shop/checkout:v2.14.0",
+		"sourced-unnamed":            "📚 Clair has a new source of advisories: 1 vulnerability of unknown severity in shop/checkout:v2.14.0",
+		"visible":                    "👀 12 critical, 23 high in 14 images are no longer held back by the rules of this channel",
+		"visible-one":                "👀 1 low in shop/checkout:v2.14.0 is no longer held back by the rules of this channel",
+		"rose":                       "📈 The severity of 46 vulnerabilities in 14 images rose: 12 critical, 23 high",
+		"rose-one":                   "📈 CVE-2023-5363 in openssl is high now: shop/checkout:v2.14.0",
+		"rose-one-of":                "📈 CVE-2023-45853 in zlib is critical now: 14 images",
+		"disclosed":                  "🔴 shop/checkout:v2.14.0: 2 newly reported vulnerabilities, 1 critical; 2 of 2 fixable",
+		"disclosed-one":              "🟠 shop/checkout:v2.14.0: 1 newly reported high vulnerability; 1 of 1 fixable",
+		"disclosed-unknown":          "❔ shop/checkout:v2.14.0: 2 newly reported vulnerabilities of unknown severity; 2 of 2 fixable",
 	}
 	ms := messages()
 	for name, text := range want {
@@ -459,6 +599,8 @@ func FuzzMessages(f *testing.F) {
 	f.Add("", "", 0, 0.0)
 	f.Add("0", "http://<", -7, -1.0)
 	f.Add("registry.example.com:5000/a/b:c@sha256:"+strings.Repeat("0a", 32), "https://example.com/?q=<|>", -7, -1.0)
+	f.Add(strings.Repeat("&", 300), "https://example.com/?"+strings.Repeat("&", 75), 7, 5.0) // grows fivefold
+	f.Add(strings.Repeat("&", 300), "https://example.com/?"+strings.Repeat("&", 150), 7, 5.0)
 	f.Add(strings.Repeat("`", 10_000), strings.Repeat("&<>", 3000), 1<<30, 1e300)
 	f.Fuzz(func(t *testing.T, s, link string, n int, score float64) {
 		fs := []findings.Finding{
@@ -469,6 +611,16 @@ func FuzzMessages(f *testing.F) {
 		place := Place{Workloads: []Workload{{s, s, link, n}, {link, link, s, -n}}, Pods: n}
 		cs := []Cause{{Name: s, Hint: link, Images: []Image{image, {}, image}}, {Name: link, Hint: s, Images: []Image{image}}}
 		counts := findings.Counts{Critical: n, Unknown: 1, Fixable: n}
+		changed := func(kind ChangeKind, images int) Message {
+			c := Change{Kind: kind, Cluster: s, Namespaces: []string{s, link, s}, Images: n, Counts: counts, Gone: n, Updaters: slices.Repeat([]string{s, link}, images)}
+			c.Counts.Critical = max(n, 1)
+			c.Rows = slices.Repeat([]Row{{Image: image, Namespace: s, Counts: counts, Pods: n, Link: link}}, images)
+			for i := range images {
+				c.Worst = append(c.Worst, fs...)
+				c.Worst[2*i].Package, c.Worst[2*i+1].Link = s+strconv.Itoa(i), link
+			}
+			return c.Message()
+		}
 		for _, m := range []Message{
 			Report{Image: image, Cluster: s, Summary: summarize(s, n, fs...), Place: place, Link: link}.Message(),
 			Report{Image: image, Cluster: link, Summary: summarize(link, n, fs[1]), Place: place, Link: s}.Message(),
@@ -480,6 +632,13 @@ func FuzzMessages(f *testing.F) {
 			Inventory{Cluster: s, Namespaces: []string{link}, Images: n, Pods: n, Counts: counts, Worst: rows(3, s), Failed: cs, Clean: n, NotCovered: n, Untried: n, Link: link}.Message(),
 			Inventory{Cluster: s, Namespaces: []string{s, link}, Images: n, Worst: []Row{{Image: image, Namespace: link, Counts: counts, Pods: n, Link: link}}, Untried: -n, Link: link}.Message(),
 			Failed{Cluster: s, Namespaces: []string{s, link, s, s, s}, Causes: cs}.Message(),
+			Report{Image: image, Cluster: s, Summary: findings.Summary{Hidden: counts}, Loading: true, Link: link}.Message(),
+			Report{Image: image, Cluster: s, Summary: summarizeFrom(claircore.High, link, n, fs...), Place: place, Loading: true, Link: link}.Message(),
+			Inventory{Cluster: s, Images: n, Hidden: counts, Quiet: n, Loading: true}.Message(),
+			Removed{Cluster: s, Images: []RemovedImage{{image, link}}}.Message(),
+			Removed{Cluster: s, Images: slices.Repeat([]RemovedImage{{image, s}, {image, link}}, 5)}.Message(),
+			changed(Renewed, 1), changed(Renewed, 9), changed(Sourced, 1), changed(Sourced, 9),
+			changed(Visible, 1), changed(Visible, 9), changed(Rose, 1), changed(Rose, 9),
 		} {
 			for ok := true; ok; m, ok = m.Simplify() {
 				raw, err := m.JSON()

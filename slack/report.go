@@ -11,6 +11,13 @@ import (
 // mostUpdates is how many rows of a summary a message shows.
 const mostUpdates = 8
 
+const (
+	// heldBack says why findings are not shown. It holds for every kind of rule.
+	heldBack = "held back by the rules of this channel"
+	// mayFollow says that what is told is not all yet.
+	mayFollow = "Clair is still loading its vulnerability data; more may follow"
+)
+
 // Report tells what Clair knows about an image that has begun to run.
 type Report struct {
 	// Image is what runs.
@@ -19,21 +26,28 @@ type Report struct {
 	Cluster string
 	// Summary is what Clair found; at most eight of its updates are shown.
 	Summary findings.Summary
+	// Loading says that Clair is still loading its vulnerability data, so that more may follow.
+	Loading bool
 	// Place is where it runs; the zero value: not shown.
 	Place Place
 	// Link leads to the full report; empty: no link.
 	Link string
 }
 
-// Message returns a card, or one quiet line when there is nothing to do: no known vulnerability, or no
-// data to know by.
+// Message returns a card, or one quiet line when there is nothing to do: no known vulnerability, none that
+// the rules let pass, or no data to know by.
 func (r Report) Message() Message {
-	c := r.Summary.Counts
+	c, hidden := r.Summary.Counts, r.Summary.Hidden
 	switch {
 	case c.Total() > 0:
 		return r.card().message()
+	case hidden.Total() > 0:
+		severity, _ := hidden.Worst()
+		return r.quietly(dot(severity), "is running with "+every(hidden)+", "+heldBack)
 	case !r.Summary.Covered:
 		return r.quietly("❔", "is running, but was not checked: Clair has no data for what is in it")
+	case r.Loading: // green would be a promise
+		return r.quietly("❔", "is running, no known vulnerabilities so far")
 	default:
 		return r.quietly("✅", "is running, no known vulnerabilities")
 	}
@@ -41,11 +55,15 @@ func (r Report) Message() Message {
 
 // quietly says one thing about the image.
 func (r Report) quietly(sign, verdict string) Message {
+	line := sign + " " + mono(r.Image.named(longestName)) + " " + verdict
+	if r.Loading {
+		line += ". " + mayFollow
+	}
 	return quiet(
 		sign+" "+r.Image.named(longestBrief)+" "+verdict,
 		grey(
-			markup(sign+" "+mono(r.Image.named(longestName))+" "+verdict),
-			verbatim(details(r.Cluster, r.Place.where(), packages(r.Summary.Packages), r.Summary.Distribution)),
+			markup(line),
+			verbatim(details(r.Cluster, r.Place.where(), fixable(r.Summary.Hidden), packages(r.Summary.Packages), r.Summary.Distribution)),
 			anchor("Report", r.Link),
 		),
 	)
@@ -84,6 +102,9 @@ func (r Report) cardUnder(said []inline, plainly string) card {
 		k.table, k.list = updateTable(us, c.Fixable > 0), updateList(us)
 	}
 	k.details = append(k.details, grey(verbatim(r.note())))
+	if r.Loading {
+		k.details = append(k.details, grey(verbatim(mayFollow)))
+	}
 	if where := r.Place.block(); where != nil {
 		k.details = append(k.details, where)
 	}
@@ -97,7 +118,19 @@ func (r Report) cardUnder(said []inline, plainly string) card {
 
 // note says what the rows are a part of.
 func (r Report) note() string {
-	return r.updatesNote() + r.unfixedNote()
+	return r.updatesNote() + r.unfixedNote() + r.hiddenNote()
+}
+
+// hiddenNote says how many findings are not counted above.
+func (r Report) hiddenNote() string {
+	switch n := r.Summary.Hidden.Total(); {
+	case n <= 0:
+		return ""
+	case n == 1:
+		return ". 1 more is " + heldBack
+	default:
+		return ". " + number(n) + " more are " + heldBack
+	}
 }
 
 // unfixedNote says what the table of updates does not show.
@@ -186,6 +219,14 @@ func advisory(u findings.Update) []inline {
 		line = append(line, plain(" +"+number(more)))
 	}
 	return line
+}
+
+// fixable counts the findings with a fix for a footer; none is not worth a word.
+func fixable(c findings.Counts) string {
+	if c.Fixable <= 0 {
+		return ""
+	}
+	return number(c.Fixable) + " fixable"
 }
 
 // packages counts packages for a footer; none is not worth a word.

@@ -73,8 +73,25 @@ func countsLine(c findings.Counts) []inline {
 	return line
 }
 
+// countsText says the same as countsLine in mrkdwn.
+func countsText(c findings.Counts) string {
+	var parts []string
+	for _, s := range findings.Severities {
+		if n := c.Of(s); n != 0 {
+			parts = append(parts, dot(s)+" *"+number(n)+"* "+word(s))
+		}
+	}
+	return strings.Join(parts, emSpace)
+}
+
 // worst names the two worst severities that occur: "3 critical, 21 high". There must be a finding.
-func worst(c findings.Counts) string {
+func worst(c findings.Counts) string { return bySeverity(c, 2) }
+
+// every names every severity that occurs, where no line of counts follows. There must be a finding.
+func every(c findings.Counts) string { return bySeverity(c, len(findings.Severities)) }
+
+// bySeverity names the worst severities that occur, at most so many.
+func bySeverity(c findings.Counts, most int) string {
 	// Unknown comes last, so it is the worst only where it is all there is; a bare "14 unknown" would
 	// leave open what is unknown.
 	if s, _ := c.Worst(); s == claircore.Unknown {
@@ -82,7 +99,7 @@ func worst(c findings.Counts) string {
 	}
 	var parts []string
 	for _, s := range findings.Severities {
-		if n := c.Of(s); n > 0 && len(parts) < 2 {
+		if n := c.Of(s); n > 0 && len(parts) < most {
 			parts = append(parts, number(n)+" "+word(s))
 		}
 	}

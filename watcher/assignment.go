@@ -13,14 +13,17 @@ import (
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
 // listener is a destination with what it resolves to.
 type listener struct {
-	destination Destination
+	destination ledger.Destination
 	clair       string // base address
+	rules       findings.Rules
 	channel     slack.Webhook
 }
 
@@ -29,7 +32,7 @@ type listener struct {
 type assignment struct {
 	byNamespace map[string][]listener
 	// channels are where the messages of each destination go.
-	channels map[Destination]slack.Webhook
+	channels map[ledger.Destination]slack.Webhook
 	// settings are those in force: for a key with a mistake, the last good ones.
 	settings settings.Settings
 	mistakes settings.Mistakes
@@ -39,7 +42,7 @@ type assignment struct {
 func (a *assignment) of(namespace string) []listener { return a.byNamespace[namespace] }
 
 // namespaces returns those of which a destination hears.
-func (a *assignment) namespaces(d Destination) []string {
+func (a *assignment) namespaces(d ledger.Destination) []string {
 	var namespaces []string
 	for ns, ls := range a.byNamespace {
 		if slices.ContainsFunc(ls, func(l listener) bool { return l.destination == d }) {
@@ -50,7 +53,7 @@ func (a *assignment) namespaces(d Destination) []string {
 }
 
 // at returns the destinations whose messages go to a channel, and their namespaces, in order.
-func (a *assignment) at(channel slack.Webhook) (ds []Destination, namespaces []string) {
+func (a *assignment) at(channel slack.Webhook) (ds []ledger.Destination, namespaces []string) {
 	for _, ns := range slices.Sorted(maps.Keys(a.byNamespace)) {
 		for _, l := range a.byNamespace[ns] {
 			if l.channel != channel {
@@ -171,7 +174,7 @@ func (w *Watcher) resolve(data map[string]string, before *assignment) *assignmen
 		_, err := w.cfg.Webhook(address)
 		return err
 	}}
-	now := &assignment{byNamespace: make(map[string][]listener), channels: make(map[Destination]slack.Webhook)}
+	now := &assignment{byNamespace: make(map[string][]listener), channels: make(map[ledger.Destination]slack.Webhook)}
 	now.settings, now.mistakes = settings.Parse(data, rules)
 	for key := range now.mistakes {
 		if last, ok := before.settings[key]; ok {
@@ -185,8 +188,8 @@ func (w *Watcher) resolve(data map[string]string, before *assignment) *assignmen
 				now.mistakes[key] = fmt.Errorf("%s: %w", key, err)
 				continue
 			}
-			d := Destination{Key: key, Name: s.Name}
-			now.byNamespace[key] = append(now.byNamespace[key], listener{destination: d, clair: s.ClairBaseURL, channel: channel})
+			d := ledger.Destination{Key: key, Name: s.Name}
+			now.byNamespace[key] = append(now.byNamespace[key], listener{destination: d, clair: s.ClairBaseURL, rules: s.Rules, channel: channel})
 			now.channels[d] = channel
 		}
 	}

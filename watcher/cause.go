@@ -91,7 +91,10 @@ var errNoClair = errors.New("making a client for Clair")
 // judge classifies the error of a scan.
 func judge(err error) verdict {
 	var limited *registry.RateLimitedError
+	var loading loadingError
 	switch {
+	case errors.As(err, &loading):
+		return verdict{after: max(loadingPause, loading.left)}
 	case errors.As(err, &limited):
 		// Without a time it is left to the back-off. A long one says already that this will last.
 		return verdict{cause: CauseRateLimited, after: limited.RetryAfter, lasting: limited.RetryAfter >= longWait}

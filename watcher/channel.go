@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -15,8 +16,10 @@ const (
 	// mendPause is how often a channel is tried that takes nothing until somebody acts.
 	mendPause = 15 * time.Minute
 	// stale is the age of news from which on it is dropped when its image runs no more and its channel takes
-	// nothing: what a dead webhook keeps would grow for ever.
-	stale = time.Hour
+	// nothing: what a dead webhook keeps would grow for ever. A channel that is mended within a day hears all.
+	stale = 48 * time.Hour
+	// standPause is when a message is tried again for which there was not enough time.
+	standPause = time.Second
 )
 
 // Slack delivers a message to a channel. Its errors are *slack.Error.
@@ -66,6 +69,14 @@ func (w *Watcher) nudge(namespace string) {
 // flush sends the next message of a channel if it is time, and sees to it that the channel is looked at
 // again when it has to be. One call sends one message at the most; no call waits.
 func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
+	// Whoever leads next must not tell what this may have told already.
+	until, leads := w.lease.sendUntil()
+	if !leads || time.Until(until) < w.cfg.Lease.Duration/3 { // it is about to be renewed; what is cut short may be told twice
+		w.channels.AddAfter(channel, standPause)
+		return
+	}
+	sending, cancel := context.WithDeadlineCause(ctx, until, errLeaseLost)
+	defer cancel()
 	at := w.delivery(channel)
 	if wait := time.Until(at.notBefore); wait > 0 {
 		w.channels.AddAfter(channel, wait)
@@ -76,8 +87,7 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 		return
 	}
 	destinations, namespaces := w.assigned.Load().at(channel)
-	untried := w.progress.waiting(namespaces)
-	ripe, again := w.pending.ripen(destinations, w.cfg.group(), untried > 0, time.Now())
+	ripe, again := w.pending.ripen(destinations, w.cfg.group(), w.progress.outstanding(namespaces) > 0, time.Now())
 	if len(ripe) == 0 {
 		if again > 0 {
 			w.channels.AddAfter(channel, again)
@@ -88,7 +98,7 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 		w.channels.Add(channel)
 		return
 	}
-	letter := w.write(ripe, namespaces, untried)
+	letter := w.write(ripe, namespaces, w.progress.waiting(namespaces))
 	if !w.pending.takeInHand(letter.news) {
 		w.channels.Add(channel)
 		return
@@ -96,7 +106,7 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 	for range at.simpler {
 		letter.message, _ = letter.message.Simplify()
 	}
-	if err := w.cfg.Slack.Send(ctx, channel, letter.message); err != nil {
+	if err := w.cfg.Slack.Send(sending, channel, letter.message); err != nil {
 		w.refused(ctx, channel, at, letter, err)
 		return
 	}
@@ -109,8 +119,9 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 // a message about it was being recorded. It says whether there was any.
 func (w *Watcher) dropTold(ripe []*news) bool {
 	var told []*news
+	running := w.byManifest()
 	for _, n := range ripe {
-		if w.isTold(n) {
+		if w.hasTold(n, running) {
 			told = append(told, n)
 		}
 	}
@@ -119,30 +130,30 @@ func (w *Watcher) dropTold(ripe []*news) bool {
 	return len(told) > 0
 }
 
-// isTold says whether the ledger has all that a piece of news says.
-func (w *Watcher) isTold(n *news) bool {
+// hasTold says whether the ledger has all that a piece of news says, or that it is not true any more.
+func (w *Watcher) hasTold(n *news, running map[string][]image) bool {
 	switch n.kind {
 	case kindIndexed:
 		return false
 	case kindFailed:
-		return w.cfg.Ledger.Failure(n.destination, n.subject) == n.told.Cause
+		f, told := w.book.Failure(n.destination, n.subject.image)
+		return told && f.Cause == string(n.cause)
+	case kindRemoved: // it may have come back
+		return len(w.podsOf([]*news{n}, running)) > 0
 	}
-	record, ok := w.cfg.Ledger.Record(n.destination, n.subject.Digest)
+	record, ok := w.book.Record(n.destination, n.subject.digest)
 	if !ok || n.kind == kindReport {
 		return ok
 	}
-	for id := range n.told.Record.Severities {
-		if _, told := record.Severities[id]; !told {
-			return false
-		}
-	}
-	return true
+	return record.Covers(n.told.Change)
 }
 
 // lookAgain queues the images of news.
 func (w *Watcher) lookAgain(ns []*news) {
 	for _, n := range ns {
-		w.images.Add(n.image)
+		if n.kind != kindRemoved { // which the next sweep looks at
+			w.images.Add(n.image)
+		}
 	}
 }
 
@@ -165,20 +176,31 @@ func (w *Watcher) record(ctx context.Context, channel slack.Webhook, at delivery
 
 // remember records news, before anything else is sent to its channel.
 func (w *Watcher) remember(ctx context.Context, ns []*news) error {
-	var told []Told
+	var told []ledger.Told
 	for _, n := range ns {
 		if n.kind == kindIndexed { // of interest only until the report is there
 			continue
 		}
 		told = append(told, n.told)
-		if s := failureOf(n.image); n.kind != kindFailed && w.cfg.Ledger.Failure(n.destination, s) != "" {
-			told = append(told, Told{Destination: n.destination, Subject: s}) // it is over
+		if n.kind == kindReport { // so it could be scanned
+			told = append(told, ledger.Told{Destination: n.destination, Image: n.image.inLedger()})
 		}
 	}
 	if len(told) == 0 {
 		return nil
 	}
-	return w.cfg.Ledger.Remember(ctx, told)
+	for _, n := range ns { // before Remember, which says what there is to write
+		if n.kind == kindRemoved {
+			w.book.SetGone(n.destination, n.subject.digest, time.Now())
+		}
+	}
+	shards := w.book.Remember(told)
+	for _, n := range ns { // after it, because there was no record before
+		if n.kind == kindReport {
+			w.book.SetJobs(n.destination, n.subject.digest, n.jobs)
+		}
+	}
+	return w.shards.save(ctx, shards)
 }
 
 // refused decides what comes next for a channel whose message was not accepted.
@@ -225,7 +247,9 @@ func (w *Watcher) dropStale(channel slack.Webhook) {
 	destinations, _ := w.assigned.Load().at(channel)
 	old := w.pending.before(destinations, time.Now().Add(-stale))
 	all := w.byManifest()
-	old = slices.DeleteFunc(old, func(n *news) bool { return len(w.podsOf([]*news{n}, all)) > 0 })
+	old = slices.DeleteFunc(old, func(n *news) bool {
+		return n.kind == kindRemoved || len(w.podsOf([]*news{n}, all)) > 0 // a removal is found again
+	})
 	w.pending.remove(old)
 	w.metrics.dropped.Add(float64(len(old)))
 }

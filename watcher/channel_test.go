@@ -1,16 +1,17 @@
 package watcher
 
 import (
-	"context"
 	"errors"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/quay/claircore"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
 
-	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -115,34 +116,20 @@ func TestSimplerForms(t *testing.T) {
 	})
 }
 
-// failingLedger refuses to remember while it is told to.
-type failingLedger struct {
-	*Memory
-	mu    sync.Mutex
-	err   error
-	tries int
-}
-
-func (l *failingLedger) Remember(ctx context.Context, told []Told) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.tries++
-	if l.err != nil {
-		return l.err
-	}
-	return l.Memory.Remember(ctx, told)
-}
-
-func (l *failingLedger) set(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.err = err
-}
-
 func TestLedgerFails(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		ledger := &failingLedger{Memory: NewMemory(), err: errors.New("conflict")}
-		r.cfg.Ledger = ledger
+		var tries atomic.Int32
+		var works atomic.Bool
+		r.kube.PrependReactor("*", "configmaps", func(a clienttesting.Action) (bool, runtime.Object, error) {
+			if patch, ok := a.(clienttesting.PatchAction); !ok || !strings.Contains(patch.GetName(), "-ledger-") {
+				return false, nil, nil
+			}
+			tries.Add(1)
+			if !works.Load() {
+				return true, nil, errors.New("etcd has no leader")
+			}
+			return false, nil, nil
+		})
 		r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
@@ -151,17 +138,17 @@ func TestLedgerFails(t *testing.T) {
 		// While it is not recorded it is neither sent again nor overtaken by anything else.
 		c.set(func(c *fakeClair) {
 			c.notified = []string{digest(1)}
-			c.found[digest(1)] = []vulnerability{{"CVE-2026-0001", claircore.Critical}, {"CVE-2026-0002", claircore.High}}
+			c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0002", severity: claircore.High}}
 		})
 		r.notify()
 		r.run(podOf("shop", "app-1", 2))
 		r.pass(time.Hour)
 		r.wantTexts("app1:v1 is running with 1 critical")
 		r.wantLogged(1, `level=WARN msg="message accepted but not recorded`)
-		if ledger.tries < 5 || ledger.tries > 20 {
-			t.Errorf("recording was tried %d times in an hour", ledger.tries)
+		if n := tries.Load(); n < 5 || n > 60 {
+			t.Errorf("recording was tried %d times in an hour", n)
 		}
-		ledger.set(nil)
+		works.Store(true)
 		r.pass(lastRetry + time.Minute)
 		r.wantTexts("app1:v1 is running with 1 critical", "app2:v1 is running with", "app1:v1: 1 newly reported high vulnerability")
 	})
@@ -175,7 +162,7 @@ func TestTwoNamespacesOneChannel(t *testing.T) {
 		r.pass(settled)
 		r.wantTexts("app1:v1 is running with…2 pods")
 		for _, key := range []string{"shop", "blog"} {
-			if _, told := r.cfg.Ledger.Record(Destination{key, "default"}, digest(1)); !told {
+			if _, told := r.w.book.Record(ledger.Destination{Key: key, Name: "default"}, digest(1)); !told {
 				t.Errorf("nothing is recorded for %s", key)
 			}
 		}
@@ -184,8 +171,7 @@ func TestTwoNamespacesOneChannel(t *testing.T) {
 
 func TestTwoClairsOneChannel(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		r.clairs[secondBase].found[digest(1)] = []vulnerability{{"CVE-2026-0009", claircore.High}}
-		r.cfg.Ledger = NewMemory()
+		r.clairs[secondBase].found[digest(1)] = []vulnerability{{name: "CVE-2026-0009", severity: claircore.High}}
 		r.settings(map[string]string{"shop": scannerAt(clairBase, "all"), "blog": scannerAt(secondBase, "all")})
 		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 1))
 		r.start()
@@ -196,10 +182,8 @@ func TestTwoClairsOneChannel(t *testing.T) {
 
 func TestNewsWaitsForOtherNamespaceOfChannel(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		d := Destination{"blog", "default"}
 		// What blog runs was told before, so its look brings no news; shop's waits for it all the same.
-		record := findings.FromClair(reportOf(digest(2), vulnerability{"CVE-2026-0001", claircore.Critical})).Record()
-		r.check(r.cfg.Ledger.Remember(t.Context(), []Told{{Destination: d, Subject: Subject{Digest: digest(2)}, Record: record}}))
+		r.remember(toldOf("blog", 2))
 		r.clairs[clairBase].indexed[digest(1)] = true
 		r.clairs[clairBase].slow = time.Minute
 		r.settings(map[string]string{"shop": scanner("all"), "blog": scanner("all")})
@@ -250,7 +234,7 @@ func TestWebhookChanges(t *testing.T) {
 				r.pass(groupWait + 5*time.Second)
 				r.delete("shop", "app-0") // so that no look at the image brings the news again
 				r.settings(map[string]string{"shop": scanner("new")})
-				r.pass(time.Hour)
+				r.pass(removalGrace / 2)
 				r.wantTexts("app1:v1 is running with")
 				want := "old"
 				if answer != nil {
@@ -274,7 +258,7 @@ func TestScanDuringSendingIsNotToldTwice(t *testing.T) {
 		r.pass(groupWait + 5*time.Second)
 		c.set(func(c *fakeClair) {
 			c.notified = []string{digest(1)}
-			c.found[digest(1)] = []vulnerability{{"CVE-2026-0001", claircore.Critical}, {"CVE-2026-0002", claircore.High}}
+			c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0002", severity: claircore.High}}
 		})
 		r.notify()
 		r.pass(time.Hour)
@@ -289,9 +273,7 @@ func TestNewsThatWasToldMeanwhile(t *testing.T) {
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
-		record := findings.FromClair(reportOf(digest(1), vulnerability{"CVE-2026-0001", claircore.Critical})).Record()
-		told := Told{Destination: Destination{"shop", "default"}, Subject: Subject{Digest: digest(1)}, Record: record}
-		r.check(r.cfg.Ledger.Remember(t.Context(), []Told{told}))
+		r.w.book.Remember([]ledger.Told{toldOf("shop", 1)})
 		r.pass(settled)
 		r.wantTexts()
 		r.wantCalls(1, "report", "index", "report", "report") // and looks again whether there is more

@@ -11,6 +11,8 @@ type clairs struct {
 	dial func(base string) (Clair, error)
 	// call has an image looked at that has a slot now.
 	call func(image)
+	// changed has all images of a Clair looked at whose data or scanners are other ones now.
+	changed func(base string)
 
 	mu     sync.Mutex
 	byBase map[string]*service
@@ -20,10 +22,11 @@ type clairs struct {
 type service struct {
 	Clair
 	line *line
+	data dataSource
 }
 
-func newClairs(dial func(base string) (Clair, error), call func(image)) *clairs {
-	return &clairs{dial: dial, call: call, byBase: make(map[string]*service)}
+func newClairs(dial func(base string) (Clair, error), call func(image), changed func(base string)) *clairs {
+	return &clairs{dial: dial, call: call, changed: changed, byBase: make(map[string]*service)}
 }
 
 // at returns the Clair at a base address.
@@ -38,6 +41,7 @@ func (c *clairs) at(base string) (*service, error) {
 		return nil, fmt.Errorf("%w: %w", errNoClair, err)
 	}
 	s := &service{Clair: client, line: newLine(client.Slots(), c.call)}
+	s.data.onChange = func() { c.changed(base) }
 	c.byBase[base] = s
 	return s, nil
 }

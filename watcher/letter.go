@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -24,7 +25,9 @@ type letter struct {
 }
 
 // messageKinds are the labels of messages in metrics and logs.
-var messageKinds = [...]string{"indexed", "report", "inventory", "disclosed", "failed"}
+var messageKinds = [...]string{
+	"indexed", "report", "inventory", "disclosed", "rose", "visible", "sourced", "renewed", "failed", "removed",
+}
 
 // write composes the next message of a channel from its ripe news, which is sorted by kind and not
 // empty. What several destinations have about one image is one message.
@@ -40,6 +43,10 @@ func (w *Watcher) write(ripe []*news, namespaces []string, untried int) letter {
 		return w.writeReport(reports[0])
 	case kindDisclosed:
 		return w.writeDisclosed(bySubject(ofKind(ripe, kindDisclosed))[0])
+	case kindRose, kindVisible, kindSourced, kindRenewed:
+		return w.writeChange(ofKind(ripe, first.kind))
+	case kindRemoved:
+		return w.writeRemoved(ofKind(ripe, kindRemoved))
 	default:
 		return w.writeFailed(ofKind(ripe, kindFailed))
 	}
@@ -60,14 +67,15 @@ func ofKind(all []*news, k kind) []*news {
 // causes, in two namespaces, is in two groups: each is to be told.
 func bySubject(ns []*news) [][]*news {
 	type source struct {
-		subject Subject
+		subject subject
 		clair   string
+		rules   findings.Rules
 		cause   Cause
 	}
 	var groups [][]*news
 	at := make(map[source]int)
 	for _, n := range ns {
-		s := source{n.subject, n.clair, n.told.Cause}
+		s := source{n.subject, n.clair, n.rules, n.cause}
 		i, ok := at[s]
 		if !ok {
 			i = len(groups)
@@ -81,7 +89,7 @@ func bySubject(ns []*news) [][]*news {
 
 // subjects counts the images that news is about.
 func subjects(ns []*news) int {
-	seen := make(map[Subject]struct{})
+	seen := make(map[subject]struct{})
 	for _, n := range ns {
 		seen[n.subject] = struct{}{}
 	}
@@ -90,7 +98,7 @@ func subjects(ns []*news) int {
 
 // isFirst says whether a destination hears of its images for the first time.
 func (w *Watcher) isFirst(ns []*news) bool {
-	return slices.ContainsFunc(ns, func(n *news) bool { return !w.cfg.Ledger.Known(n.destination) })
+	return slices.ContainsFunc(ns, func(n *news) bool { return !w.book.Known(n.destination) })
 }
 
 // writeIndexed tells of all indexed images at once: they are of interest only until the reports are there.
@@ -122,6 +130,7 @@ func (w *Watcher) writeReport(group []*news) letter {
 		Cluster: w.cfg.Cluster,
 		Summary: group[0].summary,
 		Place:   w.place(group),
+		Loading: group[0].loading,
 	}
 	return letter{kind: "report", message: m.Message(), news: group}
 }
@@ -141,6 +150,53 @@ func (w *Watcher) writeFailed(ns []*news) letter {
 	return letter{kind: "failed", message: m.Message(), news: ns}
 }
 
+// changeKinds are the kinds of news that are told in lines about several images at once.
+var changeKinds = map[kind]struct {
+	label string
+	is    slack.ChangeKind
+}{
+	kindRose:    {"rose", slack.Rose},
+	kindVisible: {"visible", slack.Visible},
+	kindSourced: {"sourced", slack.Sourced},
+	kindRenewed: {"renewed", slack.Renewed},
+}
+
+// writeChange tells what else has changed about images that are known.
+func (w *Watcher) writeChange(ns []*news) letter {
+	kind := changeKinds[ns[0].kind]
+	groups, all := bySubject(ns), w.byManifest()
+	m := slack.Change{Kind: kind.is, Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Images: len(groups)}
+	for _, group := range groups {
+		n := group[0]
+		m.Counts = m.Counts.Add(n.summary.Counts)
+		m.Gone += n.gone
+		m.Worst = append(m.Worst, n.worst...)
+		for _, u := range n.updaters {
+			if !slices.Contains(m.Updaters, u) {
+				m.Updaters = append(m.Updaters, u)
+			}
+		}
+		m.Rows = append(m.Rows, slack.Row{
+			Image:     w.named(n),
+			Namespace: oneNamespace(group),
+			Counts:    n.summary.Counts,
+			Pods:      len(w.podsOf(group, all)),
+		})
+	}
+	slices.Sort(m.Updaters)
+	findings.Sort(m.Worst)
+	return letter{kind: kind.label, message: m.Message(), news: ns}
+}
+
+// writeRemoved tells of all images at once that run no longer.
+func (w *Watcher) writeRemoved(ns []*news) letter {
+	m := slack.Removed{Cluster: w.cfg.Cluster}
+	for _, group := range bySubject(ns) {
+		m.Images = append(m.Images, slack.RemovedImage{Image: w.named(group[0]), Namespace: oneNamespace(group)})
+	}
+	return letter{kind: "removed", message: m.Message(), news: ns}
+}
+
 // writeInventory sums up all images that are new to a channel. It tells of failures too, so these need
 // no message of their own.
 func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces []string, untried int) letter {
@@ -157,8 +213,12 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 		l.news = append(l.news, group...)
 		s := group[0].summary
 		m.Counts = m.Counts.Add(s.Counts)
+		m.Hidden = m.Hidden.Add(s.Hidden)
+		m.Loading = m.Loading || group[0].loading
 		switch {
 		case s.Counts.Total() > 0:
+		case s.Hidden.Total() > 0:
+			m.Quiet++
 		case s.Covered:
 			m.Clean++
 		default:
@@ -194,7 +254,7 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 func (w *Watcher) causes(failed []*news) []slack.Cause {
 	byCause := make(map[Cause][]slack.Image)
 	for _, group := range bySubject(failed) {
-		c := group[0].told.Cause
+		c := group[0].cause
 		byCause[c] = append(byCause[c], w.named(group[0]))
 	}
 	var cs []slack.Cause
@@ -210,8 +270,8 @@ func (w *Watcher) causes(failed []*news) []slack.Cause {
 // several manifests (what runs is another digest than that of the manifest) and the cluster has nodes of
 // several platforms.
 func (w *Watcher) named(n *news) slack.Image {
-	img := slack.Image{Name: n.name, Digest: n.subject.Digest}
-	if n.subject.Digest != "" && n.subject.Digest != n.image.id && w.nodes.several() {
+	img := slack.Image{Name: n.name, Digest: n.subject.digest}
+	if n.subject.digest != "" && n.image.id != "" && n.subject.digest != n.image.id && w.nodes.several() {
 		img.Platform = n.image.platform.String()
 	}
 	return img
@@ -232,7 +292,7 @@ func (w *Watcher) place(group []*news) slack.Place {
 func (w *Watcher) byManifest() map[string][]image {
 	all := make(map[string][]image)
 	for _, img := range w.progress.filter(func(image) bool { return true }) {
-		if d := w.cfg.Ledger.Manifest(img.id, img.platform); d != "" {
+		if d := w.book.Manifest(img.inLedger()); d != "" {
 			all[d] = append(all[d], img)
 		}
 	}
@@ -248,7 +308,7 @@ func (w *Watcher) podsOf(ns []*news, all map[string][]image) map[string]*corev1.
 	for _, n := range ns {
 		images[n.image] = struct{}{}
 		namespaces := assigned.namespaces(n.destination)
-		for _, img := range all[n.subject.Digest] {
+		for _, img := range all[n.subject.digest] {
 			if slices.Contains(namespaces, img.namespace) {
 				images[img] = struct{}{}
 			}

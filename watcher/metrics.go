@@ -11,6 +11,7 @@ type metrics struct {
 	scans    *prometheus.CounterVec
 	messages *prometheus.CounterVec
 	dropped  prometheus.Counter
+	deleted  prometheus.Counter
 	mistakes prometheus.Gauge
 	// notifications are Clair's webhooks.
 	notifications *prometheus.CounterVec
@@ -32,7 +33,11 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 		}, []string{"kind", "outcome"}),
 		dropped: f.NewCounter(prometheus.CounterOpts{
 			Name: "clairwatch_news_dropped_total",
-			Help: "Pieces of news about images that run no more, dropped because their channel took nothing for an hour.",
+			Help: "Pieces of news about images that run no more, dropped because their channel took nothing for two days.",
+		}),
+		deleted: f.NewCounter(prometheus.CounterOpts{
+			Name: "clairwatch_clair_deleted_total",
+			Help: "Images deleted from Clairs because nothing runs them any more.",
 		}),
 		mistakes: f.NewGauge(prometheus.GaugeOpts{
 			Name: "clairwatch_settings_mistakes",
@@ -58,6 +63,15 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 		Name: "clairwatch_news_pending",
 		Help: "Pieces of news that Slack has not accepted yet.",
 	}, func() float64 { return float64(w.pending.count()) })
+	f.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "clairwatch_leader",
+		Help: "1 while this replica tells, 0 while it stands by.",
+	}, func() float64 {
+		if w.leading.Load() {
+			return 1
+		}
+		return 0
+	})
 	reg.MustRegister(imageStates{w.progress})
 	return m
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"github.com/clairwatch/clairwatch/ledger"
 )
 
 func newDiscardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -37,6 +39,13 @@ func TestMetrics(t *testing.T) {
 			"clairwatch_news_pending":                     1,
 			"clairwatch_news_dropped_total":               1,
 			"clairwatch_images":                           len(States()),
+			"clairwatch_leader":                           1,
+			"clairwatch_clair_deleted_total":              1,
+			"clairwatch_ledger_writes_total":              3,
+			"clairwatch_ledger_unreadable_total":          1,
+			"clairwatch_ledger_bytes":                     ledger.Shards,
+			"clairwatch_ledger_records":                   1,
+			"clairwatch_ledger_left_out":                  1,
 			"workqueue_depth":                             2,
 			"workqueue_adds_total":                        2,
 			"workqueue_retries_total":                     2,

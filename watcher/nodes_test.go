@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 )
 
@@ -120,7 +121,7 @@ func TestOneIndexOnTwoPlatforms(t *testing.T) {
 			t.Errorf("resolved %d times, want once for each platform", n)
 		}
 		for _, d := range []string{digest(11), digest(12)} {
-			if _, told := r.cfg.Ledger.Record(Destination{"shop", "default"}, d); !told {
+			if _, told := r.w.book.Record(ledger.Destination{Key: "shop", Name: "default"}, d); !told {
 				t.Errorf("nothing is recorded of %s", d)
 			}
 		}

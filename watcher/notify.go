@@ -48,6 +48,13 @@ func (w *Watcher) Notify() http.Handler {
 	// One at a time: a hint costs requests to Clair, and anybody who reaches the port can send one.
 	turn := make(chan struct{}, 1)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if !w.leading.Load() {
+			// Whoever leads looks at all reports when it begins, and at each again after a while. Any other
+			// answer would hold up what Clair delivers next.
+			w.metrics.notifications.WithLabelValues(string(hintStandby)).Inc()
+			_, _ = io.WriteString(rw, "ok\n")
+			return
+		}
 		outcome, read := w.receive(r, turn)
 		w.metrics.notifications.WithLabelValues(string(outcome)).Inc()
 		if outcome == hintRetry {
@@ -76,10 +83,11 @@ const (
 	hintInvalid    hint = "invalid"    // not a webhook of Clair
 	hintUnknown    hint = "unknown"    // not from a Clair of the settings
 	hintRefused    hint = "refused"    // Clair does not let us read it, and will not the next time
+	hintStandby    hint = "standby"    // another replica leads
 	hintRetry      hint = "retry"      // Clair did not answer; it delivers again
 )
 
-var hints = [...]hint{hintQueued, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintRetry}
+var hints = [...]hint{hintQueued, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintStandby, hintRetry}
 
 // readNotification is one that is not needed any more. Without a Clair it is none.
 type readNotification struct {
@@ -243,6 +251,6 @@ func (w *Watcher) imagesOf(digests []string) []image {
 		wanted[d] = true
 	}
 	return w.progress.filter(func(img image) bool {
-		return wanted[w.cfg.Ledger.Manifest(img.id, img.platform)]
+		return wanted[w.book.Manifest(img.inLedger())]
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/ledger"
 )
 
 const notification = "269886f3-0146-4f08-9bf7-cb1138d48643"
@@ -285,9 +286,10 @@ func FuzzNotify(f *testing.F) {
 				return nil, errors.New("not in the settings")
 			}
 			return c, nil
-		}, func(image) {}),
+		}, func(image) {}, func(string) {}),
 	}
-	w.cfg.Ledger = NewMemory()
+	w.book = ledger.New()
+	w.leading.Store(true)
 	w.pending = newPending()
 	w.metrics = newMetrics(prometheus.NewRegistry(), w)
 	w.assigned.Store(&assignment{byNamespace: map[string][]listener{"shop": {{clair: clairBase}}}})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/ledger"
 )
 
 // kind is what a piece of news says.
@@ -17,18 +18,30 @@ const (
 	kindIndexed kind = iota
 	// kindReport: the first report of a newly running image.
 	kindReport
-	// kindDisclosed: findings that the destination has not been told about an image it knows.
+	// kindDisclosed: findings that nobody knew when the image was last looked at.
 	kindDisclosed
+	// kindRose: findings whose severity has become a higher one.
+	kindRose
+	// kindVisible: findings that the destination's rules held back so far.
+	kindVisible
+	// kindSourced: findings of an updater that Clair did not have before.
+	kindSourced
+	// kindRenewed: what another Clair, or other scanners, see in an image that is known.
+	kindRenewed
 	// kindFailed: the image could not be scanned.
 	kindFailed
+	// kindRemoved: the image runs no longer.
+	kindRemoved
 )
 
 // news is something that a destination has not been told yet. It holds counts, a few rows and the
 // record, never the report.
 type news struct {
 	kind        kind
-	destination Destination
-	subject     Subject
+	destination ledger.Destination
+	subject     subject
+	// cause is why, for kindFailed.
+	cause Cause
 	// image is what runs; where it runs is looked up when the message is written.
 	image image
 	// name is the image as its pods name it.
@@ -36,12 +49,22 @@ type news struct {
 	// clair is the base address of the Clair that it comes from: what two Clairs say of one image is two
 	// pieces of news, also where one channel hears of both.
 	clair string
-	// summary is of all findings, or of the new ones for kindDisclosed.
+	// rules are those of the destination, where what is told depends on them.
+	rules findings.Rules
+	// summary is of all findings, or of those that the kind is about.
 	summary findings.Summary
-	// loading says, for kindIndexed, that the report is not there because Clair has no data yet.
+	// worst are the worst of them, for the kinds that name single ones.
+	worst []findings.Finding
+	// updaters are, for kindSourced, where they come from.
+	updaters []string
+	// gone counts, for kindRenewed, what was told and is not seen any more.
+	gone int
+	// loading says that the report is not there because Clair has no data yet, or that it is not complete.
 	loading bool
+	// jobs says that nothing but Jobs ran the image.
+	jobs bool
 	// told is what is remembered once Slack has accepted the message.
-	told Told
+	told ledger.Told
 
 	added time.Time
 	// ripe is set when its turn has come to be sent. What is added later waits for the next turn.
@@ -52,21 +75,28 @@ type news struct {
 	overtaken bool
 }
 
+// subject is what news can be about: the image with a manifest digest, or one that could not be scanned, by what
+// its node runs.
+type subject struct {
+	digest string
+	image  ledger.Image // zero with a digest
+}
+
 // topic is what one destination can have one piece of news about.
 type topic struct {
-	destination Destination
+	destination ledger.Destination
 	kind        kind
-	subject     Subject
+	subject     subject
 }
 
 // pending is the news that waits for Slack. It belongs to destinations, so that it follows them when
 // their channel changes.
 type pending struct {
 	mu   sync.Mutex
-	news map[Destination]map[topic]*news
+	news map[ledger.Destination]map[topic]*news
 }
 
-func newPending() *pending { return &pending{news: make(map[Destination]map[topic]*news)} }
+func newPending() *pending { return &pending{news: make(map[ledger.Destination]map[topic]*news)} }
 
 // add puts news in, in place of older news about the same. While that is in hand nothing takes its place:
 // what is new depends on whether Slack accepts it, and the image is to be looked at again afterwards.
@@ -156,17 +186,17 @@ func (p *pending) removeTopic(t topic, n *news) {
 }
 
 // drop forgets all news of a destination that is no longer in the settings.
-func (p *pending) drop(d Destination) {
+func (p *pending) drop(d ledger.Destination) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.news, d)
 }
 
 // destinations returns those that have news.
-func (p *pending) destinations() []Destination {
+func (p *pending) destinations() []ledger.Destination {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var ds []Destination
+	var ds []ledger.Destination
 	for d := range p.news {
 		ds = append(ds, d)
 	}
@@ -174,7 +204,7 @@ func (p *pending) destinations() []Destination {
 }
 
 // has says whether any of the destinations has news.
-func (p *pending) has(ds []Destination) bool {
+func (p *pending) has(ds []ledger.Destination) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, d := range ds {
@@ -194,7 +224,7 @@ type groupTimes struct {
 // ripen decides whether it is time to tell what waits for some destinations. It returns what has become
 // ripe, in a fixed order, or when to ask again. untried says that images of theirs have not been tried
 // yet: then more news is to be expected.
-func (p *pending) ripen(ds []Destination, times groupTimes, untried bool, now time.Time) (ripe []*news, again time.Duration) {
+func (p *pending) ripen(ds []ledger.Destination, times groupTimes, untried bool, now time.Time) (ripe []*news, again time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var unripe []*news
@@ -240,9 +270,9 @@ func compareNews(a, b *news) int {
 		cmp.Compare(a.kind, b.kind),
 		a.summary.Counts.Compare(b.summary.Counts),
 		cmp.Compare(a.name, b.name),
-		cmp.Compare(a.subject.Digest, b.subject.Digest),
-		cmp.Compare(a.subject.Image, b.subject.Image),
-		cmp.Compare(a.subject.Platform.String(), b.subject.Platform.String()),
+		cmp.Compare(a.subject.digest, b.subject.digest),
+		cmp.Compare(a.subject.image.ID, b.subject.image.ID),
+		cmp.Compare(a.subject.image.Platform, b.subject.image.Platform),
 		cmp.Compare(a.clair, b.clair),
 		cmp.Compare(a.destination.Key, b.destination.Key),
 		cmp.Compare(a.destination.Name, b.destination.Name),
@@ -250,7 +280,7 @@ func compareNews(a, b *news) int {
 }
 
 // before returns the news of some destinations that was added before a time and is not in hand.
-func (p *pending) before(ds []Destination, t time.Time) []*news {
+func (p *pending) before(ds []ledger.Destination, t time.Time) []*news {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var ns []*news

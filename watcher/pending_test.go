@@ -3,12 +3,14 @@ package watcher
 import (
 	"testing"
 	"time"
+
+	"github.com/clairwatch/clairwatch/ledger"
 )
 
 func TestRipen(t *testing.T) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	times := groupTimes{wait: 10 * time.Second, most: time.Minute}
-	d := Destination{"shop", "default"}
+	d := ledger.Destination{Key: "shop", Name: "default"}
 	tests := []struct {
 		name    string
 		added   []time.Duration // one piece of news each
@@ -34,9 +36,9 @@ func TestRipen(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPending()
 			for i, at := range tt.added {
-				p.add(&news{destination: d, subject: Subject{Digest: digest(i)}, ripe: tt.ripe && i == 0}, start.Add(at))
+				p.add(&news{destination: d, subject: subject{digest: digest(i)}, ripe: tt.ripe && i == 0}, start.Add(at))
 			}
-			ripe, again := p.ripen([]Destination{d, {"other", "default"}}, tt.times, tt.untried, start.Add(tt.now))
+			ripe, again := p.ripen([]ledger.Destination{d, {Key: "other", Name: "default"}}, tt.times, tt.untried, start.Add(tt.now))
 			if len(ripe) != tt.want || again != tt.again {
 				t.Errorf("%d ripe, again after %v; want %d, %v", len(ripe), again, tt.want, tt.again)
 			}
@@ -46,8 +48,8 @@ func TestRipen(t *testing.T) {
 
 func TestPendingInHand(t *testing.T) {
 	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	d := Destination{"shop", "default"}
-	of := func() *news { return &news{kind: kindReport, destination: d, subject: Subject{Digest: digest(1)}} }
+	d := ledger.Destination{Key: "shop", Name: "default"}
+	of := func() *news { return &news{kind: kindReport, destination: d, subject: subject{digest: digest(1)}} }
 	p := newPending()
 	first, second := of(), of()
 	p.add(first, now)
@@ -63,16 +65,16 @@ func TestPendingInHand(t *testing.T) {
 	}
 	p.add(of(), now)
 	p.withdraw(topic{d, kindReport, second.subject})
-	if ripe, _ := p.ripen([]Destination{d}, groupTimes{}, false, now); len(ripe) != 0 || p.count() != 1 {
+	if ripe, _ := p.ripen([]ledger.Destination{d}, groupTimes{}, false, now); len(ripe) != 0 || p.count() != 1 {
 		t.Errorf("in hand, but %d are ripe and %d wait", len(ripe), p.count())
 	}
 	if over := p.putBack([]*news{second}); len(over) != 1 {
 		t.Errorf("%d were overtaken, want 1", len(over))
 	}
-	if ripe, _ := p.ripen([]Destination{d}, groupTimes{}, false, now); len(ripe) != 1 {
+	if ripe, _ := p.ripen([]ledger.Destination{d}, groupTimes{}, false, now); len(ripe) != 1 {
 		t.Errorf("%d are ripe after it was put back, want 1", len(ripe))
 	}
-	if over := p.remove([]*news{second}); len(over) != 0 || p.count() != 0 || p.has([]Destination{d}) {
+	if over := p.remove([]*news{second}); len(over) != 0 || p.count() != 0 || p.has([]ledger.Destination{d}) {
 		t.Errorf("left over: %d, overtaken %d", p.count(), len(over))
 	}
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
 )
@@ -24,18 +25,33 @@ type image struct {
 	platform registry.Platform
 }
 
+func compareImages(a, b image) int {
+	return cmp.Or(
+		cmp.Compare(a.namespace, b.namespace),
+		cmp.Compare(a.id, b.id),
+		cmp.Compare(a.platform.String(), b.platform.String()),
+	)
+}
+
+// inLedger is how the ledger knows the image: the same one in every namespace.
+func (i image) inLedger() ledger.Image { return ledger.Image{ID: i.id, Platform: i.platform.String()} }
+
 // container is one container of a pod as far as its image is concerned.
 type container struct {
 	// spec is the image as the pod asks for it, imageID what the runtime says it runs; empty until it
 	// was pulled.
 	spec, imageID string
+	// outdated says that the pod has been changed since the runtime said so: spec may be another image.
+	outdated bool
 }
 
 // containers yields the init, ordinary and ephemeral containers that have a status. Whether they are
-// ready, or have ended, does not matter.
+// ready, or have ended, does not matter. While the status is older than the spec, as after the image of a
+// running container was changed, it says what runs but not under which name.
 func containers(pod *corev1.Pod) iter.Seq[container] {
 	return func(yield func(container) bool) {
 		specs := make(map[string]string)
+		outdated := pod.Status.ObservedGeneration != 0 && pod.Status.ObservedGeneration < pod.Generation
 		for _, c := range pod.Spec.InitContainers {
 			specs[c.Name] = c.Image
 		}
@@ -49,7 +65,7 @@ func containers(pod *corev1.Pod) iter.Seq[container] {
 			pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses,
 		} {
 			for _, s := range statuses {
-				if !yield(container{spec: specs[s.Name], imageID: s.ImageID}) {
+				if !yield(container{spec: specs[s.Name], imageID: s.ImageID, outdated: outdated}) {
 					return
 				}
 			}
@@ -121,9 +137,11 @@ func trim(obj any) (any, error) {
 			Namespace:       pod.Namespace,
 			UID:             pod.UID,
 			ResourceVersion: pod.ResourceVersion,
+			Generation:      pod.Generation,
 		},
 		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName},
 		Status: corev1.PodStatus{
+			ObservedGeneration:         pod.Status.ObservedGeneration,
 			InitContainerStatuses:      trimStatuses(pod.Status.InitContainerStatuses),
 			ContainerStatuses:          trimStatuses(pod.Status.ContainerStatuses),
 			EphemeralContainerStatuses: trimStatuses(pod.Status.EphemeralContainerStatuses),
@@ -182,6 +200,14 @@ func workload(pod *corev1.Pod) slack.Workload {
 		}
 	}
 	return w
+}
+
+// onlyJobs says whether nothing but Jobs runs some pods. That these end is no news.
+func onlyJobs(pods []*corev1.Pod) bool {
+	return len(pods) > 0 && !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
+		owner := metav1.GetControllerOf(pod)
+		return owner == nil || owner.Kind != "Job"
+	})
 }
 
 // cronJob matches the names that the CronJob controller gives to Jobs: its own name and the minute

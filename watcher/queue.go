@@ -15,9 +15,9 @@ const (
 )
 
 // newImageQueue returns queue 1: the images to scan, namespaces in turn.
-func newImageQueue(metrics workqueue.MetricsProvider) workqueue.TypedRateLimitingInterface[image] {
+func newImageQueue(limit workqueue.TypedRateLimiter[image], metrics workqueue.MetricsProvider) workqueue.TypedRateLimitingInterface[image] {
 	const name = "images"
-	return workqueue.NewTypedRateLimitingQueueWithConfig(newBackoff[image](), workqueue.TypedRateLimitingQueueConfig[image]{
+	return workqueue.NewTypedRateLimitingQueueWithConfig(limit, workqueue.TypedRateLimitingQueueConfig[image]{
 		Name:            name,
 		MetricsProvider: metrics,
 		DelayingQueue: workqueue.NewTypedDelayingQueueWithConfig(workqueue.TypedDelayingQueueConfig[image]{

@@ -24,6 +24,8 @@ import (
 	metadatafake "k8s.io/client-go/metadata/fake"
 
 	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
 )
@@ -32,6 +34,12 @@ const (
 	groupWait = 10 * time.Second
 	groupMax  = 5 * time.Minute
 	grace     = 20 * time.Second
+
+	removalGrace = 10 * time.Minute
+	deleteGrace  = 24 * time.Hour
+	dataQuiet    = 5 * time.Minute
+	dataMax      = time.Hour
+
 	// settled is longer than a group of news waits, and shorter than any recheck.
 	settled = 30 * time.Second
 
@@ -90,6 +98,11 @@ func newRig(t *testing.T) *rig {
 		GroupWait:    groupWait,
 		GroupMax:     groupMax,
 		Grace:        grace,
+		RemovalGrace: removalGrace,
+		DeleteGrace:  deleteGrace,
+		DataQuiet:    dataQuiet,
+		DataMax:      dataMax,
+		Lease:        LeaseConfig{Off: true},
 		Registry:     r.registry,
 		Clair: func(base string) (Clair, error) {
 			if c := r.clairs[base]; c != nil {
@@ -99,7 +112,6 @@ func newRig(t *testing.T) *rig {
 		},
 		Slack:   r.slack,
 		Webhook: func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, nil) },
-		Ledger:  NewMemory(),
 		Log:     slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return r
@@ -236,6 +248,33 @@ func (r *rig) run(pods ...*corev1.Pod) {
 	for _, p := range pods {
 		_, err := r.kube.CoreV1().Pods(p.Namespace).Create(r.t.Context(), p, metav1.CreateOptions{})
 		r.check(err)
+	}
+}
+
+// remember writes a ledger in which destinations were told something, as a daemon before left it.
+func (r *rig) remember(told ...ledger.Told) {
+	r.t.Helper()
+	book := ledger.New()
+	for _, shard := range book.Remember(told) {
+		data, _, _, err := book.Encode(shard, 1)
+		r.check(err)
+		m := &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "clairwatch", Name: fmt.Sprintf("clairwatch-ledger-%d", shard)},
+			BinaryData: map[string][]byte{"ledger": data},
+		}
+		_, err = r.kube.CoreV1().ConfigMaps("clairwatch").Create(r.t.Context(), m, metav1.CreateOptions{})
+		r.check(err)
+	}
+}
+
+// toldOf is that a namespace was told a report of image number n with one critical finding.
+func toldOf(namespace string, n int) ledger.Told {
+	report := findings.FromClair(reportOf(digest(n), vulnerability{name: "CVE-2026-0001", severity: claircore.Critical}))
+	basis := findings.Basis{Clair: findings.NameID(clairBase), State: "s1"}
+	return ledger.Told{
+		Destination: ledger.Destination{Key: namespace, Name: "default"},
+		Digest:      digest(n), Name: fmt.Sprintf("registry.example.com/shop/app%d:v1", n),
+		Change: report.Record(basis, findings.Rules{}),
 	}
 }
 
@@ -377,6 +416,7 @@ func (f *fakeRegistry) failWith(fail func(n int) error) {
 type vulnerability struct {
 	name     string
 	severity claircore.Severity
+	updater  string
 }
 
 // fakeClair indexes what it is given. Its reports have one critical finding unless scripted.
@@ -397,12 +437,19 @@ type fakeClair struct {
 	silent bool
 	// notified are the digests of every notification.
 	notified []string
-	calls    []string
-	aborted  error // why the last call that was cut short was
+	// state is its index_state; updaters are those whose data it has. It does not say when they are nil.
+	state    string
+	updaters []clair.Updater
+	// asked counts the requests for these.
+	asked int
+	// deleted are the images that it was asked to delete.
+	deleted []string
+	calls   []string
+	aborted error // why the last call that was cut short was
 }
 
 func newFakeClair() *fakeClair {
-	return &fakeClair{slots: 4, indexed: make(map[string]bool), found: make(map[string][]vulnerability)}
+	return &fakeClair{slots: 4, state: "s1", indexed: make(map[string]bool), found: make(map[string][]vulnerability)}
 }
 
 // set changes the script.
@@ -444,7 +491,7 @@ func (f *fakeClair) Report(_ context.Context, d string) (*claircore.Vulnerabilit
 	}
 	found, scripted := f.found[d]
 	if !scripted {
-		found = []vulnerability{{"CVE-2026-0001", claircore.Critical}}
+		found = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}}
 	}
 	return reportOf(d, found...), nil
 }
@@ -460,7 +507,7 @@ func reportOf(d string, found ...vulnerability) *claircore.VulnerabilityReport {
 		PackageVulnerabilities: make(map[string][]string),
 	}
 	for _, v := range found {
-		vr.Vulnerabilities[v.name] = &claircore.Vulnerability{ID: v.name, Name: v.name, NormalizedSeverity: v.severity, FixedInVersion: "3.0.2"}
+		vr.Vulnerabilities[v.name] = &claircore.Vulnerability{ID: v.name, Name: v.name, NormalizedSeverity: v.severity, FixedInVersion: "3.0.2", Updater: v.updater}
 		vr.PackageVulnerabilities["1"] = append(vr.PackageVulnerabilities["1"], v.name)
 	}
 	return vr
@@ -513,6 +560,36 @@ func (f *fakeClair) DeleteNotification(context.Context, uuid.UUID) error {
 	return f.call("delete")
 }
 
+func (f *fakeClair) State(context.Context) (string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	return f.state, nil
+}
+
+func (f *fakeClair) Updates(context.Context, string) (clair.Updates, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	if f.updaters == nil {
+		return clair.Updates{}, &clair.Error{Op: "asking for updates", Kind: clair.NotFound, Status: http.StatusNotFound}
+	}
+	return clair.Updates{Now: time.Now(), Updaters: slices.Clone(f.updaters)}, nil
+}
+
+func (f *fakeClair) Delete(_ context.Context, digests []string) ([]string, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.call("forget"); err != nil {
+		return nil, err
+	}
+	f.deleted = append(f.deleted, digests...)
+	for _, d := range digests {
+		delete(f.indexed, d)
+	}
+	return digests, nil
+}
+
 // message is one that was sent.
 type message struct {
 	channel, text, json string
@@ -548,6 +625,13 @@ func (f *fakeSlack) Send(ctx context.Context, w slack.Webhook, m slack.Message) 
 	defer f.mu.Unlock()
 	f.sent = append(f.sent, message{channel: w.String(), text: m.Text(), json: string(data), at: time.Now(), err: err})
 	return err
+}
+
+// set changes what is answered; nil accepts everything.
+func (f *fakeSlack) set(answer func(channel slack.Webhook) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.answer = answer
 }
 
 // all returns every message that was sent.

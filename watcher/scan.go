@@ -17,6 +17,7 @@ import (
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 )
 
@@ -29,10 +30,14 @@ type Registry interface {
 	Renew(img *registry.Image)
 }
 
-// Clair indexes images, reports their vulnerabilities and says which ones changed.
+// Clair indexes images, reports their vulnerabilities, says with what data and which ones changed, and forgets
+// images.
 type Clair interface {
 	Report(ctx context.Context, digest string) (*claircore.VulnerabilityReport, error)
 	Index(ctx context.Context, digest string, layers []clair.Layer) (*claircore.IndexReport, error)
+	State(ctx context.Context) (string, error)
+	Updates(ctx context.Context, etag string) (clair.Updates, error)
+	Delete(ctx context.Context, digests []string) (deleted []string, err error)
 	Notified(ctx context.Context, id uuid.UUID) ([]string, error)
 	DeleteNotification(ctx context.Context, id uuid.UUID) error
 	// Slots is how many images it is to be asked to index at once; at least one.
@@ -47,6 +52,8 @@ var (
 const (
 	// updateRows is how many updates a message lists.
 	updateRows = 8
+	// worstNamed is how many single findings news keeps of an image.
+	worstNamed = 24
 	// mostSpecs bounds the different names under which one image is asked for.
 	mostSpecs = 4
 )
@@ -78,7 +85,7 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 			o.failures = append(o.failures, failure{base, unclear})
 			continue
 		}
-		report, err := w.report(ctx, base, img, identity, name)
+		r, err := w.readReport(ctx, base, img, identity, name)
 		if errors.Is(err, errInLine) {
 			o.inLine = append(o.inLine, base)
 			continue
@@ -87,15 +94,24 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 			o.failures = append(o.failures, failure{base, err})
 			continue
 		}
-		if o.state == "" || !report.Covered {
-			o.state = StateScanned
-			if !report.Covered {
-				o.state = StateNotCovered
+		of := subjectOf{image: img, name: name, jobs: onlyJobs(pods), clair: base}
+		waits := false
+		for _, l := range listeners {
+			if l.clair == base && !w.compare(l, of, r) {
+				waits = true
 			}
 		}
-		for _, l := range listeners {
-			if l.clair == base {
-				w.compare(ctx, l, img, name, report)
+		if waits { // the next look knows for how long
+			o.failures = append(o.failures, failure{base, loadingError{}})
+			continue
+		}
+		if r.inLine {
+			o.inLine = append(o.inLine, base)
+		}
+		if o.state == "" || !r.report.Covered {
+			o.state = StateScanned
+			if !r.report.Covered {
+				o.state = StateNotCovered
 			}
 		}
 	}
@@ -118,10 +134,19 @@ func identify(pods []*corev1.Pod, img image) (registry.Identity, string, error) 
 	var specs []container
 	for _, pod := range pods {
 		for c := range containers(pod) {
-			if imageID(c) == img.id && !slices.Contains(specs, c) {
+			if imageID(c) != img.id {
+				continue
+			}
+			if c.outdated { // the name may be that of the image to come
+				c.spec = ""
+			}
+			if !slices.Contains(specs, c) {
 				specs = append(specs, c)
 			}
 		}
+	}
+	if named := slices.DeleteFunc(slices.Clone(specs), func(c container) bool { return c.outdated }); len(named) > 0 {
+		specs = named
 	}
 	slices.SortFunc(specs, func(a, b container) int {
 		return cmp.Or(cmp.Compare(a.spec, b.spec), cmp.Compare(a.imageID, b.imageID))
@@ -152,193 +177,147 @@ func identify(pods []*corev1.Pod, img image) (registry.Identity, string, error) 
 	return all, name, nil
 }
 
-// report gets the report of an image from a Clair, and has it indexed first where Clair does not know
-// it. A known image costs one request.
-func (w *Watcher) report(ctx context.Context, base string, img image, identity registry.Identity, name string) (findings.Report, error) {
-	c, err := w.clairs.at(base)
-	if err != nil {
-		return findings.Report{}, err
+// subjectOf is what a report is about, as far as news needs it.
+type subjectOf struct {
+	image image
+	name  string
+	jobs  bool
+	clair string
+}
+
+// compare adds to a channel's news what its destination has not been told. It says false when that has to wait
+// until Clair has all of its data.
+func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
+	w.withdrawFailure(l.destination, of.image)
+	record, told := w.book.Record(l.destination, r.report.Digest)
+	if r.loading && (!told || r.basis.Renews(record.Basis)) {
+		return false
 	}
-	resolved := c.line.remembered(img)
-	if resolved == nil {
-		vr, err := w.known(ctx, c, base, img, identity)
-		if err != nil {
-			return findings.Report{}, fmt.Errorf("image %s: %w", name, err)
+	if !told {
+		n := w.newsOf(l, of, kindReport, r, r.report, r.report.Record(r.basis, l.rules))
+		n.loading = r.late
+		if !w.cfg.TellIndexed { // the report says all of it
+			w.pending.withdraw(topic{l.destination, kindIndexed, n.subject})
 		}
-		if vr != nil {
-			return findings.FromClair(vr), nil
-		}
-		if resolved, err = w.cfg.Registry.Resolve(ctx, identity, img.platform, w.cfg.Credentials); err != nil {
-			return findings.Report{}, fmt.Errorf("image %s: %w", name, err)
-		}
-		w.cfg.Ledger.RememberManifest(img.id, img.platform, resolved.Digest)
+		w.tell(n)
+		return true
 	}
-	indexed, err := w.index(ctx, c, img, resolved)
-	if err != nil {
-		return findings.Report{}, fmt.Errorf("image %s: %w", name, err)
+	w.book.ForgetFailure(l.destination, of.image.inLedger())
+	difference := record.Compare(r.report, r.basis, l.rules)
+	if !difference.Silent.IsEmpty() {
+		w.book.Change(l.destination, r.report.Digest, difference.Silent)
 	}
-	w.log.Debug("image indexed", "namespace", img.namespace, "image", name, "digest", indexed.Digest)
-	vr, err := c.Report(ctx, indexed.Digest)
-	if loading := clair.IsKind(err, clair.NotReady); (loading || w.cfg.TellIndexed) && w.progress.markIndexed(img, base) {
-		w.tellIndexed(base, img, name, indexed, loading)
-	}
-	if err != nil {
-		return findings.Report{}, fmt.Errorf("image %s: %w", name, err)
-	}
-	return findings.FromClair(vr), nil
-}
-
-// known returns the report of an image that Clair has indexed before; nil when it is to be indexed.
-func (w *Watcher) known(ctx context.Context, c *service, base string, img image, identity registry.Identity) (*claircore.VulnerabilityReport, error) {
-	ask := cmp.Or(w.cfg.Ledger.Manifest(img.id, img.platform), manifestDigest(identity))
-	if ask == "" {
-		return nil, nil
-	}
-	vr, err := c.Report(ctx, ask)
-	switch {
-	case err == nil:
-		w.cfg.Ledger.RememberManifest(img.id, img.platform, ask)
-		return vr, nil
-	case clair.IsKind(err, clair.NotFound):
-		return nil, nil
-	case clair.IsKind(err, clair.NotReady) && !w.progress.isIndexed(img, base):
-		// Its data takes Clair minutes to load; the image can be indexed meanwhile.
-		return nil, nil
-	}
-	return nil, err
-}
-
-// manifestDigest returns the digest to ask Clair for before anything is known about an image. It may be
-// that of an index, which Clair does not know; a config id never is a manifest.
-func manifestDigest(id registry.Identity) string {
-	if id.Config != "" {
-		return ""
-	}
-	return id.ID
-}
-
-// index has Clair index an image when it has a slot; errInLine says that it has none yet. Only then are
-// tokens made: they would not outlast the wait.
-func (w *Watcher) index(ctx context.Context, c *service, img image, resolved *registry.Image) (findings.Report, error) {
-	if !c.line.enter(img, resolved) {
-		return findings.Report{}, errInLine
-	}
-	defer c.line.exit()
-	ir, err := w.submit(ctx, c, resolved)
-	if clair.IsKind(err, clair.LayerUnauthorized) {
-		// A token ends while Clair works on other images. One new one, at once, is the remedy; if that
-		// does not help, time might.
-		w.cfg.Registry.Renew(resolved)
-		ir, err = w.submit(ctx, c, resolved)
-	}
-	if err != nil {
-		return findings.Report{}, err
-	}
-	return findings.Indexed(ir), nil
-}
-
-// submit gives Clair an image with freshly made layer addresses and tokens.
-func (w *Watcher) submit(ctx context.Context, c Clair, img *registry.Image) (*claircore.IndexReport, error) {
-	sources, _, err := w.cfg.Registry.Sources(ctx, img, w.cfg.Credentials, 0)
-	if err != nil {
-		return nil, err
-	}
-	layers := make([]clair.Layer, len(img.Layers))
-	for i, l := range img.Layers {
-		layers[i] = clair.Layer{Digest: l.Digest, URI: sources[i].URI, Header: sources[i].Header}
-	}
-	return c.Index(ctx, img.Digest, layers)
-}
-
-// compare adds to a channel's news what its destination has not been told.
-func (w *Watcher) compare(ctx context.Context, l listener, img image, name string, report findings.Report) {
-	w.withdrawFailure(l.destination, img)
-	n := &news{
-		kind:        kindReport,
-		destination: l.destination,
-		subject:     Subject{Digest: report.Digest},
-		image:       img,
-		name:        name,
-		clair:       l.clair,
-	}
-	n.told = Told{Destination: l.destination, Subject: n.subject, Record: report.Record()}
-	if record, told := w.cfg.Ledger.Record(l.destination, report.Digest); told {
-		disclosed := record.Disclosed(report)
-		if len(disclosed) == 0 {
-			w.pending.withdraw(topic{l.destination, kindDisclosed, n.subject})
-			w.clearFailure(ctx, l.destination, img)
-			return
-		}
-		n.kind = kindDisclosed
-		n.told.Record = record.Join(n.told.Record)
-		report.Findings = disclosed
-	}
-	n.summary = report.Summarize(updateRows)
-	if !w.cfg.TellIndexed { // the report says all of it
-		w.pending.withdraw(topic{l.destination, kindIndexed, n.subject})
-	}
-	w.tell(n)
-}
-
-// tellIndexed adds that Clair has indexed an image whose report is not there yet.
-func (w *Watcher) tellIndexed(base string, img image, name string, indexed findings.Report, loading bool) {
-	for _, l := range w.assigned.Load().of(img.namespace) {
-		if l.clair != base {
+	for _, part := range []struct {
+		kind kind
+		findings.Part
+	}{
+		{kindDisclosed, difference.Disclosed},
+		{kindRose, difference.Rose},
+		{kindVisible, difference.Visible},
+		{kindSourced, difference.Sourced},
+		{kindRenewed, difference.Renewed},
+	} {
+		if part.Change.IsEmpty() {
+			w.pending.withdraw(topic{l.destination, part.kind, subject{digest: r.report.Digest}})
 			continue
 		}
-		if _, told := w.cfg.Ledger.Record(l.destination, indexed.Digest); told {
-			continue // it has been indexed before, and the destination has its report
+		about := r.report
+		about.Findings = part.Findings
+		n := w.newsOf(l, of, part.kind, r, about, part.Change)
+		n.worst = slices.Clone(part.Findings[:min(len(part.Findings), worstNamed)])
+		if part.kind == kindSourced {
+			n.updaters = updatersOf(part.Findings)
 		}
-		w.tell(&news{
-			kind:        kindIndexed,
-			destination: l.destination,
-			subject:     Subject{Digest: indexed.Digest},
-			image:       img,
-			name:        name,
-			clair:       base,
-			summary:     indexed.Summarize(0),
-			loading:     loading,
-		})
+		if part.kind == kindRenewed {
+			n.gone = difference.Vanished
+		}
+		w.tell(n)
 	}
+	return true
+}
+
+// newsOf is a piece of news about what a report, or a part of it, says of an image.
+func (w *Watcher) newsOf(l listener, of subjectOf, k kind, r reading, about findings.Report, change findings.Record) *news {
+	return &news{
+		kind:        k,
+		destination: l.destination,
+		subject:     subject{digest: r.report.Digest},
+		image:       of.image,
+		name:        of.name,
+		clair:       of.clair,
+		rules:       l.rules,
+		summary:     about.Summarize(updateRows, l.rules),
+		jobs:        of.jobs,
+		told:        ledger.Told{Destination: l.destination, Digest: r.report.Digest, Name: of.name, Change: change},
+	}
+}
+
+// updatersOf names the updaters of findings.
+func updatersOf(fs []findings.Finding) []string {
+	var names []string
+	for _, f := range fs {
+		if f.Updater != "" && !slices.Contains(names, f.Updater) {
+			names = append(names, f.Updater)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // tellFailure adds that a Clair has no report of an image, unless its destinations know. lasting says that
-// the cause is there to stay; a passing one is told to those who know of no failure.
-func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lasting bool) {
-	s := failureOf(img)
+// the cause is there to stay; a passing one is told to those who know of no failure. next is when it is tried
+// again, where that is not soon.
+func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lasting bool, next time.Time) {
 	for _, l := range w.assigned.Load().of(img.namespace) {
-		known := w.cfg.Ledger.Failure(l.destination, s)
-		if l.clair != clair || known == cause || known != "" && !lasting {
+		if l.clair != clair {
+			continue
+		}
+		known, _ := w.book.Failure(l.destination, img.inLedger())
+		if known.Cause == string(cause) || known.Cause != "" && !lasting {
+			if !next.IsZero() {
+				w.book.SetNext(l.destination, img.inLedger(), next)
+			}
 			continue
 		}
 		w.tell(&news{
 			kind:        kindFailed,
 			destination: l.destination,
-			subject:     s,
+			subject:     failureOf(img),
 			image:       img,
 			name:        name,
-			told:        Told{Destination: l.destination, Subject: s, Cause: cause},
+			cause:       cause,
+			told: ledger.Told{Destination: l.destination, Image: img.inLedger(), Failure: ledger.Failure{
+				Cause: string(cause), Next: next,
+			}},
 		})
 	}
 }
 
 // failureOf is the subject of an image that could not be scanned.
-func failureOf(img image) Subject { return Subject{Image: img.id, Platform: img.platform} }
+func failureOf(img image) subject { return subject{image: img.inLedger()} }
 
 // withdrawFailure takes back that an image could not be scanned.
-func (w *Watcher) withdrawFailure(d Destination, img image) {
+func (w *Watcher) withdrawFailure(d ledger.Destination, img image) {
 	w.pending.withdraw(topic{d, kindFailed, failureOf(img)})
 }
 
-// clearFailure has the ledger forget a failure that is over, so that the next one is told again.
-func (w *Watcher) clearFailure(ctx context.Context, d Destination, img image) {
-	s := failureOf(img)
-	if w.cfg.Ledger.Failure(d, s) == "" {
-		return
+// toldFailure returns when to try an image again that could not be scanned by the daemon before this one, and
+// why it could not; an empty cause says to look at it now. All listeners must know.
+func (w *Watcher) toldFailure(img image, listeners []listener) (next time.Time, cause Cause) {
+	digest := w.book.Manifest(img.inLedger())
+	for _, l := range listeners {
+		f, told := w.book.Failure(l.destination, img.inLedger())
+		if !told || !f.Next.After(time.Now()) {
+			return time.Time{}, ""
+		}
+		if _, scanned := w.book.Record(l.destination, digest); scanned {
+			return time.Time{}, "" // since then it could be
+		}
+		if next.IsZero() || f.Next.Before(next) {
+			next, cause = f.Next, Cause(f.Cause)
+		}
 	}
-	if err := w.cfg.Ledger.Remember(ctx, []Told{{Destination: d, Subject: s}}); err != nil {
-		w.log.Debug("could not record that a failure is over", "namespace", img.namespace, "image", img.id, "error", err)
-	}
+	return next, cause
 }
 
 // settle decides what happens next to an image that was scanned.
@@ -395,17 +374,20 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 		level = slog.LevelWarn
 	}
 	log.Log(ctx, level, "image could not be scanned", "cause", failed.cause, "failures", now.failures, "error", errors.Join(errs...))
+	var next time.Time
+	if after := w.retry(img, verdicts); after > 2*lastRetry {
+		next = time.Now().Add(after)
+	}
 	for i, v := range verdicts {
 		if v.cause != "" && (v.lasting || now.failures >= patience) {
-			w.tellFailure(img, o.name, o.failures[i].clair, v.cause, v.lasting || now.alike >= patience)
+			w.tellFailure(img, o.name, o.failures[i].clair, v.cause, v.lasting || now.alike >= patience, next)
 		}
 	}
-	w.retry(img, verdicts)
 }
 
-// retry queues an image again for the first of its verdicts that falls due. What waits together does not come
-// back together.
-func (w *Watcher) retry(img image, verdicts []verdict) {
+// retry queues an image again for the first of its verdicts that falls due, and returns after what time. What
+// waits together does not come back together.
+func (w *Watcher) retry(img image, verdicts []verdict) time.Duration {
 	after := time.Duration(math.MaxInt64)
 	for _, v := range verdicts {
 		if v.cause == "" {
@@ -415,8 +397,9 @@ func (w *Watcher) retry(img image, verdicts []verdict) {
 	}
 	if after > 0 {
 		w.images.Forget(img)
-		w.images.AddAfter(img, after)
-		return
+	} else {
+		after = w.imageBackoff.When(img)
 	}
-	w.images.AddRateLimited(img)
+	w.images.AddAfter(img, after)
+	return after
 }

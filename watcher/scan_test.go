@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
 )
@@ -75,10 +76,10 @@ func TestInventoryOrCards(t *testing.T) {
 				for i := range 4 {
 					for v := range i {
 						found := r.clairs[clairBase].found
-						found[digest(i+1)] = append(found[digest(i+1)], vulnerability{fmt.Sprintf("CVE-2026-%04d", v), claircore.Critical})
+						found[digest(i+1)] = append(found[digest(i+1)], vulnerability{name: fmt.Sprintf("CVE-2026-%04d", v), severity: claircore.Critical})
 					}
 				}
-				r.clairs[clairBase].found[digest(1)] = []vulnerability{{"CVE-2026-0001", claircore.High}}
+				r.clairs[clairBase].found[digest(1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.High}}
 				r.settings(map[string]string{"shop": scanner("shop")})
 				for i := range tt.first {
 					r.run(podOf("shop", fmt.Sprintf("app-%d", i), i+1))
@@ -196,7 +197,7 @@ func TestDisclosed(t *testing.T) {
 		r.start()
 		r.pass(settled)
 		c.set(func(c *fakeClair) {
-			c.found[digest(1)] = []vulnerability{{"CVE-2026-0001", claircore.Critical}, {"CVE-2026-0002", claircore.High}}
+			c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0002", severity: claircore.High}}
 			c.notified = []string{digest(1)}
 		})
 		for range 2 {
@@ -209,7 +210,7 @@ func TestDisclosed(t *testing.T) {
 		}
 		// What is withdrawn before it was told is not told.
 		c.set(func(c *fakeClair) {
-			c.found[digest(1)] = append(c.found[digest(1)], vulnerability{"CVE-2026-0003", claircore.High})
+			c.found[digest(1)] = append(c.found[digest(1)], vulnerability{name: "CVE-2026-0003", severity: claircore.High})
 		})
 		r.notify()
 		c.set(func(c *fakeClair) { c.found[digest(1)] = c.found[digest(1)][:2] })
@@ -233,7 +234,7 @@ func TestRefresh(t *testing.T) {
 	}
 	disclose := func(c *fakeClair) {
 		c.set(func(c *fakeClair) {
-			c.found[digest(1)] = []vulnerability{{"CVE-2026-0001", claircore.Critical}, {"CVE-2026-0002", claircore.High}}
+			c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0002", severity: claircore.High}}
 		})
 	}
 	inRig(t, func(t *testing.T, r *rig) {
@@ -334,7 +335,7 @@ func TestFailures(t *testing.T) {
 			r.pass(restPause + settled)
 			r.wantTexts("could not be scanned", "app1:v1 is running with…2 pods")
 			// The failure is over: the next one is told again.
-			if c := r.cfg.Ledger.Failure(Destination{"shop", "default"}, Subject{Image: digest(1), Platform: registry.Platform{OS: "linux", Architecture: "amd64"}}); c != "" {
+			if c, told := r.w.book.Failure(ledger.Destination{Key: "shop", Name: "default"}, ledger.Image{ID: digest(1), Platform: "linux/amd64"}); told {
 				t.Errorf("the ledger still has the failure %q", c)
 			}
 		})

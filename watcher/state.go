@@ -42,8 +42,33 @@ type step struct {
 	resting bool
 	// failed is when the last try failed.
 	failed time.Time
-	// indexed are the Clairs that have indexed the image and had no report at that time.
+	// indexed are the Clairs that have indexed the image and had no report at that time, or not all of it.
 	indexed []string
+}
+
+// imageSet is a set of images.
+type imageSet struct {
+	mu     sync.Mutex
+	images map[image]struct{}
+}
+
+// put puts an image in.
+func (s *imageSet) put(img image) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.images == nil {
+		s.images = make(map[image]struct{})
+	}
+	s.images[img] = struct{}{}
+}
+
+// take takes an image out and says whether it was in.
+func (s *imageSet) take(img image) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, in := s.images[img]
+	delete(s.images, img)
+	return in
 }
 
 // progress is the state of each image that runs in a namespace with a Scanner.
@@ -51,10 +76,19 @@ type progress struct {
 	mu      sync.Mutex
 	images  map[image]step
 	untried map[string]int // namespace -> images that are untried
+	// due are the images that are looked at again because of something that concerns many of them.
+	due map[image]struct{}
+	// under is the index_state of each Clair when an image was last indexed by it.
+	under map[image]map[string]string
 }
 
 func newProgress() *progress {
-	return &progress{images: make(map[image]step), untried: make(map[string]int)}
+	return &progress{
+		images:  make(map[image]step),
+		untried: make(map[string]int),
+		due:     make(map[image]struct{}),
+		under:   make(map[image]map[string]string),
+	}
 }
 
 // start notes an image that a new pod runs. It says whether it is to be looked at, and after what time: at once
@@ -83,6 +117,7 @@ func (p *progress) reach(img image, s State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
+	delete(p.due, img)
 	p.images[img] = step{state: s, indexed: p.images[img].indexed}
 }
 
@@ -92,6 +127,7 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
+	delete(p.due, img)
 	was := p.images[img]
 	now = step{state: s, failures: was.failures + 1, alike: 1, resting: resting, failed: time.Now(), indexed: was.indexed}
 	if was.state == s {
@@ -107,6 +143,39 @@ func (p *progress) forget(img image) {
 	defer p.mu.Unlock()
 	p.uncount(img)
 	delete(p.images, img)
+	delete(p.due, img)
+	delete(p.under, img)
+}
+
+// markDue notes that images are going to be looked at for one reason: what comes of it belongs together.
+func (p *progress) markDue(imgs []image) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, img := range imgs {
+		if _, known := p.images[img]; known {
+			p.due[img] = struct{}{}
+		}
+	}
+}
+
+// markIndexedUnder notes with which index_state a Clair has indexed an image.
+func (p *progress) markIndexedUnder(img image, clair, state string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.images[img]; !known {
+		return
+	}
+	if p.under[img] == nil {
+		p.under[img] = make(map[string]string)
+	}
+	p.under[img][clair] = state
+}
+
+// isIndexedUnder says whether markIndexedUnder has noted that index_state last.
+func (p *progress) isIndexedUnder(img image, clair, state string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.under[img][clair] == state
 }
 
 // uncount takes an image from the untried ones if it is one of them. p.mu is held.
@@ -147,6 +216,23 @@ func (p *progress) waiting(namespaces []string) int {
 	n := 0
 	for _, ns := range namespaces {
 		n += p.untried[ns]
+	}
+	return n
+}
+
+// outstanding counts the images of some namespaces of which more is to be expected at once: those that are
+// untried, and those that are due.
+func (p *progress) outstanding(namespaces []string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, ns := range namespaces {
+		n += p.untried[ns]
+	}
+	for img := range p.due {
+		if slices.Contains(namespaces, img.namespace) {
+			n++
+		}
 	}
 	return n
 }

@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
 )
@@ -45,9 +46,23 @@ type Config struct {
 	// Refresh is when the report of an image that was scanned is fetched again, for what Clair's notifier
 	// does not tell. Zero means never.
 	Refresh time.Duration
+	// DataQuiet is how long no updater of a Clair must have been new before anything is told for the first
+	// time from its reports: a Clair that is being set up has its data bit by bit. DataMax is after which time
+	// it is told all the same. Zero means that nothing waits.
+	DataQuiet, DataMax time.Duration
+	// RemovalGrace is how long an image must be gone before that is told. Zero means within seconds.
+	RemovalGrace time.Duration
+	// DeleteFrom are the base addresses of the Clairs from which images are deleted that this daemon had
+	// indexed and that nothing runs any more. Nil: none.
+	DeleteFrom []string
+	// DeleteGrace is how long they must be gone before. Zero means that they are deleted within seconds.
+	DeleteGrace time.Duration
+	// Lease says how it is made sure that of several daemons one tells.
+	Lease LeaseConfig
 	// TellIndexed has a line sent for each image when Clair has indexed it, before its report.
 	TellIndexed bool
-	// Grace is how long scans and messages in hand may take when the watcher is stopped.
+	// Grace is how long scans and messages in hand may take when the watcher is stopped. Zero means that they are
+	// cut short.
 	Grace time.Duration
 
 	Registry Registry
@@ -58,7 +73,6 @@ type Config struct {
 	Slack Slack
 	// Webhook reads a webhook's address. Its error must not repeat the address.
 	Webhook func(address string) (slack.Webhook, error)
-	Ledger  Ledger
 	// Metrics is where metrics are registered.
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
@@ -72,6 +86,8 @@ func (c Config) workers() int {
 }
 
 func (c Config) group() groupTimes { return groupTimes{wait: c.GroupWait, most: c.GroupMax} }
+
+func (c Config) quiet() quietTimes { return quietTimes{wait: c.DataQuiet, most: c.DataMax} }
 
 // senders is how many channels are sent to at once; one that does not answer holds up no other.
 const senders = 8
@@ -94,8 +110,21 @@ type Watcher struct {
 	nodes    *nodes
 	clairs   *clairs
 
+	lease   *lease
+	leading atomic.Bool
+	book    *ledger.Book // what was told
+	shards  *shards      // where that is kept
+	// The sweep's own: since when images do not run of which the ledger says that they do, and whether the log
+	// has said that the ledger is full.
+	missing    map[heldImage]time.Time
+	ledgerFull bool
+	// fromBefore are the images that ran when we began to lead and have not been looked at.
+	fromBefore imageSet
+
 	images   workqueue.TypedRateLimitingInterface[image]     // queue 1: what to look at
 	channels workqueue.TypedDelayingInterface[slack.Webhook] // queue 2: whom to tell
+	// imageBackoff is that of queue 1.
+	imageBackoff workqueue.TypedRateLimiter[image]
 	// channelBackoff is apart from its queue, because a channel that failed is not to be tried before its
 	// time when more news comes.
 	channelBackoff workqueue.TypedRateLimiter[slack.Webhook]
@@ -124,12 +153,18 @@ func New(cfg Config) (*Watcher, error) {
 		pending:    newPending(),
 		deliveries: make(map[slack.Webhook]delivery),
 		read:       make(chan readNotification, mostDeletions),
+		book:       ledger.New(),
+		missing:    make(map[heldImage]time.Time),
 	}
-	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) })
+	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
+	w.cfg.Lease = w.lease.cfg // with what its zero values mean
+	w.shards = newShards(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName, w.book, w.lease, cfg.Metrics, cfg.Log)
+	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) }, w.lookAllAt)
 	w.assigned.Store(&assignment{})
 	w.metrics = newMetrics(cfg.Metrics, w)
 	queues := newQueueMetrics(cfg.Metrics)
-	w.images = newImageQueue(queues)
+	w.imageBackoff = newBackoff[image]()
+	w.images = newImageQueue(w.imageBackoff, queues)
 	w.channels = workqueue.NewTypedDelayingQueueWithConfig(
 		workqueue.TypedDelayingQueueConfig[slack.Webhook]{Name: "channels", MetricsProvider: queues})
 	w.channelBackoff = newBackoff[slack.Webhook]()
@@ -207,7 +242,7 @@ func (w *Watcher) appeared(pod *corev1.Pod) {
 	for _, id := range ids {
 		img := image{namespace: pod.Namespace, id: id, platform: platform}
 		switch after, look := w.progress.start(img); {
-		case look && after > 0:
+		case look && after > 0 && w.leading.Load():
 			w.images.AddAfter(img, after)
 		case look:
 			w.look(img)
@@ -227,14 +262,31 @@ func (w *Watcher) disappeared(pod *corev1.Pod) {
 // lookAtGone queues those of some images that no pod runs any more.
 func (w *Watcher) lookAtGone(among func(image) bool) {
 	for _, img := range w.progress.filter(among) {
-		if len(w.running(img)) == 0 {
+		switch {
+		case len(w.running(img)) > 0:
+		case w.leading.Load():
 			w.images.Add(img)
+		default:
+			w.dismiss(img, nil)
 		}
 	}
 }
 
-// look queues an image. A node that is not known yet is given time to become so.
+// lookAllAt queues the images that a Clair reports on, together: what comes of it is one piece of news.
+func (w *Watcher) lookAllAt(base string) {
+	imgs := w.imagesAt(base)
+	w.progress.markDue(imgs)
+	for _, img := range imgs {
+		w.images.Add(img)
+	}
+}
+
+// look queues an image. A node that is not known yet is given time to become so. Who does not lead only notes
+// what runs, and queues all of it when it begins to.
 func (w *Watcher) look(img image) {
+	if !w.leading.Load() {
+		return
+	}
 	if img.platform == (registry.Platform{}) && w.progress.isUntried(img) {
 		w.images.AddAfter(img, nodePatience)
 		return
@@ -271,9 +323,12 @@ func (w *Watcher) Synced() bool {
 	return cache.IsDone(w.settingsSeen) && cache.IsDone(w.nodesSeen) && cache.IsDone(w.podsSeen)
 }
 
-// Run watches until ctx ends. Then it lets scans and messages in hand finish within the grace period;
-// what is still queued is found again by the next start. It returns nil when it was stopped that way.
+// Run watches until ctx ends, and tells while it leads. At the end it lets scans and messages in hand finish
+// within the grace period; what is still queued is found again by the next start. It returns nil when it was
+// stopped that way, and an error when another one leads in its place.
 func (w *Watcher) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	// Settings and nodes come first: without them a pod's images would be looked at twice.
 	w.settings.StartWithContext(ctx)
 	defer w.settings.Shutdown()
@@ -293,6 +348,29 @@ func (w *Watcher) Run(ctx context.Context) error {
 		w.log.Warn("no namespace is watched: give the settings ConfigMap a key with the name of a namespace",
 			"configMap", w.cfg.Namespace+"/"+w.cfg.SettingsName)
 	}
+	err := w.lease.run(ctx, w.lead)
+	stop() // the informers go on when the Lease is lost, and are waited for below
+	return err
+}
+
+// lead tells until ctx ends.
+func (w *Watcher) lead(ctx context.Context) error {
+	if err := w.shards.load(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	for _, img := range w.progress.filter(func(image) bool { return true }) {
+		w.fromBefore.put(img)
+	}
+	w.leading.Store(true)
+	defer w.leading.Store(false)
+	known := w.progress.filter(func(image) bool { return true })
+	slices.SortFunc(known, compareImages) // so that two starts do the same
+	for _, img := range known {
+		w.look(img)
+	}
 	w.log.Info("watching")
 
 	work, abort := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -305,11 +383,19 @@ func (w *Watcher) Run(ctx context.Context) error {
 		wg.Go(func() { drain(ctx, w.channels, func(ch slack.Webhook) { w.flush(work, ch) }) })
 	}
 	wg.Go(func() { w.deleteRead(ctx) })
+	wg.Go(func() { w.sweepUntil(ctx, work) })
+	wg.Go(func() { w.deleteUntil(ctx, work) })
 	<-ctx.Done()
 	w.images.ShutDown()
 	w.channels.ShutDown()
+	if errors.Is(context.Cause(ctx), errLeaseLost) {
+		abort(errLeaseLost) // another one is at it already
+	}
 	defer time.AfterFunc(w.cfg.Grace, func() { abort(errGrace) }).Stop()
 	wg.Wait()
+	if err := w.shards.saveDirty(work); err != nil {
+		w.log.Debug("could not record everything at the end; the next start finds it again", "error", err)
+	}
 	return nil
 }
 
@@ -332,6 +418,14 @@ func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K],
 func (w *Watcher) work(ctx context.Context, img image) {
 	pods, listeners := w.running(img), w.assigned.Load().of(img.namespace)
 	if len(pods) > 0 && len(listeners) > 0 {
+		if w.fromBefore.take(img) {
+			if next, cause := w.toldFailure(img, listeners); cause != "" {
+				w.progress.fail(img, State(cause), true)
+				w.images.AddAfter(img, time.Until(next))
+				w.nudge(img.namespace)
+				return
+			}
+		}
 		o := w.scan(ctx, img, pods, listeners)
 		w.clairs.abandon(img, o.inLine)
 		w.settle(ctx, img, o)
@@ -349,6 +443,7 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 		w.withdrawFailure(l.destination, img)
 	}
 	w.images.Forget(img)
+	w.fromBefore.take(img)
 	w.progress.forget(img)
 	// A pod that has appeared before this found the image known and left it at that.
 	for _, pod := range w.running(img) {

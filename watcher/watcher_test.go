@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -73,7 +74,7 @@ func TestGrouping(t *testing.T) {
 				t.Fatalf("%d messages, want the others to follow", n)
 			}
 			for i := range 9 {
-				if _, told := r.cfg.Ledger.Record(Destination{"shop", "default"}, digest(i+1)); !told {
+				if _, told := r.w.book.Record(ledger.Destination{Key: "shop", Name: "default"}, digest(i+1)); !told {
 					t.Errorf("image %d was never told", i+1)
 				}
 			}

@@ -18,14 +18,6 @@ import (
 	"testing"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/tools/clientcmd"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/image"
 	"github.com/clairwatch/clairwatch/sandbox/slackstand"
@@ -69,7 +61,6 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("mistakes in the settings", e.settingsMistakes)
 	t.Run("Slack answers 500 first", e.slack500)
 	t.Run("newly disclosed", e.disclosed)
-	t.Run("rights", e.rights)
 	t.Run("nothing repeated", e.nothingRepeated)
 	t.Run("clean stop", e.cleanStop)
 }
@@ -249,60 +240,6 @@ func (e *story) disclosed(t *testing.T) {
 	e.awaitMetric(t, `clairwatch_notifications_total{outcome="queued"}`, 1)
 	// Of Alpine Clair's notifier says nothing; the report is fetched again after the setting refresh.
 	e.expect(t, e.message(t, "alpine", 2), "shop/api:2.0.1", "newly reported")
-}
-
-// rights uses the daemon's token for what it must not be able to do.
-func (e *story) rights(t *testing.T) {
-	ctx := e.wait(t)
-	path, err := e.Kubeconfig(ctx, stage.Namespace, stage.Namespace)
-	must(t, err)
-	config, err := clientcmd.BuildConfigFromFlags("", path)
-	must(t, err)
-	token, err := kubernetes.NewForConfig(config)
-	must(t, err)
-	pods, err := e.Client.CoreV1().Pods("debian").List(ctx, metav1.ListOptions{})
-	must(t, err)
-	pod := pods.Items[0].Name
-	core := token.CoreV1()
-	for name, try := range map[string]func() error{
-		"read a secret": func() error {
-			_, err := core.Secrets(stage.Namespace).Get(ctx, "clairwatch", metav1.GetOptions{})
-			return err
-		},
-		"list secrets":         func() error { _, err := core.Secrets("").List(ctx, metav1.ListOptions{}); return err },
-		"list all config maps": func() error { _, err := core.ConfigMaps(stage.Namespace).List(ctx, metav1.ListOptions{}); return err },
-		"read another config map": func() error {
-			_, err := core.ConfigMaps(stage.Namespace).Get(ctx, "clairwatch-config", metav1.GetOptions{})
-			return err
-		},
-		"write the settings": func() error {
-			_, err := core.ConfigMaps(stage.Namespace).Patch(ctx, "clairwatch", types.MergePatchType, []byte(`{"data":{"x":"y"}}`), metav1.PatchOptions{})
-			return err
-		},
-		"delete the settings": func() error {
-			return core.ConfigMaps(stage.Namespace).Delete(ctx, "clairwatch", metav1.DeleteOptions{})
-		},
-		"create a config map": func() error {
-			_, err := core.ConfigMaps(stage.Namespace).Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
-			return err
-		},
-		"patch a pod": func() error {
-			_, err := core.Pods("debian").Patch(ctx, pod, types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`), metav1.PatchOptions{})
-			return err
-		},
-		"delete a pod": func() error { return core.Pods("debian").Delete(ctx, pod, metav1.DeleteOptions{}) },
-		"patch a node": func() error {
-			_, err := core.Nodes().Patch(ctx, "node-amd64", types.MergePatchType, []byte(`{"metadata":{"labels":{"x":"y"}}}`), metav1.PatchOptions{})
-			return err
-		},
-		"list service accounts": func() error { _, err := core.ServiceAccounts("").List(ctx, metav1.ListOptions{}); return err },
-		"list deployments":      func() error { _, err := token.AppsV1().Deployments("").List(ctx, metav1.ListOptions{}); return err },
-		"list roles":            func() error { _, err := token.RbacV1().ClusterRoles().List(ctx, metav1.ListOptions{}); return err },
-	} {
-		if err := try(); !apierrors.IsForbidden(err) {
-			t.Errorf("the daemon's token may %s: %v", name, err)
-		}
-	}
 }
 
 // nothingRepeated looks at every channel once more: the daemon went through all of the above, and no

@@ -218,3 +218,45 @@ func TestPush(t *testing.T) {
 		t.Errorf("pushing without a registry: %v", err)
 	}
 }
+
+// TestFleet makes images that are all different, the same ones each time, and what is no image.
+func TestFleet(t *testing.T) {
+	const n = 40
+	seen := make(map[string]string)
+	for range 2 {
+		fleet, err := image.Fleet(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range fleet {
+			digest, err := s.Artifact.Digest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if before, ok := seen[digest.String()]; ok && before != s.Name {
+				t.Errorf("%s and %s are one image", before, s.Name)
+			}
+			seen[digest.String()] = s.Name
+		}
+	}
+	if len(seen) != n {
+		t.Errorf("%d images, want %d", len(seen), n)
+	}
+	for _, odd := range []func(string) (v1.Image, error){image.Chart, image.Rubble} {
+		digests := make(map[string]bool)
+		for _, name := range []string{"a", "b", "a"} {
+			img, err := odd(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			digest, err := img.Digest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			digests[digest.String()] = true
+		}
+		if len(digests) != 2 {
+			t.Errorf("two names are %d manifests", len(digests))
+		}
+	}
+}

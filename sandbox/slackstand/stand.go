@@ -167,6 +167,14 @@ func (s *Stand) FailNext(path string, n int, answer Answer) {
 	s.injected = append(s.injected, injected{path: path, left: n, answer: answer})
 }
 
+// Mend forgets what was asked for by FailNext and has not happened yet, for path;
+// an empty path is all.
+func (s *Stand) Mend(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.injected = slices.DeleteFunc(s.injected, func(in injected) bool { return path == "" || in.path == path })
+}
+
 // Messages returns what was accepted for path, in order; an empty path is all.
 func (s *Stand) Messages(path string) []Message {
 	s.mu.Lock()

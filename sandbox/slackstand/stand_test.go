@@ -127,6 +127,24 @@ func TestFailNext(t *testing.T) {
 	}
 }
 
+func TestMend(t *testing.T) {
+	stand := slackstand.New(slackstand.Config{Every: -1})
+	shop, pay := slackstand.Path("shop"), slackstand.Path("pay")
+	stand.FailNext(shop, 9, slackstand.Answer{Status: 500})
+	stand.FailNext(pay, 9, slackstand.Answer{Status: 503})
+	stand.Mend(shop)
+	var got []int
+	for _, path := range []string{shop, pay} {
+		status, _, _ := post(t, stand, path, text("x"))
+		got = append(got, status)
+	}
+	stand.Mend("")
+	status, _, _ := post(t, stand, pay, text("x"))
+	if got = append(got, status); fmt.Sprint(got) != "[200 503 200]" {
+		t.Errorf("got %v", got)
+	}
+}
+
 func TestSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stand := slackstand.New(slackstand.Config{Slow: 20 * time.Second})

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -18,12 +16,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
-	"sigs.k8s.io/yaml"
 
 	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/image"
@@ -48,7 +46,7 @@ type Options struct {
 	NoData bool
 }
 
-// Stage is a running cluster. Its methods may be called concurrently.
+// Stage is a running cluster. Its methods, but Push, may be called concurrently.
 type Stage struct {
 	*sandbox.Sandbox
 	// Client may do everything in the cluster.
@@ -152,24 +150,35 @@ func build(ctx context.Context, root, binary string, race bool) (string, error) 
 	return binary, nil
 }
 
+// pushes is how many images are uploaded at once.
+const pushes = 4
+
 // push puts the sample images into the registries.
 func (s *Stage) push(ctx context.Context) error {
 	samples, err := image.Samples()
 	if err != nil {
 		return err
 	}
+	return s.Push(ctx, samples...)
+}
+
+// Push puts images into the registries, where [Stage.Image] finds them by name.
+func (s *Stage) Push(ctx context.Context, samples ...image.Sample) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(pushes)
 	for _, sample := range samples {
 		host := s.RegistryHost
 		if sample.Private {
 			host = s.PrivateRegistryHost
 		}
 		ref := host + "/" + sample.Name
-		if _, err := image.Push(ctx, ref, sample.Artifact, s.PushKeychain()); err != nil {
+		group.Go(func() error {
+			_, err := image.Push(ctx, ref, sample.Artifact, s.PushKeychain())
 			return err
-		}
+		})
 		s.samples[sample.Name] = ref
 	}
-	return nil
+	return group.Wait()
 }
 
 // Image is a sample image as pods name it.
@@ -196,39 +205,60 @@ func (s *Stage) ManifestDigest(ctx context.Context, sample, arch string) (string
 	return digest.String(), nil
 }
 
-// Import gives Clair the vulnerabilities of an edition.
+// Import gives the stage's own Clair the vulnerabilities of an edition.
 func (s *Stage) Import(ctx context.Context, edition vulnerability.Edition) error {
+	return s.ImportInto(ctx, s.Clair(), edition)
+}
+
+// ImportInto gives a Clair the vulnerabilities of an edition.
+func (s *Stage) ImportInto(ctx context.Context, clair *sandbox.ClairServer, edition vulnerability.Edition) error {
 	path := s.path(fmt.Sprintf("vulnerabilities-%d.json.gz", edition))
 	modified := time.Date(2024, 8, 1, 0, 0, 0, 0, time.UTC).AddDate(0, int(edition), 0)
 	if err := vulnerability.WriteFile(path, edition, modified); err != nil {
 		return err
 	}
-	return s.ImportBundle(ctx, path)
+	return clair.ImportBundle(ctx, path)
 }
 
 // Scanner is the settings of a namespace whose messages go to a channel of the Slack stand-in.
-func (s *Stage) Scanner(channel string) string {
-	return fmt.Sprintf("backend: clair\nnotifier: slack\nclairBaseUrl: %s\nslackWebhookUrl: %s\n",
-		s.ClairURL, s.Slack.Webhook(channel))
+func (s *Stage) Scanner(channel string) string { return scanner(s.ClairURL, s.Slack.Webhook(channel)) }
+
+func scanner(clair, webhook string) string {
+	return fmt.Sprintf("backend: clair\nnotifier: slack\nclairBaseUrl: %s\nslackWebhookUrl: %s\n", clair, webhook)
 }
 
 // Watch writes a namespace's key into the settings ConfigMap, as a user who edits it would. An empty
 // text removes the key.
 func (s *Stage) Watch(ctx context.Context, namespace, text string) error {
-	maps := s.Client.CoreV1().ConfigMaps(Namespace)
+	return s.edit(ctx, func(keys map[string]string) {
+		keys[namespace] = text
+		if text == "" {
+			delete(keys, namespace)
+		}
+	})
+}
+
+// WatchOnly replaces all keys of the settings ConfigMap.
+func (s *Stage) WatchOnly(ctx context.Context, keys map[string]string) error {
+	return s.edit(ctx, func(all map[string]string) {
+		clear(all)
+		maps.Copy(all, keys)
+	})
+}
+
+// edit changes the keys of the settings ConfigMap.
+func (s *Stage) edit(ctx context.Context, change func(keys map[string]string)) error {
+	configMaps := s.Client.CoreV1().ConfigMaps(Namespace)
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		settings, err := maps.Get(ctx, Namespace, metav1.GetOptions{})
+		settings, err := configMaps.Get(ctx, Namespace, metav1.GetOptions{})
 		if err != nil {
 			return fmt.Errorf("reading the settings: %w", err)
 		}
 		if settings.Data == nil {
 			settings.Data = make(map[string]string)
 		}
-		settings.Data[namespace] = text
-		if text == "" {
-			delete(settings.Data, namespace)
-		}
-		_, err = maps.Update(ctx, settings, metav1.UpdateOptions{})
+		change(settings.Data)
+		_, err = configMaps.Update(ctx, settings, metav1.UpdateOptions{})
 		return err
 	})
 }
@@ -249,10 +279,59 @@ func (s *Stage) Run(ctx context.Context, w Workload) error {
 	if err := s.makeNamespace(ctx, w.Namespace); err != nil {
 		return err
 	}
+	_, err := w.replicas().Create(ctx, s.Client)
+	return err
+}
+
+// Remove deletes the pods of a workload and waits until they are gone.
+func (s *Stage) Remove(ctx context.Context, w Workload) error {
+	r := w.replicas()
+	if err := r.Delete(ctx, s.Client); err != nil {
+		return err
+	}
+	own := metav1.ListOptions{LabelSelector: "app=" + w.Name}
+	return Await(ctx, "the end of "+w.Namespace+"/"+w.Name, func() (bool, error) {
+		left, err := s.Client.CoreV1().Pods(w.Namespace).List(ctx, own)
+		if err != nil {
+			return false, err
+		}
+		return len(left.Items) == 0, nil
+	})
+}
+
+// RemoveAll deletes all pods of a namespace at once, without the time to end that a kubelet gives.
+func (s *Stage) RemoveAll(ctx context.Context, namespace string) error {
+	var now int64
+	err := s.Client.CoreV1().Pods(namespace).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: &now}, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("deleting the pods of namespace %s: %w", namespace, err)
+	}
+	return nil
+}
+
+// AwaitRunning waits until n pods of a workload run.
+func (s *Stage) AwaitRunning(ctx context.Context, namespace, name string, n int) error {
+	own := metav1.ListOptions{LabelSelector: "app=" + name}
+	return Await(ctx, fmt.Sprintf("%d pods of %s/%s to run", n, namespace, name), func() (bool, error) {
+		pods, err := s.Client.CoreV1().Pods(namespace).List(ctx, own)
+		if err != nil {
+			return false, err
+		}
+		running := 0
+		for _, pod := range pods.Items {
+			if pod.Status.Phase == corev1.PodRunning {
+				running++
+			}
+		}
+		return running >= n, nil
+	})
+}
+
+func (w Workload) replicas() kubelet.Replicas {
 	if w.Arch == "" {
 		w.Arch = "amd64"
 	}
-	_, err := kubelet.Replicas{
+	return kubelet.Replicas{
 		Namespace:  w.Namespace,
 		Deployment: w.Name,
 		Hash:       "5d9c7b8f6d",
@@ -261,8 +340,7 @@ func (s *Stage) Run(ctx context.Context, w Workload) error {
 			NodeSelector: map[string]string{corev1.LabelArchStable: w.Arch},
 			Containers:   []corev1.Container{{Name: "main", Image: w.Image}},
 		},
-	}.Create(ctx, s.Client)
-	return err
+	}
 }
 
 // makeNamespace makes a namespace with the default service account, which a controller would make.
@@ -276,72 +354,4 @@ func (s *Stage) makeNamespace(ctx context.Context, name string) error {
 		return fmt.Errorf("making the service account of namespace %s: %w", name, err)
 	}
 	return nil
-}
-
-// Daemon starts clairwatch as a process of its own, with the rights of its ServiceAccount and no others.
-// config is added to the settings that the stage needs, and replaces them where they are the same.
-func (s *Stage) Daemon(ctx context.Context, config map[string]any) (*sandbox.Process, error) {
-	kubeconfig, err := s.Kubeconfig(ctx, Namespace, Namespace)
-	if err != nil {
-		return nil, err
-	}
-	docker, err := s.DockerConfig()
-	if err != nil {
-		return nil, err
-	}
-	type host = map[string]any
-	all := map[string]any{
-		"kubeconfig":   kubeconfig,
-		"namespace":    Namespace,
-		"listen":       s.DaemonAddr,
-		"log":          map[string]any{"format": "text", "level": "debug"},
-		"groupWait":    "2s",
-		"groupMax":     "1m",
-		"refresh":      "5s",
-		"dockerConfig": docker,
-		"slackHosts":   []string{strings.TrimPrefix(s.Slack.URL(), "https://")},
-		// Loopback addresses, which only registries that are listed may have.
-		"registries": []host{
-			{"host": s.RegistryHost, "insecure": true},
-			{"host": s.PrivateRegistryHost, "insecure": true},
-			{"host": s.TokenHost, "insecure": true},
-		},
-	}
-	maps.Copy(all, config)
-	text, err := yaml.Marshal(all)
-	if err != nil {
-		return nil, fmt.Errorf("writing the daemon's config: %w", err)
-	}
-	path := s.path("config.yaml")
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return nil, fmt.Errorf("writing the daemon's config: %w", err)
-	}
-	env := []string{"SSL_CERT_FILE=" + s.path("slack-ca.pem")}
-	if s.race {
-		env = append(env, "KUBE_CACHE_MUTATION_DETECTOR=true")
-	}
-	return s.StartDaemon(ctx, s.binary, []string{"--config", path}, env)
-}
-
-// AwaitReady waits until the daemon has seen all that runs.
-func (s *Stage) AwaitReady(ctx context.Context) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.DaemonAddr+"/readyz", nil)
-		if err != nil {
-			return err
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the daemon: %w", context.Cause(ctx))
-		}
-	}
 }

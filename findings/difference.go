@@ -1,0 +1,153 @@
+package findings
+
+import "slices"
+
+// Part is one thing that a difference has to tell.
+type Part struct {
+	// Findings are those concerned, worst first.
+	Findings []Finding
+	// Change is what has to be added to the record once they are told.
+	Change Record
+}
+
+// Difference is what a report says that a destination has not been told.
+type Difference struct {
+	// Disclosed are findings that nobody knew when the image was last looked at.
+	Disclosed Part
+	// Sourced are findings of an updater that the Clair did not have then: old ones for the most part.
+	Sourced Part
+	// Visible are findings that the rules held back so far.
+	Visible Part
+	// Rose are findings whose severity has become a higher one.
+	Rose Part
+	// Renewed are all new findings where the report comes from another Clair, or from other scanners, so
+	// that nothing can be said of each of them.
+	Renewed Part
+	// Vanished counts what was told and is gone. Without Renewed it is no news: a correction by those who
+	// publish the advisories.
+	Vanished int
+	// Silent is what is to be added to the record without a message; empty when there is nothing.
+	Silent Record
+}
+
+// Compare returns what a report with a basis says beyond the record, under some rules. What is told and
+// accepted changes the record by the part's Change; until then it is found again.
+func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
+	if basis.Renews(r.Basis) {
+		return r.renew(report, basis, rules)
+	}
+	var d Difference
+	var silent []Entry
+	seen := make(map[ID]bool, len(report.Findings))
+	for id, f := range rules.each(report.Findings) {
+		seen[id] = true
+		e, known := r.Find(id)
+		rises := rules.rises(e.Severity, f.Severity)
+		// A rise that the rules hold back is still to be told when they no longer do.
+		held := e
+		held.ID, held.Absent = id, false
+		if !e.Told {
+			held.Severity = max(e.Severity, f.Severity)
+		}
+		switch {
+		case !rules.Pass(f), known && e.Told && !rises:
+			if !known || held != e {
+				silent = append(silent, held)
+			}
+		case !known && r.Basis.Updaters != nil && !r.Basis.has(NameID(f.Updater)):
+			d.Sourced.Findings = append(d.Sourced.Findings, f)
+		case !known:
+			d.Disclosed.Findings = append(d.Disclosed.Findings, f)
+		case rises:
+			d.Rose.Findings = append(d.Rose.Findings, f)
+		default:
+			d.Visible.Findings = append(d.Visible.Findings, f)
+		}
+	}
+	if basis.provesAbsence(r.Basis) {
+		gone, told := r.vanished(seen)
+		silent, d.Vanished = append(silent, gone...), told
+	}
+	for _, p := range []*Part{&d.Disclosed, &d.Sourced, &d.Visible, &d.Rose} {
+		p.Change = NewRecord(Basis{}, tellAll(p.Findings))
+	}
+	d.Silent = NewRecord(Basis{}, silent)
+	// Before the new updaters' findings are told they must stay new.
+	switch next := r.Basis.followedBy(basis); {
+	case len(d.Sourced.Findings) > 0:
+		d.Sourced.Change.Basis = next
+	case !next.Equal(r.Basis):
+		d.Silent.Basis = next
+	}
+	return d
+}
+
+// followedBy returns the basis after a report that was compared with a record of this one. An updater that
+// was seen once stays: that it is missing for a while must make nothing of its findings.
+func (b Basis) followedBy(now Basis) Basis {
+	if now.Clair == 0 {
+		return b
+	}
+	switch {
+	case now.Updaters == nil:
+		now.Updaters = b.Updaters
+	case b.Updaters != nil:
+		now.Updaters = union(b.Updaters, now.Updaters)
+	}
+	if now.State == "" {
+		now.State = b.State
+	}
+	return now
+}
+
+// renew compares with the report of another Clair, or of other scanners.
+func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
+	var d Difference
+	var change []Entry
+	seen := make(map[ID]bool, len(report.Findings))
+	for id, f := range rules.each(report.Findings) {
+		seen[id] = true
+		e, known := r.Find(id)
+		told := e.Told || rules.Pass(f)
+		if rules.Pass(f) && !e.Told {
+			d.Renewed.Findings = append(d.Renewed.Findings, f)
+		}
+		if !known || e.Absent || told != e.Told || f.Severity > e.Severity {
+			change = append(change, Entry{ID: id, Severity: max(e.Severity, f.Severity), Told: told})
+		}
+	}
+	gone, told := r.vanished(seen)
+	d.Vanished = told
+	record := NewRecord(basis, append(change, gone...))
+	if len(d.Renewed.Findings) == 0 && d.Vanished == 0 {
+		d.Silent = record
+		return d
+	}
+	d.Renewed.Change = record
+	return d
+}
+
+// vanished marks what the record holds and a report does not, and counts what of that was told.
+func (r Record) vanished(seen map[ID]bool) (gone []Entry, told int) {
+	for _, e := range r.Entries {
+		if e.Absent || seen[e.ID] {
+			continue
+		}
+		if e.Told {
+			told++
+		}
+		e.Absent = true
+		gone = append(gone, e)
+	}
+	return gone, told
+}
+
+// IsEmpty says that the record would change nothing.
+func (r Record) IsEmpty() bool { return len(r.Entries) == 0 && r.Basis.Clair == 0 }
+
+// union merges two ordered lists.
+func union(a, b []ID) []ID {
+	u := append(append([]ID{}, a...), b...)
+	slices.Sort(u)
+	return slices.Compact(u)
+}

@@ -1,0 +1,424 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+// digestOf returns a digest that looks like one.
+func digestOf(name string) string { return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name))) }
+
+// show returns all that a book says, in an order that depends on nothing else.
+func show(b *Book) string {
+	var s strings.Builder
+	for _, d := range b.Destinations() {
+		fmt.Fprintf(&s, "%s/%s absent %v\n", d.Key, d.Name, b.Absent(d))
+		for _, h := range b.Held(d) {
+			record, ok := b.Record(d, h.Digest)
+			fmt.Fprintf(&s, "  %v %v %v\n", h, ok, record)
+			for _, i := range b.Images(h.Digest) {
+				fmt.Fprintf(&s, "    %v %s\n", i, b.Manifest(i))
+			}
+			for clair := range findings.ID(5) {
+				fmt.Fprintf(&s, "    created in %d: %t\n", clair, b.Created(clair, h.Digest))
+			}
+		}
+		for _, h := range b.HeldFailures(d) {
+			fmt.Fprintf(&s, "  %v\n", h)
+		}
+	}
+	return s.String()
+}
+
+// load returns a new book of what is stored.
+func load(t testing.TB, stored map[int][]byte) *Book {
+	t.Helper()
+	b := New()
+	for s := range Shards {
+		if data, ok := stored[s]; ok {
+			if _, err := b.Load(s, data); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return b
+}
+
+// world makes random changes of a book, in a world so small that they meet.
+type world struct {
+	*rand.Rand
+	findings, digests int
+}
+
+func (w *world) destination() Destination {
+	return Destination{Key: fmt.Sprint("shop-", w.IntN(4)), Name: []string{"default", "ops"}[w.IntN(2)]}
+}
+
+func (w *world) digest() string {
+	n := w.IntN(w.digests)
+	if n%7 == 0 {
+		return fmt.Sprint("sha512:", n)
+	}
+	return digestOf(fmt.Sprint(n))
+}
+
+func (w *world) image() Image {
+	n := w.IntN(w.digests)
+	return Image{
+		ID:       []string{digestOf(fmt.Sprint(n)), digestOf(fmt.Sprint("config", n)), fmt.Sprint("SHA256:", n), ""}[w.IntN(4)],
+		Platform: []string{"linux/amd64", "linux/arm64/v8"}[w.IntN(2)],
+	}
+}
+
+func (w *world) time() time.Time {
+	if w.IntN(3) == 0 {
+		return time.Time{}
+	}
+	return time.Unix(1_790_000_000+w.Int64N(100_000), 0).UTC()
+}
+
+func (w *world) record() findings.Record {
+	basis := findings.Basis{Clair: findings.ID(w.IntN(4)), State: []string{"", "a", "b"}[w.IntN(3)]}
+	if w.IntN(3) > 0 {
+		basis.Updaters = []findings.ID{findings.ID(w.IntN(3)), 1 << 63}[:w.IntN(3)]
+	}
+	var entries []findings.Entry
+	for range w.IntN(2 * w.findings / 3) {
+		// The hash of a number is as good as that of a name.
+		id := findings.NameID(fmt.Sprint(w.IntN(w.findings)))
+		entries = append(entries, findings.Entry{ID: id, Severity: findings.Severity(w.IntN(6)), Told: w.IntN(4) > 0, Absent: w.IntN(5) == 0})
+	}
+	return findings.NewRecord(basis, entries)
+}
+
+func (w *world) told() Told {
+	t := Told{Destination: w.destination()}
+	if w.IntN(4) > 0 {
+		t.Digest, t.Change = w.digest(), w.record()
+		t.Name = []string{"", "shop/web:1", "shop/web:2"}[w.IntN(3)]
+		return t
+	}
+	t.Image = w.image()
+	if w.IntN(3) > 0 {
+		t.Failure = Failure{Cause: []string{"unauthorized", "not found"}[w.IntN(2)], Next: w.time()}
+	}
+	return t
+}
+
+// change changes something. It returns what was told, and the shards that have to be written for it.
+func (w *world) change(b *Book) (told []Told, shards []int) {
+	switch w.IntN(12) {
+	case 0:
+		b.SetManifest(w.image(), w.digest())
+	case 1:
+		b.SetCreated(findings.ID(w.IntN(4)), w.digest(), w.IntN(3) > 0)
+	case 2:
+		b.Change(w.destination(), w.digest(), w.record())
+	case 3:
+		b.SetGone(w.destination(), w.digest(), w.time())
+	case 4:
+		b.SetJobs(w.destination(), w.digest(), w.IntN(2) == 0)
+	case 5:
+		b.SetFailureGone(w.destination(), w.image(), w.time())
+	case 6:
+		b.SetNext(w.destination(), w.image(), w.time())
+	case 7:
+		b.SetAbsent(w.destination(), w.time())
+	default:
+		for range 1 + w.IntN(4) {
+			told = append(told, w.told())
+		}
+		shards = b.Remember(told)
+	}
+	return told, shards
+}
+
+// forget forgets something.
+func (w *world) forget(b *Book) {
+	switch w.IntN(8) {
+	case 0:
+		b.ForgetDestination(w.destination())
+	case 1, 2:
+		b.ForgetFailure(w.destination(), w.image())
+	default:
+		b.Forget(w.destination(), w.digest())
+	}
+}
+
+func TestTold(t *testing.T) {
+	shop, ops := Destination{Key: "shop", Name: "default"}, Destination{Key: "ops", Name: "default"}
+	image := Image{ID: digestOf("index"), Platform: "linux/amd64"}
+	one := findings.Entry{ID: 1, Severity: 3, Told: true}
+	two := findings.Entry{ID: 2, Severity: 5}
+	basis := findings.Basis{Clair: 7, State: "state", Updaters: []findings.ID{}}
+	next := time.Date(2026, 11, 1, 12, 0, 0, 999, time.UTC)
+	b := New()
+
+	if b.Known(shop) || b.Remember(nil) != nil {
+		t.Error("something is known at the start")
+	}
+	first := b.Remember([]Told{{Destination: shop, Digest: digestOf("a"), Change: findings.NewRecord(basis, []findings.Entry{one})}})
+	if len(first) != 1 || !b.Known(shop) || b.Known(ops) {
+		t.Errorf("shards %v, known %t %t", first, b.Known(shop), b.Known(ops))
+	}
+	b.Remember([]Told{{Destination: shop, Digest: digestOf("a"), Change: findings.NewRecord(findings.Basis{}, []findings.Entry{two})}})
+	record, ok := b.Record(shop, digestOf("a"))
+	if !ok || !record.Basis.Equal(basis) || !slices.Equal(record.Entries, []findings.Entry{one, two}) {
+		t.Errorf("the record is %v", record)
+	}
+	for _, c := range []struct{ told, want string }{{"", ""}, {"shop/web:1", "shop/web:1"}, {"", "shop/web:1"}, {"shop/web:2", "shop/web:2"}} {
+		b.Remember([]Told{{Destination: shop, Digest: digestOf("a"), Name: c.told}})
+		if held := b.Held(shop); len(held) != 1 || held[0].Name != c.want {
+			t.Errorf("told as %q, held: %v", c.told, held)
+		}
+	}
+	if _, ok := b.Record(ops, digestOf("a")); ok {
+		t.Error("what one destination was told counts for another")
+	}
+	b.Remember([]Told{{Destination: ops, Image: image, Failure: Failure{Cause: "not found", Next: next}}})
+	if f, ok := b.Failure(ops, image); !ok || f != (Failure{Cause: "not found", Next: next.Truncate(time.Second)}) {
+		t.Errorf("the failure is %v, %t", f, ok)
+	}
+	b.Remember([]Told{{Destination: ops, Image: image}})
+	if f, ok := b.Failure(ops, image); ok || !b.Known(ops) {
+		t.Errorf("the failure is over, but there is %v; known: %t", f, b.Known(ops))
+	}
+
+	stored := make(map[int][]byte)
+	write(t, b, stored, b.Dirty())
+	if got := load(t, stored); !got.Known(ops) || show(got) != show(b) {
+		t.Errorf("loaded:\n%s\nof:\n%s", show(got), show(b))
+	}
+	b.ForgetDestination(ops)
+	write(t, b, stored, b.Dirty())
+	if got := load(t, stored); got.Known(ops) || !got.Known(shop) {
+		t.Errorf("loaded after it was forgotten:\n%s", show(got))
+	}
+}
+
+// What was told once more, or is set as it was, must not be written once more: a restart writes nothing.
+func TestNothingChanged(t *testing.T) {
+	for seed := range uint64(40) {
+		w := &world{rand.New(rand.NewPCG(seed, 1)), 30, 6}
+		b := New()
+		var all []Told
+		for range 30 {
+			told, _ := w.change(b)
+			all = append(all, told...)
+		}
+		last := make(map[string]Told) // of several of one failure the last one stays
+		for _, told := range all {
+			last[fmt.Sprint(told.Destination, told.Digest, told.Image)] = told
+		}
+		stored := make(map[int][]byte)
+		write(t, b, stored, b.Dirty())
+		b = load(t, stored)
+		if d := b.Dirty(); d != nil {
+			t.Fatalf("seed %d: dirty after the start: %v", seed, d)
+		}
+		before := show(b)
+		for _, d := range b.Destinations() {
+			b.SetAbsent(d, b.Absent(d))
+			for _, h := range b.Held(d) {
+				record, _ := b.Record(d, h.Digest)
+				b.SetGone(d, h.Digest, h.Gone)
+				b.SetJobs(d, h.Digest, h.Jobs)
+				b.Change(d, h.Digest, record)
+				if shards := b.Remember([]Told{{Destination: d, Digest: h.Digest, Name: h.Name, Change: record}}); shards != nil {
+					t.Fatalf("seed %d: told once more, to be written: %v", seed, shards)
+				}
+				for _, i := range b.Images(h.Digest) {
+					b.SetManifest(i, b.Manifest(i))
+				}
+				for clair := range findings.ID(5) {
+					b.SetCreated(clair, h.Digest, b.Created(clair, h.Digest))
+				}
+			}
+			for _, h := range b.HeldFailures(d) {
+				b.SetFailureGone(d, h.Image, h.Gone)
+				b.SetNext(d, h.Image, h.Next)
+				b.Remember([]Told{{Destination: d, Image: h.Image, Failure: h.Failure}})
+			}
+		}
+		b.Forget(Destination{Key: "nobody"}, digestOf("0"))
+		b.ForgetDestination(Destination{Key: "nobody"})
+		b.SetAbsent(Destination{Key: "nobody"}, time.Unix(1, 0))
+		if d := b.Dirty(); d != nil || show(b) != before {
+			t.Fatalf("seed %d: dirty without a change: %v", seed, d)
+		}
+	}
+}
+
+// Told a second time because the write failed, the shards to write are the same ones.
+func TestToldAgain(t *testing.T) {
+	shop := Destination{Key: "shop", Name: "default"}
+	image := Image{ID: digestOf("index"), Platform: "linux/amd64"}
+	for name, told := range map[string]Told{
+		"findings": {Destination: shop, Digest: digestOf("a")},
+		"failure":  {Destination: shop, Image: image, Failure: Failure{Cause: "not found"}},
+		"over":     {Destination: shop, Image: image},
+	} {
+		b := New()
+		b.Remember([]Told{{Destination: shop, Image: image, Failure: Failure{Cause: "unauthorized"}}})
+		write(t, b, make(map[int][]byte), b.Dirty())
+		first := b.Remember([]Told{told})
+		second := b.Remember([]Told{told})
+		if len(first) != 1 || !slices.Equal(first, second) {
+			t.Errorf("%s: to be written at first %v, then %v", name, first, second)
+		}
+		_, version, _, err := b.Encode(first[0], 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Change(shop, digestOf("a"), findings.NewRecord(findings.Basis{Clair: 1}, nil))
+		b.SetNext(shop, image, time.Unix(1, 0))
+		changed := name != "over"
+		b.Saved(first[0], version)
+		if dirty := b.Dirty() != nil; dirty != changed {
+			t.Errorf("%s: changed while it was written: %t, dirty: %t", name, changed, dirty)
+		}
+		_, later, _, err := b.Encode(first[0], 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Saved(first[0], later)
+		b.Saved(first[0], version)
+		if dirty := b.Dirty(); dirty != nil {
+			t.Errorf("%s: an earlier version was saved as well, dirty: %v", name, dirty)
+		}
+	}
+}
+
+func TestManifests(t *testing.T) {
+	shop := Destination{Key: "shop", Name: "default"}
+	index := Image{ID: digestOf("index"), Platform: "linux/amd64"}
+	config := Image{ID: digestOf("config"), Platform: "linux/amd64"}
+	b := New()
+	b.SetManifest(index, digestOf("a"))
+	b.SetManifest(config, digestOf("a"))
+	b.SetCreated(7, digestOf("a"), true)
+	if d := b.Dirty(); d != nil {
+		t.Errorf("no record, but dirty: %v", d)
+	}
+	b.Remember([]Told{{Destination: shop, Digest: digestOf("a"), Change: findings.NewRecord(findings.Basis{Clair: 7}, nil)}})
+	stored := make(map[int][]byte)
+	write(t, b, stored, b.Dirty())
+	b = load(t, stored)
+	if got := b.Manifest(index); got != digestOf("a") {
+		t.Errorf("the manifest is %q", got)
+	}
+	if got := b.Images(digestOf("a")); len(got) != 2 || !b.Created(7, digestOf("a")) || b.Created(8, digestOf("a")) {
+		t.Errorf("images %v, created %t", got, b.Created(7, digestOf("a")))
+	}
+	b.SetManifest(index, "")
+	if got := b.Images(digestOf("a")); !slices.Equal(got, []Image{config}) || b.Manifest(index) != "" {
+		t.Errorf("images %v after one of them is not known any more", got)
+	}
+	b.SetManifest(index, digestOf("a"))
+	b.SetManifest(config, digestOf("b"))
+	b.SetCreated(7, digestOf("a"), false)
+	if got := b.Images(digestOf("a")); !slices.Equal(got, []Image{index}) || b.Manifest(config) != digestOf("b") {
+		t.Errorf("images %v after one of them became another", got)
+	}
+	write(t, b, stored, b.Dirty())
+	b = load(t, stored)
+	if b.Created(7, digestOf("a")) || b.Manifest(config) != "" {
+		t.Errorf("created %t, and %q of a manifest without a record", b.Created(7, digestOf("a")), b.Manifest(config))
+	}
+}
+
+// What is never told must not fill the memory.
+func TestUnrecordedManifests(t *testing.T) {
+	b := New()
+	for i := range 2 * maxUnrecorded {
+		b.SetManifest(Image{ID: fmt.Sprint(i)}, fmt.Sprint("digest of ", i))
+	}
+	if n := len(b.manifests); n != maxUnrecorded || len(b.images) != n || len(b.unrecorded) != n {
+		t.Errorf("%d manifests of %d images are kept", n, len(b.images))
+	}
+	if b.Manifest(Image{ID: fmt.Sprint(2*maxUnrecorded - 1)}) == "" {
+		t.Error("the latest one is forgotten")
+	}
+	d := Destination{Key: "shop"}
+	for i := range 2 * maxUnrecorded {
+		for _, digest := range []string{fmt.Sprint("digest of ", i%10), fmt.Sprint("other digest ", i)} {
+			b.Remember([]Told{{Destination: d, Digest: digest}})
+			b.Forget(d, digest)
+		}
+	}
+	b.Remember([]Told{{Destination: d, Digest: "long recorded"}})
+	for i := range maxUnrecorded + 1 {
+		b.SetManifest(Image{ID: fmt.Sprint("image ", i)}, fmt.Sprint("digest ", i))
+	}
+	b.Forget(d, "long recorded")
+	if b.manifests["long recorded"] == nil {
+		t.Error("a manifest is forgotten at once with its last record")
+	}
+	for i := range maxUnrecorded {
+		b.SetManifest(Image{ID: fmt.Sprint("last image ", i)}, fmt.Sprint("last digest ", i))
+	}
+	if b.manifests["long recorded"] != nil {
+		t.Error("a manifest that has had a record once is kept for ever")
+	}
+	if len(b.unrecorded) > maxUnrecorded || len(b.manifests) > maxUnrecorded || len(b.images) > maxUnrecorded {
+		t.Errorf("%d manifests without a record are kept, %d in all, of %d images", len(b.unrecorded), len(b.manifests), len(b.images))
+	}
+}
+
+func TestStats(t *testing.T) {
+	b := New()
+	d := Destination{Key: "shop", Name: "default"}
+	entries := []findings.Entry{{ID: 1}, {ID: 2}}
+	b.Remember([]Told{
+		{Destination: d, Digest: digestOf("a"), Change: findings.NewRecord(findings.Basis{}, entries)},
+		{Destination: d, Digest: digestOf("b"), Change: findings.NewRecord(findings.Basis{}, entries[:1])},
+		{Destination: d, Image: Image{ID: "c"}, Failure: Failure{Cause: "not found"}},
+	})
+	data, _, _, err := b.Encode(0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Stats{Destinations: 1, Records: 2, Failures: 1, Findings: 3}
+	want.Bytes[0] = len(data)
+	if got := b.Stats(); got != want {
+		t.Errorf("%+v, not %+v", got, want)
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	b := New()
+	b.limit = 2 << 10
+	var wg sync.WaitGroup
+	for seed := range uint64(4) {
+		wg.Go(func() {
+			w := &world{rand.New(rand.NewPCG(seed, 2)), 30, 20}
+			for range 40 {
+				w.change(b)
+				w.forget(b)
+				show(b)
+				for _, s := range b.Dirty() {
+					data, version, _, err := b.Encode(s, 1)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if _, err := b.Load(s, data); err != nil {
+						t.Error(err)
+						return
+					}
+					b.Saved(s, version)
+				}
+				b.Stats()
+			}
+		})
+	}
+	wg.Wait()
+}

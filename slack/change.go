@@ -1,0 +1,280 @@
+package slack
+
+import (
+	"strings"
+
+	slackgo "github.com/slack-go/slack"
+
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+const (
+	mostWorst       = 3   // findings that a line about others names
+	longestAdvisory = 40  // an advisory or a package within a grey line
+	longestGreyLink = 400 // an advisory's address within a grey line: Slack limits all text of a message
+)
+
+// ChangeKind is why there is something to tell about images that were told of before. None of them means
+// that an advisory is new to the world: that is Disclosed.
+type ChangeKind int
+
+const (
+	// Renewed: the reports come from another Clair, or from one with other scanners, so that nothing can
+	// be said of each of their findings.
+	Renewed ChangeKind = iota + 1
+	// Sourced: Clair has a new source of advisories, most of which are old ones.
+	Sourced
+	// Visible: the rules held findings back, and no longer do.
+	Visible
+	// Rose: the severity of findings has become a higher one.
+	Rose
+)
+
+// Change tells what else has changed about images that were told of before.
+type Change struct {
+	// Kind is what has happened. Zero, or an unknown one, is no message.
+	Kind ChangeKind
+	// Cluster names the cluster; empty: not shown.
+	Cluster string
+	// Namespaces are those in which the images run, each once, in the order to show; empty: not shown.
+	Namespaces []string
+	// Images is the number of images concerned, at least one. Zero: as many as there are rows.
+	Images int
+	// Rows are the images concerned, worst first; six are shown. Their counts are those of what is told.
+	Rows []Row
+	// Counts counts what is told, over all images.
+	Counts findings.Counts
+	// Gone is how many findings the new reports do not have any more. It is shown for Renewed only.
+	Gone int
+	// Updaters are the new sources, for example debian/updater, in the order to show. They are shown for
+	// Sourced only.
+	Updaters []string
+	// Worst are the worst of the findings that are told, worst first, of each image; the same one of
+	// several images is shown once. For Rose six are named and the others counted, with "at least" when
+	// not all are given; otherwise three are named. Empty: none is named.
+	Worst []findings.Finding
+}
+
+// Message returns quiet lines. It is no message when there is nothing to tell.
+func (c Change) Message() Message {
+	if c.Counts.Total() <= 0 && (c.Kind != Renewed || c.Gone <= 0) {
+		return Message{}
+	}
+	var text string
+	var lines []slackgo.Block
+	switch c.Kind {
+	case Renewed:
+		text, lines = c.renewed()
+	case Sourced:
+		text, lines = c.sourced()
+	case Visible:
+		text, lines = c.visible()
+	case Rose:
+		text, lines = c.rose()
+	default:
+		return Message{}
+	}
+	if images := c.imageNames(); len(images) > 0 {
+		lines = append(lines, grey(images...))
+	}
+	if footer := c.footer(); footer != nil {
+		lines = append(lines, grey(footer...))
+	}
+	return quiet(text, lines...)
+}
+
+func (c Change) renewed() (text string, lines []slackgo.Block) {
+	const by = " scanned by another Clair now, or by other scanners: "
+	in, inLine := c.subject()
+	are, noun := " are", " vulnerabilities"
+	if c.images() == 1 {
+		are = " is"
+	}
+	var parts []string
+	n := max(c.Counts.Total(), 0)
+	if n > 0 {
+		parts = append(parts, "+"+number(n))
+	}
+	if c.Gone > 0 {
+		parts = append(parts, "−"+number(c.Gone))
+	}
+	if n+max(c.Gone, 0) == 1 {
+		noun = " vulnerability"
+	}
+	difference := strings.Join(parts, ", ")
+	lines = append(lines, grey(markup("🔄 "+inLine+are+by+"*"+difference+"*"+noun)))
+	if n > 0 {
+		lines = append(lines, c.counted("New: "))
+	}
+	return "🔄 " + in + are + by + difference + noun, lines
+}
+
+func (c Change) sourced() (text string, lines []slackgo.Block) {
+	const one, several = "a new source of advisories", " new sources of advisories"
+	source, sourceLine := one, one
+	switch n := len(c.Updaters); {
+	case n == 1:
+		source += ", " + brief(c.Updaters[0], longestBrief/2)
+		sourceLine += ", " + mono(brief(c.Updaters[0], longestCell))
+	case n > 1:
+		var names []string
+		for _, u := range c.Updaters[:min(n, mostNames)] {
+			names = append(names, mono(brief(u, longestCell/2)))
+		}
+		source = number(n) + several
+		sourceLine = source + ", " + listed(names, n)
+	}
+	in, inLine := c.subject()
+	return "📚 Clair has " + source + ": " + worst(c.Counts) + " in " + in, []slackgo.Block{
+		grey(markup("📚 Clair has " + sourceLine + ": *" + c.total() + "* in " + inLine)),
+		c.counted(""),
+	}
+}
+
+func (c Change) visible() (text string, lines []slackgo.Block) {
+	are := " are no longer "
+	if c.Counts.Total() == 1 {
+		are = " is no longer "
+	}
+	in, inLine := c.subject()
+	return "👀 " + worst(c.Counts) + " in " + in + are + heldBack, []slackgo.Block{
+		grey(markup("👀 *" + c.total() + "* in " + inLine + are + heldBack)),
+		c.counted(""),
+	}
+}
+
+func (c Change) rose() (text string, lines []slackgo.Block) {
+	in, inLine := c.subject()
+	fs := distinct(c.Worst)
+	if c.isOne(fs) { // fits on one line
+		f := fs[0]
+		name, nameLine := nameOf(f)
+		now := " is " + word(f.Severity) + " now: "
+		return "📈 " + name + now + in, []slackgo.Block{grey(markup("📈 "+nameLine+now+inLine), verbatim(fix(f)))}
+	}
+	lines = []slackgo.Block{
+		grey(markup("📈 The severity of *" + c.total() + "* in " + inLine + " rose")),
+		grey(markup(countsText(c.Counts))),
+	}
+	for _, f := range fs[:min(len(fs), mostNames)] {
+		_, name := nameOf(f)
+		lines = append(lines, grey(markup(dot(f.Severity)+" "+name+" is "+word(f.Severity)+" now"), verbatim(fix(f))))
+	}
+	if more := len(fs) - mostNames; more > 0 {
+		and := "and "
+		if len(c.Worst) < c.Counts.Total() { // the caller keeps only so many
+			and += "at least "
+		}
+		lines = append(lines, grey(verbatim(and+number(more)+" more")))
+	}
+	return "📈 The severity of " + c.total() + " in " + in + " rose: " + worst(c.Counts), lines
+}
+
+// images is the number of images concerned.
+func (c Change) images() int { return max(c.Images, len(c.Rows)) }
+
+// total counts what is told.
+func (c Change) total() string { return count(c.Counts.Total(), "vulnerability") }
+
+// subject names one image and counts several, once as plain text and once within mrkdwn.
+func (c Change) subject() (text, line string) {
+	if len(c.Rows) == 1 && c.images() == 1 {
+		i := c.Rows[0].Image
+		return i.named(longestBrief), mono(i.named(longestName))
+	}
+	n := count(c.images(), "image")
+	return n, "*" + n + "*"
+}
+
+// counted is a line of the counts by severity, which names the worst findings.
+func (c Change) counted(title string) slackgo.Block {
+	fs := distinct(c.Worst)
+	var names []string
+	for _, f := range fs[:min(len(fs), mostWorst)] {
+		_, name := nameOf(f)
+		names = append(names, name)
+	}
+	counts := markup(title + countsText(c.Counts))
+	switch {
+	case len(names) == 0:
+		return grey(counts)
+	case c.Counts.Total() > len(names) && !c.isOne(fs):
+		return grey(counts, markup("Worst: "+strings.Join(names, ", ")))
+	default:
+		return grey(counts, markup(strings.Join(names, ", ")))
+	}
+}
+
+// isOne says whether the distinct findings are one finding, in however many images.
+func (c Change) isOne(fs []findings.Finding) bool {
+	return len(fs) == 1 && c.Counts.Total() <= c.images()
+}
+
+// imageNames lists the worst of several images, each with the worst of its findings unless all have the
+// same one.
+func (c Change) imageNames() []slackgo.MixedElement {
+	if c.images() < 2 {
+		return nil // the first line names it
+	}
+	one := c.isOne(distinct(c.Worst))
+	var es []slackgo.MixedElement
+	for _, r := range c.Rows[:min(len(c.Rows), mostNames)] {
+		line := mono(r.Image.named(longestBrief))
+		if r.Counts.Total() > 0 && !one {
+			line += " " + worst(r.Counts)
+		}
+		es = append(es, markup(line))
+	}
+	if more := c.images() - len(es); more > 0 && len(es) > 0 {
+		es = append(es, verbatim("and "+number(more)+" more"))
+	}
+	return es
+}
+
+// footer says where the images run; of one image it leads to the report.
+func (c Change) footer() []slackgo.MixedElement {
+	var pods, link string
+	if c.images() == 1 && len(c.Rows) == 1 {
+		pods, link = podsOf(c.Rows[0].Pods), c.Rows[0].Link
+	}
+	var es []slackgo.MixedElement
+	if where := details(c.Cluster, within(c.Namespaces), pods); where != "" {
+		es = append(es, verbatim(where))
+	}
+	if report := anchor("Report", link); report != nil {
+		es = append(es, report)
+	}
+	return es
+}
+
+// distinct leaves out what would read the same but for the image. The first one counts.
+func distinct(fs []findings.Finding) []findings.Finding {
+	type key struct{ name, pkg string }
+	seen := make(map[key]bool)
+	var ds []findings.Finding
+	for _, f := range fs {
+		if k := (key{f.Name, f.Package}); !seen[k] {
+			seen[k] = true
+			ds = append(ds, f)
+		}
+	}
+	return ds
+}
+
+// nameOf says which advisory in which package, once as plain text and once within mrkdwn.
+func nameOf(f findings.Finding) (text, line string) {
+	name, pkg := orDash(brief(f.Name, longestAdvisory)), brief(f.Package, longestAdvisory)
+	text, line = name, reference(name, f.Link)
+	if pkg != "" {
+		text, line = text+" in "+pkg, line+" in "+mono(pkg)
+	}
+	return text, line
+}
+
+// fix says which version ends a finding.
+func fix(f findings.Finding) string {
+	if fixed := brief(f.FixedIn, longestAdvisory); fixed != "" {
+		return "fixed in " + fixed
+	}
+	return "no fix yet"
+}

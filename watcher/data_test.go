@@ -1,0 +1,175 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+// dataClair is a Clair of which only the data is asked for.
+type dataClair struct {
+	Clair
+	state    func() (string, error)
+	updates  func(etag string) (clair.Updates, error)
+	requests int
+}
+
+func (c *dataClair) State(context.Context) (string, error) {
+	c.requests++
+	return c.state()
+}
+
+func (c *dataClair) Updates(_ context.Context, etag string) (clair.Updates, error) {
+	return c.updates(etag)
+}
+
+func newDataClair(updates func(etag string) (clair.Updates, error)) *dataClair {
+	return &dataClair{state: func() (string, error) { return "s1", nil }, updates: updates}
+}
+
+var fiveMinutes = quietTimes{wait: 5 * time.Minute, most: time.Hour}
+
+func TestDataIsAskedForSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tags []string
+		c := newDataClair(func(etag string) (clair.Updates, error) {
+			tags = append(tags, etag)
+			if etag != "" {
+				return clair.Updates{Unchanged: true, ETag: etag, Now: time.Now()}, nil
+			}
+			return clair.Updates{ETag: "e", Now: time.Now(), Updaters: []clair.Updater{updater("debian", time.Hour)}}, nil
+		})
+		s := dataSource{onChange: func() {}}
+		for range 30 * 60 {
+			d, err := s.read(t.Context(), c, fiveMinutes)
+			if err != nil || d.loading || len(d.updaters) != 1 || d.state != "s1" {
+				t.Fatalf("got %+v, %v", d, err)
+			}
+			time.Sleep(time.Second)
+		}
+		whole := 0
+		for _, tag := range tags {
+			if tag == "" {
+				whole++
+			}
+		}
+		if c.requests != 30 || whole != 7 { // each minute until it has been the same for five, then every ten
+			t.Errorf("asked %d times in half an hour, %d times for the whole list", c.requests, whole)
+		}
+	})
+}
+
+func TestDataCannotBeHad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := true
+		c := newDataClair(func(string) (clair.Updates, error) {
+			return clair.Updates{}, &clair.Error{Op: "listing updates", Kind: clair.NotFound, Status: 404}
+		})
+		c.state = func() (string, error) {
+			if away {
+				return "", errors.New("away")
+			}
+			return "s1", nil
+		}
+		s := dataSource{onChange: func() {}}
+		for range 60 { // many images at once, and retries
+			if _, err := s.read(t.Context(), c, fiveMinutes); err == nil {
+				t.Fatal("no error")
+			}
+			time.Sleep(time.Second)
+		}
+		if c.requests != 12 {
+			t.Errorf("asked %d times in a minute", c.requests)
+		}
+		away = false
+		time.Sleep(dataRetry)
+		d, err := s.read(t.Context(), c, fiveMinutes)
+		if err != nil || d.updaters != nil || d.loading || d.late || d.state != "s1" {
+			t.Errorf("a Clair that hides its updates: %+v, %v", d, err)
+		}
+	})
+}
+
+func TestDataLoading(t *testing.T) {
+	const skew = 3 * time.Hour // between Clair's clock and ours
+	for name, test := range map[string]struct {
+		ages          []time.Duration
+		quiet         quietTimes
+		loading, late bool
+	}{
+		"just set up":                   {[]time.Duration{0, 2 * time.Minute}, fiveMinutes, true, false},
+		"quiet for long enough":         {[]time.Duration{5 * time.Minute, 10 * time.Minute}, fiveMinutes, false, false},
+		"old, with a new one":           {[]time.Duration{time.Minute, 30 * 24 * time.Hour}, fiveMinutes, false, true},
+		"for too long":                  {[]time.Duration{time.Minute, time.Hour}, fiveMinutes, false, true},
+		"nobody waits":                  {[]time.Duration{0}, quietTimes{}, false, false},
+		"old":                           {[]time.Duration{24 * time.Hour}, fiveMinutes, false, false},
+		"nothing yet":                   {nil, fiveMinutes, true, false},
+		"nothing yet, and nobody waits": {nil, quietTimes{}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newDataClair(func(string) (clair.Updates, error) {
+					u := clair.Updates{ETag: "e", Now: time.Now().Add(skew)}
+					for i, age := range test.ages {
+						at := time.Now().Add(skew - age)
+						u.Updaters = append(u.Updaters, clair.Updater{Name: string(rune('a' + i)), First: at, Last: time.Now().Add(skew)})
+					}
+					return u, nil
+				})
+				s := dataSource{onChange: func() {}}
+				d, err := s.read(t.Context(), c, test.quiet)
+				if err != nil || d.loading != test.loading || d.late != test.late || len(d.updaters) != len(test.ages) || d.updaters == nil {
+					t.Errorf("got %+v, %v", d, err)
+				}
+			})
+		})
+	}
+}
+
+// An updater whose first update took an hour is dated by its beginning. It is new when it appears.
+func TestDataAppearsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		first := clair.Updater{Name: "debian", First: begin, Last: begin}
+		list := []clair.Updater{first}
+		c := newDataClair(func(etag string) (clair.Updates, error) {
+			if etag == "e" { // the tag stays: the update that began last ended first
+				return clair.Updates{Unchanged: true, ETag: etag, Now: time.Now()}, nil
+			}
+			return clair.Updates{ETag: "e", Now: time.Now(), Updaters: list}, nil
+		})
+		changes := 0
+		s := dataSource{onChange: func() { changes++ }}
+		for _, step := range []struct {
+			after   time.Duration
+			list    []clair.Updater
+			loading bool
+		}{
+			{0, list, true},
+			{4 * time.Minute, append(list, clair.Updater{Name: "ubuntu", First: begin, Last: begin}), true},
+			{4 * time.Minute, append(list, clair.Updater{Name: "ubuntu", First: begin, Last: begin}), true},
+			{2 * time.Minute, append(list, clair.Updater{Name: "ubuntu", First: begin, Last: begin}), false},
+			{10 * time.Minute, append(list, clair.Updater{Name: "osv", First: begin, Last: begin}), true},
+			{3 * time.Minute, append(list, clair.Updater{Name: "osv", First: begin, Last: begin}), true},
+			{3 * time.Minute, append(list, clair.Updater{Name: "osv", First: begin, Last: begin}), false},
+		} {
+			time.Sleep(step.after)
+			list = step.list
+			d, err := s.read(t.Context(), c, fiveMinutes)
+			if err != nil || d.loading != step.loading {
+				t.Errorf("%s after the beginning: %+v, %v", time.Since(begin), d, err)
+			}
+			if b := d.basis("http://clair/"); b.Clair != findings.NameID("http://clair/") || b.State != "s1" || len(b.Updaters) != len(list) {
+				t.Errorf("basis %+v", b)
+			}
+		}
+		if changes < 2 {
+			t.Errorf("%d changes were noticed", changes)
+		}
+	})
+}
