@@ -51,6 +51,10 @@ type dataSource struct {
 	asked time.Time
 	err   error
 	state string
+	// next is another state that it has shown since a time, and nothing else. While a Clair of several replicas
+	// is upgraded it shows now one and now the other, and each change would have everything indexed anew.
+	next  string
+	since time.Time
 	// updates is the last list, which was read when Clair's clock said updates.Now and ours at; zero when the
 	// Clair does not have one.
 	updates clair.Updates
@@ -99,7 +103,7 @@ func (s *dataSource) ask(ctx context.Context, c Clair, quiet quietTimes) error {
 		return fmt.Errorf("asking Clair for its updates: %w", err)
 	}
 	first := s.changed.IsZero()
-	changed := first || state != s.state
+	changed := s.adopt(state, first, quiet) || first
 	switch {
 	case err != nil:
 		s.updates, s.says = clair.Updates{}, false
@@ -107,7 +111,6 @@ func (s *dataSource) ask(ctx context.Context, c Clair, quiet quietTimes) error {
 		changed = s.notice(updates.Updaters) || changed
 		s.updates, s.at, s.says = updates, time.Now(), true
 	}
-	s.state = state
 	if changed {
 		s.changed = time.Now()
 	}
@@ -115,6 +118,22 @@ func (s *dataSource) ask(ctx context.Context, c Clair, quiet quietTimes) error {
 		s.onChange()
 	}
 	return nil
+}
+
+// adopt takes over a state that Clair shows, and says whether it is another one now. s.mu is held.
+func (s *dataSource) adopt(state string, first bool, quiet quietTimes) bool {
+	switch {
+	case state == s.state:
+		s.next = ""
+		return false
+	case !first && state != s.next:
+		s.next, s.since = state, time.Now()
+	}
+	if !first && time.Since(s.since) < quiet.wait {
+		return false
+	}
+	s.state, s.next = state, ""
+	return true
 }
 
 // hidden says that a gateway does not let us see what is internal to a Clair. It can be done without.

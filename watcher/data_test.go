@@ -173,3 +173,38 @@ func TestDataAppearsLate(t *testing.T) {
 		}
 	})
 }
+
+// A Clair of several replicas that is upgraded shows two states in turn. Each change would have all of its images
+// indexed anew.
+func TestStateIsAdoptedWhenItStays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shown := "s1"
+		c := newDataClair(func(string) (clair.Updates, error) {
+			return clair.Updates{}, &clair.Error{Op: "listing updates", Kind: clair.NotFound, Status: 404}
+		})
+		c.state = func() (string, error) { return shown, nil }
+		changes := 0
+		s := dataSource{onChange: func() { changes++ }}
+		for minute := range 60 {
+			switch {
+			case minute < 20: // by turns
+				shown = []string{"s1", "s2"}[minute%2]
+			case minute < 40:
+				shown = "s2"
+			default:
+				shown = []string{"s1", "s2"}[minute%2]
+			}
+			d, err := s.read(t.Context(), c, fiveMinutes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := map[bool]string{true: "s1", false: "s2"}[minute < 24]; d.state != want {
+				t.Errorf("minute %d: %s, want %s", minute, d.state, want)
+			}
+			time.Sleep(time.Minute)
+		}
+		if changes != 1 {
+			t.Errorf("%d changes", changes)
+		}
+	})
+}

@@ -306,16 +306,17 @@ func TestAnotherClair(t *testing.T) {
 // A change that concerns many images is one message, although each of them has its own time to be looked at.
 func TestOneCauseOneMessage(t *testing.T) {
 	const images = 60
+	old := vulnerability{name: "CVE-2026-0001", severity: claircore.Critical, updater: "debian"}
+	more := []vulnerability{old, {name: "CVE-2020-0002", severity: claircore.High, updater: "osv"}}
 	for name, change := range map[string]func(*fakeClair){
-		"renewed": func(c *fakeClair) { c.state = "s2" },
-		"sourced": func(c *fakeClair) { c.updaters = append(c.updaters, updater("osv", 0)) },
+		"renewed": func(c *fakeClair) { c.state, c.deeper = "s2", more },
+		"sourced": func(c *fakeClair) { c.updaters, c.found = append(c.updaters, updater("osv", 0)), all(images, more) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, func(t *testing.T, r *rig) {
 				r.cfg.Refresh = time.Hour
 				c := r.clairs[clairBase]
 				c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
-				old := vulnerability{name: "CVE-2026-0001", severity: claircore.Critical, updater: "debian"}
 				c.found = all(images, []vulnerability{old})
 				r.settings(map[string]string{"shop": scanner("shop")})
 				for n := range images {
@@ -323,10 +324,7 @@ func TestOneCauseOneMessage(t *testing.T) {
 				}
 				r.start()
 				r.pass(10 * time.Minute)
-				c.set(func(c *fakeClair) {
-					change(c)
-					c.found = all(images, []vulnerability{old, {name: "CVE-2020-0002", severity: claircore.High, updater: "osv"}})
-				})
+				c.set(change)
 				r.pass(3 * time.Hour)
 				if got := r.slack.accepted(); len(got) != 2 || !strings.Contains(got[1].json, "60 images") {
 					t.Errorf("%d messages, the last one: %s", len(got), got[len(got)-1].json)
@@ -414,13 +412,13 @@ func TestOtherScanners(t *testing.T) {
 		c.called()
 		c.set(func(c *fakeClair) {
 			c.state = "s2"
-			c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0008", severity: claircore.High}}
+			c.deeper = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0008", severity: claircore.High}}
 		})
-		r.pass(90 * time.Minute)
-		if calls := c.called(); strings.Count(strings.Join(calls, " "), "index") != 2 || len(calls) > 6 {
+		r.pass(3 * time.Hour)
+		if calls := c.called(); strings.Count(strings.Join(calls, " "), "index") != 2 {
 			t.Errorf("calls to Clair: %v", calls)
 		}
-		r.wantTexts("Now watching 2 images", "+1*")
+		r.wantTexts("Now watching 2 images", "+2*")
 		r.restart()
 		r.pass(settled)
 		if calls := c.called(); !slices.Equal(calls, []string{"report", "report"}) {
@@ -431,7 +429,7 @@ func TestOtherScanners(t *testing.T) {
 		c.set(func(c *fakeClair) { c.state = "s3" })
 		r.registry.failWith(func(int) error { return registry.ErrNotFound })
 		r.pass(3 * time.Hour)
-		r.wantTexts("Now watching 2 images", "+1*")
+		r.wantTexts("Now watching 2 images", "+2*")
 		if got := r.w.progress.count()[StateScanned]; got != 2 {
 			t.Errorf("%d images are scanned", got)
 		}

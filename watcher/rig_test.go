@@ -440,6 +440,8 @@ type fakeClair struct {
 	// state is its index_state; updaters are those whose data it has. It does not say when they are nil.
 	state    string
 	updaters []clair.Updater
+	// deeper, where set, is what is found in an image from when it is indexed.
+	deeper []vulnerability
 	// asked counts the requests for these.
 	asked int
 	// deleted are the images that it was asked to delete.
@@ -539,7 +541,12 @@ func (f *fakeClair) Index(ctx context.Context, d string, layers []clair.Layer) (
 		return nil, ctx.Err()
 	case <-time.After(slow):
 	}
-	f.set(func(f *fakeClair) { f.indexed[d] = true })
+	f.set(func(f *fakeClair) {
+		f.indexed[d] = true
+		if f.deeper != nil {
+			f.found[d] = f.deeper
+		}
+	})
 	return &claircore.IndexReport{Hash: claircore.MustParseDigest(d), Success: true, Packages: map[string]*claircore.Package{"1": {}}}, nil
 }
 
