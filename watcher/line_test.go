@@ -125,10 +125,11 @@ func TestWhoLeavesTheLine(t *testing.T) {
 			inRig(t, func(t *testing.T, r *rig) {
 				c := slow(r)
 				r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog")})
-				for i := range 5 {
+				r.run(podOf("shop", "app-0", 1)) // it has the slot
+				r.start()
+				for i := 1; i < 5; i++ {
 					r.run(podOf("shop", fmt.Sprintf("app-%d", i), i+1))
 				}
-				r.start()
 				leave(r)
 				r.run(podOf("blog", "app", 9))
 				r.pass(20*time.Minute + settled)
