@@ -24,8 +24,14 @@ type Summary struct {
 // Summarize keeps the counts and at most rows updates of what the rules let pass; zero and less keep none.
 // When something is fixable it lists only what has a fix; otherwise what is worst.
 func (r Report) Summarize(rows int, rules Rules) Summary {
+	return r.SummarizePart(r.Findings, rows, rules)
+}
+
+// SummarizePart is a Summarize of some of the findings, worst first. The updates are to the versions that also
+// end what else is known of their packages: who follows the latest message must not undo what an earlier one said.
+func (r Report) SummarizePart(part []Finding, rows int, rules Rules) Summary {
 	var pass, hidden []Finding
-	for _, f := range r.Findings {
+	for _, f := range part {
 		if rules.Pass(f) {
 			pass = append(pass, f)
 		} else {
@@ -41,6 +47,9 @@ func (r Report) Summarize(rows int, rules Rules) Summary {
 		Hidden:       Count(hidden),
 	}
 	us := Updates(pass)
+	if len(part) < len(r.Findings) {
+		raise(us, Updates(r.Findings))
+	}
 	for _, u := range us {
 		if u.FixedIn != "" {
 			s.AllUpdates++
@@ -58,4 +67,21 @@ func (r Report) Summarize(rows int, rules Rules) Summary {
 	// A copy, so that the summary does not keep the whole report in memory.
 	s.Updates = append([]Update(nil), us[:min(max(rows, 0), len(us))]...)
 	return s
+}
+
+// raise brings updates to the version to which all brings the same package, where that is one version.
+func raise(us, all []Update) {
+	type installed struct{ pkg, version string }
+	fixes := make(map[installed][]string)
+	for _, u := range all {
+		if u.FixedIn != "" {
+			at := installed{u.Package, u.Installed}
+			fixes[at] = append(fixes[at], u.FixedIn)
+		}
+	}
+	for i, u := range us {
+		if fixed := fixes[installed{u.Package, u.Installed}]; u.FixedIn != "" && len(fixed) == 1 {
+			us[i].FixedIn = fixed[0]
+		}
+	}
 }

@@ -150,3 +150,16 @@ func TestCountsCompare(t *testing.T) {
 		}
 	}
 }
+
+// A card about what is new must not name an older version than the one before it.
+func TestSummarizePart(t *testing.T) {
+	old := Finding{Name: "CVE-1", Package: "expat", Installed: "1", FixedIn: "2.5.0-1+deb12u2", Updater: "debian/updater", Severity: claircore.High}
+	disclosed := Finding{Name: "CVE-2", Package: "expat", Installed: "1", FixedIn: "2.5.0-1+deb12u1", Updater: "debian/updater", Severity: claircore.High}
+	npm := Finding{Name: "CVE-3", Package: "left-pad", Installed: "1", FixedIn: "1.2.0", Updater: "osv", Severity: claircore.High}
+	other := Finding{Name: "CVE-4", Package: "left-pad", Installed: "1", FixedIn: "2.0.0", Updater: "osv", Severity: claircore.High}
+	r := Report{Findings: []Finding{old, disclosed, npm, other}}
+	s := r.SummarizePart([]Finding{disclosed, npm}, 8, Rules{})
+	if len(s.Updates) != 2 || s.Updates[0].FixedIn != old.FixedIn || s.Updates[0].Findings != 1 || s.Updates[1].FixedIn != npm.FixedIn || s.Counts.Total() != 2 {
+		t.Errorf("got %+v", s)
+	}
+}

@@ -47,6 +47,13 @@ func (b *Book) Saved(shard int, version uint64) {
 	s.saved = max(s.saved, version)
 }
 
+// Touch makes a shard dirty: what is stored of it is not what was saved any more.
+func (b *Book) Touch(shard int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.touch(shard)
+}
+
 // Dirty returns the shards with changes that are not saved, in the order in which to write them.
 func (b *Book) Dirty() []int {
 	b.mu.Lock()

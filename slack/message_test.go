@@ -180,7 +180,7 @@ func withInventory(change func(*Inventory)) Inventory {
 func removed(n int, namespaces ...string) Removed {
 	r := Removed{Cluster: "prod-eu"}
 	for i, image := range images(n) {
-		r.Images = append(r.Images, RemovedImage{image, namespaces[i%len(namespaces)]})
+		r.Images = append(r.Images, RemovedImage{Image: image, Namespace: namespaces[i%len(namespaces)]})
 	}
 	return r
 }
@@ -373,14 +373,20 @@ func messages() map[string]Message {
 		"inventory-clean-loading": Inventory{Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 3, Loading: true}.Message(),
 
 		"removed":          removed(1, "shop").Message(),
+		"removed-replaced": Removed{Images: []RemovedImage{{Image: checkout().Image, Namespace: "shop", Replaced: true}}}.Message(),
+		"removed-many-replaced": func() Message {
+			r := removed(3, "shop")
+			r.Images[1].Replaced = true
+			return r.Message()
+		}(),
 		"removed-nowhere":  Removed{Images: []RemovedImage{{Image: checkout().Image}}}.Message(),
 		"removed-many":     removed(14, "data", "platform", "shop").Message(),
 		"removed-one-of-2": removed(2, "shop", "").Message(),
 		"removed-in-one":   removed(3, "shop").Message(),
 		"removed-1000":     removed(1000, "a", "b", "c", "d", "e").Message(),
-		"removed-hostile":  Removed{Cluster: hostile[4], Images: []RemovedImage{{Image{Name: hostile[0]}, hostile[6]}}}.Message(),
+		"removed-hostile":  Removed{Cluster: hostile[4], Images: []RemovedImage{{Image: Image{Name: hostile[0]}, Namespace: hostile[6]}}}.Message(),
 		"removed-hostile-many": Removed{Cluster: hostile[0], Images: []RemovedImage{
-			{hostileReport().Image, hostile[1]}, {Image{Name: hostile[2]}, hostile[0]}, {Image{}, hostile[2]},
+			{Image: hostileReport().Image, Namespace: hostile[1]}, {Image: Image{Name: hostile[2]}, Namespace: hostile[0]}, {Namespace: hostile[2]},
 		}}.Message(),
 
 		"renewed":      change(Renewed, 14).Message(),
@@ -550,6 +556,8 @@ func TestTexts(t *testing.T) {
 		"inventory-quiet-half-blind": "🔵 Now watching 3 images in shop: 1 low, 3 negligible in the 2 that could be checked, held back by the rules of this channel",
 		"inventory-clean-loading":    "❔ Now watching 3 images in shop: no known vulnerabilities so far",
 		"removed":                    "🧹 shop/service-0:v1.0 is no longer running in shop",
+		"removed-replaced":           "🧹 One build of shop/checkout:v2.14.0 is no longer running, another one still is in shop",
+		"removed-many-replaced":      "🧹 3 images are no longer running in shop",
 		"removed-nowhere":            "🧹 shop/checkout:v2.14.0 is no longer running",
 		"removed-many":               "🧹 14 images are no longer running",
 		"removed-in-one":             "🧹 3 images are no longer running in shop",
@@ -635,8 +643,8 @@ func FuzzMessages(f *testing.F) {
 			Report{Image: image, Cluster: s, Summary: findings.Summary{Hidden: counts}, Loading: true, Link: link}.Message(),
 			Report{Image: image, Cluster: s, Summary: summarizeFrom(claircore.High, link, n, fs...), Place: place, Loading: true, Link: link}.Message(),
 			Inventory{Cluster: s, Images: n, Hidden: counts, Quiet: n, Loading: true}.Message(),
-			Removed{Cluster: s, Images: []RemovedImage{{image, link}}}.Message(),
-			Removed{Cluster: s, Images: slices.Repeat([]RemovedImage{{image, s}, {image, link}}, 5)}.Message(),
+			Removed{Cluster: s, Images: []RemovedImage{{Image: image, Namespace: link, Replaced: true}}}.Message(),
+			Removed{Cluster: s, Images: slices.Repeat([]RemovedImage{{Image: image, Namespace: s}, {Image: image, Namespace: link, Replaced: true}}, 5)}.Message(),
 			changed(Renewed, 1), changed(Renewed, 9), changed(Sourced, 1), changed(Sourced, 9),
 			changed(Visible, 1), changed(Visible, 9), changed(Rose, 1), changed(Rose, 9),
 		} {

@@ -8,6 +8,9 @@ type RemovedImage struct {
 	Image Image
 	// Namespace is where it ran; empty: several, or not known. The same image may well run in another one.
 	Namespace string
+	// Replaced says that another image runs there under the same name: another build, or that of another
+	// platform.
+	Replaced bool
 }
 
 // Removed tells which images no longer run, so that nobody works on what is gone.
@@ -33,10 +36,14 @@ func (r Removed) Message() Message {
 func (r Removed) one() Message {
 	i := r.Images[0]
 	in, inLine := inNamespace(i.Namespace)
+	which, gone := "🧹 ", " is no longer running"
+	if i.Replaced {
+		which, gone = "🧹 One build of ", " is no longer running, another one still is"
+	}
 	return quiet(
-		"🧹 "+i.Image.named(longestBrief)+" is no longer running"+in,
+		which+i.Image.named(longestBrief)+gone+in,
 		grey(
-			markup("🧹 "+mono(i.Image.named(longestName))+" is no longer running"+inLine),
+			markup(which+mono(i.Image.named(longestName))+gone+inLine),
 			verbatim(details(r.Cluster, shortDigest(clean(i.Image.Digest)))),
 		),
 	)
@@ -55,11 +62,26 @@ func (r Removed) many() Message {
 	case len(namespaces) > 1:
 		ran = "ran in " + placeNames(namespaces)
 	}
+	replaced := ""
+	if n := r.replaced(); n > 0 {
+		replaced = "another build of " + number(n) + " is still running"
+	}
 	return quiet(
 		"🧹 "+n+" are no longer running"+in,
 		grey(markup("🧹 *"+n+"* are no longer running"+inLine)),
-		grey(markup(names(images)), verbatim(details(r.Cluster, ran))),
+		grey(markup(names(images)), verbatim(details(r.Cluster, ran, replaced))),
 	)
+}
+
+// replaced counts the images of which another build runs.
+func (r Removed) replaced() int {
+	n := 0
+	for _, i := range r.Images {
+		if i.Replaced {
+			n++
+		}
+	}
+	return n
 }
 
 // namespaces are those where the images ran, each once; none when that is not known of all of them.

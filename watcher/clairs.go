@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // clairs are the Clairs in the settings. Their clients are made when first needed.
@@ -23,6 +24,8 @@ type service struct {
 	Clair
 	line *line
 	data dataSource
+	// waited is set once the log has said that first reports wait for its data.
+	waited atomic.Bool
 }
 
 func newClairs(dial func(base string) (Clair, error), call func(image), changed func(base string)) *clairs {

@@ -104,7 +104,7 @@ func (w *Watcher) deleteUnused(ctx context.Context, base string, d *deletions, n
 		w.book.SetCreated(d.clair, digest, false)
 	}
 	w.metrics.deleted.Add(float64(len(deleted)))
-	w.log.Info("deleted from Clair what runs no longer", "images", len(deleted))
+	w.log.Info("deleted from Clair what runs no longer", "clair", base, "images", deleted)
 	return nil
 }
 

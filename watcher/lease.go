@@ -250,9 +250,16 @@ func (l *lease) release(ctx context.Context) {
 		held.Spec.AcquireTime, held.Spec.RenewTime = &released, &released
 		_, err = l.client.Update(ctx, held, metav1.UpdateOptions{})
 	}
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err != nil && !apierrors.IsNotFound(err) && l.led() {
 		l.log.Warn("the Lease is not released: the next leader waits until it has expired", "error", err)
 	}
+}
+
+// led says whether we have had the Lease.
+func (l *lease) led() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.renewed.monotonic.IsZero()
 }
 
 // renew notes that the Lease is ours, by a request that was sent at a moment.

@@ -191,10 +191,31 @@ func (w *Watcher) writeChange(ns []*news) letter {
 // writeRemoved tells of all images at once that run no longer.
 func (w *Watcher) writeRemoved(ns []*news) letter {
 	m := slack.Removed{Cluster: w.cfg.Cluster}
+	running := w.namesRunning()
 	for _, group := range bySubject(ns) {
-		m.Images = append(m.Images, slack.RemovedImage{Image: w.named(group[0]), Namespace: oneNamespace(group)})
+		m.Images = append(m.Images, slack.RemovedImage{
+			Image:     w.named(group[0]),
+			Namespace: oneNamespace(group),
+			Replaced:  slices.ContainsFunc(group, func(n *news) bool { return running[n.image.namespace][n.name] }),
+		})
 	}
 	return letter{kind: "removed", message: m.Message(), news: ns}
+}
+
+// namesRunning are the images that run in each namespace, as their pods name them.
+func (w *Watcher) namesRunning() map[string]map[string]bool {
+	names := make(map[string]map[string]bool)
+	for _, img := range w.progress.filter(func(image) bool { return true }) {
+		for _, pod := range w.running(img) {
+			for c := range containers(pod) {
+				if names[img.namespace] == nil {
+					names[img.namespace] = make(map[string]bool)
+				}
+				names[img.namespace][c.spec] = true
+			}
+		}
+	}
+	return names
 }
 
 // writeInventory sums up all images that are new to a channel. It tells of failures too, so these need
@@ -271,7 +292,15 @@ func (w *Watcher) causes(failed []*news) []slack.Cause {
 // several platforms.
 func (w *Watcher) named(n *news) slack.Image {
 	img := slack.Image{Name: n.name, Digest: n.subject.digest}
-	if n.subject.digest != "" && n.image.id != "" && n.subject.digest != n.image.id && w.nodes.several() {
+	if n.kind == kindRemoved {
+		for _, i := range w.book.Images(n.subject.digest) { // nothing runs it any more
+			if i.ID != n.subject.digest && w.nodes.several() {
+				img.Platform = i.Platform
+			}
+		}
+		return img
+	}
+	if n.subject.digest != "" && n.subject.digest != n.image.id && w.nodes.several() {
 		img.Platform = n.image.platform.String()
 	}
 	return img

@@ -754,3 +754,73 @@ func TestRefusedForADay(t *testing.T) {
 		r.wantEach("blog", blog...)
 	})
 }
+
+// Two builds of one name, of two platforms: the end of one is not that of the other.
+func TestRemovalOfOneBuild(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.node("node-2", "arm64")
+		index := digest(0x100)
+		r.registry.manifests[index] = map[registry.Platform]string{
+			{OS: "linux", Architecture: "amd64"}: digest(1),
+			{OS: "linux", Architecture: "arm64"}: digest(2),
+		}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		pod := func(name, node string) *corev1.Pod {
+			p := podOf("shop", name, 1)
+			p.Spec.NodeName = node
+			p.Status.ContainerStatuses[0].ImageID = "registry.example.com/shop/app1@" + index
+			return p
+		}
+		r.run(pod("amd", "node-1"), pod("arm", "node-2"))
+		r.start()
+		r.pass(settled)
+		r.delete("shop", "arm")
+		r.restart()
+		r.pass(removalGrace + 2*sweepEvery + settled)
+		r.wantTexts("Now watching 2 images", "One build of `shop/app1:v1 (linux/arm64)` is no longer running, another one still is")
+	})
+}
+
+// What somebody does to the ledger while nothing is told is mended before a restart can miss it.
+func TestLedgerIsVerified(t *testing.T) {
+	for name, harm := range map[string]func(*rig, *corev1.ConfigMap) error{
+		"deleted": func(r *rig, m *corev1.ConfigMap) error {
+			return r.kube.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("configmaps"), m.Namespace, m.Name)
+		},
+		"edited": func(r *rig, m *corev1.ConfigMap) error {
+			m.BinaryData["ledger"] = []byte("hello")
+			m.ResourceVersion = "7"
+			return r.kube.Tracker().Update(corev1.SchemeGroupVersion.WithResource("configmaps"), m, m.Namespace)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				r.settings(map[string]string{"shop": scanner("shop")})
+				r.run(podOf("shop", "app-0", 1))
+				r.start()
+				r.pass(settled)
+				shards, err := r.kube.CoreV1().ConfigMaps("clairwatch").List(t.Context(), metav1.ListOptions{})
+				r.check(err)
+				for _, m := range shards.Items {
+					if strings.Contains(m.Name, "-ledger-") {
+						r.check(harm(r, &m))
+					}
+				}
+				r.pass(saveEvery + sweepEvery)
+				r.wantLogged(1, "ConfigMap of the ledger")
+				stored := ledger.New()
+				shards, err = r.kube.CoreV1().ConfigMaps("clairwatch").List(t.Context(), metav1.ListOptions{})
+				r.check(err)
+				for _, m := range shards.Items {
+					if data := m.BinaryData["ledger"]; len(data) > 0 {
+						_, err := stored.Load(0, data)
+						r.check(err)
+					}
+				}
+				if !stored.Known(ledger.Destination{Key: "shop", Name: "default"}) {
+					t.Error("it is not there again")
+				}
+			})
+		})
+	}
+}

@@ -35,6 +35,12 @@ func (w *Watcher) readReport(ctx context.Context, base string, img image, identi
 	if err != nil {
 		return reading{}, fmt.Errorf("image %s: %w", name, err)
 	}
+	if d.loading && c.waited.CompareAndSwap(false, true) {
+		w.log.Info("this Clair is still loading its data: first reports wait until no source has been new to it for dataQuiet",
+			"clair", base, "sources", len(d.updaters), "dataQuiet", w.cfg.DataQuiet)
+	} else if !d.loading {
+		c.waited.Store(false)
+	}
 	if d.loading && w.progress.isIndexed(img, base) && !w.isTold(img, base) {
 		return reading{}, fmt.Errorf("image %s: %w", name, loadingError{d.left}) // nobody is to hear of it yet
 	}

@@ -194,7 +194,7 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 		return false
 	}
 	if !told {
-		n := w.newsOf(l, of, kindReport, r, r.report, r.report.Record(r.basis, l.rules))
+		n := w.newsOf(l, of, kindReport, r, r.report.Findings, r.report.Record(r.basis, l.rules))
 		n.loading = r.late
 		if !w.cfg.TellIndexed { // the report says all of it
 			w.pending.withdraw(topic{l.destination, kindIndexed, n.subject})
@@ -221,9 +221,7 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 			w.pending.withdraw(topic{l.destination, part.kind, subject{digest: r.report.Digest}})
 			continue
 		}
-		about := r.report
-		about.Findings = part.Findings
-		n := w.newsOf(l, of, part.kind, r, about, part.Change)
+		n := w.newsOf(l, of, part.kind, r, part.Findings, part.Change)
 		n.worst = slices.Clone(part.Findings[:min(len(part.Findings), worstNamed)])
 		if part.kind == kindSourced {
 			n.updaters = updatersOf(part.Findings)
@@ -236,8 +234,8 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 	return true
 }
 
-// newsOf is a piece of news about what a report, or a part of it, says of an image.
-func (w *Watcher) newsOf(l listener, of subjectOf, k kind, r reading, about findings.Report, change findings.Record) *news {
+// newsOf is a piece of news about some findings of a report.
+func (w *Watcher) newsOf(l listener, of subjectOf, k kind, r reading, about []findings.Finding, change findings.Record) *news {
 	return &news{
 		kind:        k,
 		destination: l.destination,
@@ -246,7 +244,7 @@ func (w *Watcher) newsOf(l listener, of subjectOf, k kind, r reading, about find
 		name:        of.name,
 		clair:       of.clair,
 		rules:       l.rules,
-		summary:     about.Summarize(updateRows, l.rules),
+		summary:     r.report.SummarizePart(about, updateRows, l.rules),
 		jobs:        of.jobs,
 		told:        ledger.Told{Destination: l.destination, Digest: r.report.Digest, Name: of.name, Change: change},
 	}

@@ -180,6 +180,46 @@ func (s *shards) saveDirty(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// verify reads the stored shards again, and has what somebody has deleted or edited written anew: nothing else
+// would until the next message of its destinations, and a restart before forgets them.
+func (s *shards) verify(ctx context.Context) error {
+	for n := range s.all {
+		if err := s.verifyOne(ctx, n); err != nil {
+			return fmt.Errorf("verifying the ledger: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s *shards) verifyOne(ctx context.Context, n int) error {
+	shard := &s.all[n]
+	select {
+	case shard.turn <- struct{}{}:
+		defer func() { <-shard.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if shard.stored == nil {
+		return nil
+	}
+	found, err := s.get(ctx, n)
+	switch {
+	case err != nil:
+		return err
+	case found == nil:
+		s.log.Warn("a ConfigMap of the ledger has been deleted; it is written anew, from memory", "configMap", s.namespace+"/"+s.name(n))
+		shard.stored = nil
+	case found.ResourceVersion == shard.stored.ResourceVersion:
+		return nil
+	default:
+		if err := s.join(ctx, n, found); err != nil {
+			return err
+		}
+	}
+	s.book.Touch(n)
+	return nil
+}
+
 // save returns when what the book holds of some shards is stored, whoever has written it. They are written
 // in the order given. Nothing is tried again but what others came in between of: with an error some of it
 // may be stored, and the caller saves again. A leader who has a successor loses the Lease by it, and gets

@@ -47,6 +47,9 @@ func (w *Watcher) sweepUntil(ctx, work context.Context) {
 			continue
 		}
 		saved = time.Now()
+		if err := w.shards.verify(work); err != nil {
+			w.log.Debug("could not read the ledger again", "error", err)
+		}
 		if err := w.shards.saveDirty(work); err != nil {
 			w.log.Debug("could not record changes; they are recorded with the next message", "error", err)
 		}

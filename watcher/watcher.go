@@ -371,7 +371,8 @@ func (w *Watcher) lead(ctx context.Context) error {
 	for _, img := range known {
 		w.look(img)
 	}
-	w.log.Info("watching")
+	remembered := w.book.Stats()
+	w.log.Info("watching", "destinations", remembered.Destinations, "records", remembered.Records)
 
 	work, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/image"
 	"github.com/clairwatch/clairwatch/sandbox/slackstand"
 	"github.com/clairwatch/clairwatch/sandbox/stage"
@@ -78,7 +79,11 @@ func run(ctx context.Context, messages string) error {
 		}
 	}
 	out.say("clairwatch starts, with the rights of its ServiceAccount.")
-	daemon, err := s.Daemon(ctx, nil)
+	daemon, err := s.Daemon(ctx, map[string]any{
+		"removalGrace": "3s", // nobody wants to watch for ten minutes
+		// As a pod has it that is started again in its place: it need not wait for the one before it.
+		"leaderElection": map[string]any{"identity": "demo"},
+	})
 	if err != nil {
 		return err
 	}
@@ -86,8 +91,8 @@ func run(ctx context.Context, messages string) error {
 	defer background.Wait()
 	defer end(nil) // before the wait
 	background.Go(func() {
-		if err := daemon.Wait(ctx); ctx.Err() == nil {
-			end(fmt.Errorf("clairwatch ended (%v); its log ends with:\n%s", err, daemon.Tail(20)))
+		if err := keepRunning(ctx, daemon, out); ctx.Err() == nil {
+			end(err)
 		}
 	})
 	out.say("What arrives in Slack:")
@@ -120,12 +125,24 @@ func run(ctx context.Context, messages string) error {
 			return err
 		}
 	}
+	out.say("clairwatch is killed, and started again. It remembers what it has told, so nothing of that comes again; but it\nhears that the worker was removed meanwhile.")
+	if err := s.Remove(ctx, worker); err != nil {
+		return err
+	}
+	if err := daemon.Kill(); err != nil {
+		return err
+	}
+	if err := out.await(ctx, "team-shop", before["team-shop"]+teams[0].concerned+1); err != nil {
+		return err
+	}
 	out.say(fmt.Sprintf(`The cluster stays up until Ctrl-C. Play with it:
 
   export KUBECONFIG=%s
   kubectl get pods -A
   kubectl -n clairwatch edit configmap clairwatch
   kubectl -n shop run legacy --image=%s
+  kubectl -n platform delete pod --all                  # told after 3 s, by default after 10 minutes
+  kubectl -n clairwatch get lease,configmap             # who tells, and what it remembers
 
   Clair       %s
   Registry    http://%s
@@ -136,6 +153,24 @@ There are no controllers and no container runtime: make pods rather than deploym
 		s.AdminKubeconfig, s.Image(image.PaymentsLegacy), s.ClairURL, s.RegistryHost, s.DaemonAddr, s.Dir))
 	<-ctx.Done()
 	return context.Cause(ctx)
+}
+
+// mostStarts bounds how often clairwatch is started again in the demo.
+const mostStarts = 20
+
+// keepRunning starts clairwatch again whenever it ends, as Kubernetes would.
+func keepRunning(ctx context.Context, daemon *sandbox.Process, out *screen) error {
+	for range mostStarts {
+		err := daemon.Wait(ctx)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		out.log("clairwatch ended (%v) and is started again", err)
+		if err := daemon.Start(ctx); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("clairwatch ended %d times; its log ends with:\n%s", mostStarts, daemon.Tail(20))
 }
 
 // runWorkloads starts what runs before clairwatch does.
