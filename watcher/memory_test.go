@@ -46,6 +46,16 @@ func (r *rig) leases() *cluster {
 	return c
 }
 
+// skip lets time pass in which no Watcher runs, and a little more with another one.
+func (r *rig) skip(d time.Duration) {
+	r.t.Helper()
+	r.pass(2 * sweepEvery) // what is to be noted by then
+	r.stop()
+	r.pass(d)
+	r.start()
+	r.pass(2 * sweepEvery)
+}
+
 // byJob has a Job run a pod.
 func byJob(pod *corev1.Pod) *corev1.Pod {
 	controls := true
@@ -134,7 +144,8 @@ func TestRemoved(t *testing.T) {
 
 		// After a month it is a new image.
 		r.delete("shop", "app-0")
-		r.pass(goneFor + time.Hour)
+		r.pass(removalGrace + 2*sweepEvery + settled)
+		r.skip(goneFor)
 		r.run(podOf("shop", "app-0", 1))
 		r.pass(time.Hour)
 		r.wantTexts("Now watching", "is no longer", "is no longer", "newly reported", "is no longer", "app1:v1 is running with")
@@ -558,17 +569,17 @@ func TestDestinationGone(t *testing.T) {
 		r.pass(settled)
 		r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog") + "minSeverity: Hihg"}) // a mistake is no absence
 		r.restart()
-		r.pass(absentFor + time.Hour)
+		r.skip(absentFor)
 		r.settings(both)
 		r.pass(settled)
 		r.settings(map[string]string{"shop": scanner("shop")})
-		r.pass(absentFor - time.Hour)
+		r.skip(absentFor - 3*time.Hour)
 		r.settings(both)
 		r.pass(time.Hour)
 		r.wantEach("blog", "is running with")
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.restart()
-		r.pass(absentFor + time.Hour)
+		r.skip(absentFor)
 		r.restart()
 		r.settings(both)
 		r.pass(settled)
