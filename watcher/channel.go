@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/clairwatch/clairwatch/ledger"
@@ -119,7 +120,7 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 // a message about it was being recorded. It says whether there was any.
 func (w *Watcher) dropTold(ripe []*news) bool {
 	var told []*news
-	running := w.byManifest()
+	running := sync.OnceValue(w.byManifest) // of interest to removals only, which are seldom
 	for _, n := range ripe {
 		if w.hasTold(n, running) {
 			told = append(told, n)
@@ -131,7 +132,7 @@ func (w *Watcher) dropTold(ripe []*news) bool {
 }
 
 // hasTold says whether the ledger has all that a piece of news says, or that it is not true any more.
-func (w *Watcher) hasTold(n *news, running map[string][]image) bool {
+func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 	switch n.kind {
 	case kindIndexed:
 		return false
@@ -139,7 +140,7 @@ func (w *Watcher) hasTold(n *news, running map[string][]image) bool {
 		f, told := w.book.Failure(n.destination, n.subject.image)
 		return told && f.Cause == string(n.cause)
 	case kindRemoved: // it may have come back
-		return len(w.podsOf([]*news{n}, running)) > 0
+		return len(w.podsOf([]*news{n}, running())) > 0
 	}
 	record, ok := w.book.Record(n.destination, n.subject.digest)
 	if !ok || n.kind == kindReport {

@@ -361,14 +361,12 @@ func (w *Watcher) lead(ctx context.Context) error {
 		}
 		return err
 	}
-	for _, img := range w.progress.filter(func(image) bool { return true }) {
-		w.fromBefore.put(img)
-	}
-	w.leading.Store(true)
+	w.leading.Store(true) // from here on the handlers queue what they note; nobody takes it out yet
 	defer w.leading.Store(false)
 	known := w.progress.filter(func(image) bool { return true })
 	slices.SortFunc(known, compareImages) // so that two starts do the same
 	for _, img := range known {
+		w.fromBefore.put(img)
 		w.look(img)
 	}
 	remembered := w.book.Stats()
