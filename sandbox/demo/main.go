@@ -16,9 +16,9 @@ import (
 
 	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/image"
-	"github.com/clairwatch/clairwatch/sandbox/slackstand"
 	"github.com/clairwatch/clairwatch/sandbox/stage"
 	"github.com/clairwatch/clairwatch/sandbox/vulnerability"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 func main() {

@@ -20,9 +20,9 @@ import (
 
 	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/image"
-	"github.com/clairwatch/clairwatch/sandbox/slackstand"
 	"github.com/clairwatch/clairwatch/sandbox/stage"
 	"github.com/clairwatch/clairwatch/sandbox/vulnerability"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 // patience bounds every wait. It is no expectation of how long something takes.

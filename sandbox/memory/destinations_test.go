@@ -9,9 +9,9 @@ import (
 
 	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/gate"
-	"github.com/clairwatch/clairwatch/sandbox/slackstand"
 	"github.com/clairwatch/clairwatch/sandbox/stage"
 	"github.com/clairwatch/clairwatch/sandbox/vulnerability"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 // otherClair is the second Clair behind the gate.

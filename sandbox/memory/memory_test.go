@@ -16,8 +16,8 @@ import (
 
 	"github.com/clairwatch/clairwatch/sandbox/gate"
 	"github.com/clairwatch/clairwatch/sandbox/image"
-	"github.com/clairwatch/clairwatch/sandbox/slackstand"
 	"github.com/clairwatch/clairwatch/sandbox/stage"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 // patience bounds every wait. It is no expectation of how long something takes.

@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/clairwatch/clairwatch/sandbox/gate"
-	"github.com/clairwatch/clairwatch/sandbox/slackstand"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 // The servers behind a stage's gate.

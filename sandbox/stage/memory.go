@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/clairwatch/clairwatch/sandbox/slackstand"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 // LedgerPrefix begins the names of the ConfigMaps that hold clairwatch's ledger.

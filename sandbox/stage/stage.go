@@ -26,8 +26,8 @@ import (
 	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/image"
 	"github.com/clairwatch/clairwatch/sandbox/kubelet"
-	"github.com/clairwatch/clairwatch/sandbox/slackstand"
 	"github.com/clairwatch/clairwatch/sandbox/vulnerability"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 // Namespace is where the manifest installs clairwatch; its settings ConfigMap and its ServiceAccount

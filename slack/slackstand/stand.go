@@ -1,6 +1,6 @@
-// Package slackstand stands in for Slack's incoming webhooks on loopback: it
-// enforces Slack's documented rules, keeps what it accepts and shows messages
-// in a terminal as a person would read them.
+// Package slackstand stands in for Slack's incoming webhooks, on loopback or in
+// memory: it enforces Slack's documented rules, keeps what it accepts and shows
+// messages in a terminal as a person would read them.
 package slackstand
 
 import (
@@ -24,6 +24,10 @@ import (
 
 // maxBody is more than any message that Slack would take.
 const maxBody = 1 << 20
+
+// Moved is the path to which the redirect of [Answers] leads. Only a client that
+// follows it asks there.
+const Moved = "/moved"
 
 // Config sets up a [Stand].
 type Config struct {
@@ -92,12 +96,15 @@ type Counts struct {
 	Duplicates int // accepted with a payload that was accepted before
 }
 
-// Answer is a fixed answer.
+// Answer is a fixed answer. Without a Status the message is taken as usual.
 type Answer struct {
+	// Delay is how long it takes until anything happens. Of a client that leaves
+	// before, nothing is accepted.
+	Delay  time.Duration
 	Status int
 	Body   string
-	// RetryAfter in whole seconds is sent when it is more than zero.
-	RetryAfter time.Duration
+	// RetryAfter is the header of that name: seconds or a date. Empty: none.
+	RetryAfter string
 	// ContentType is text/html when it is empty.
 	ContentType string
 	// Location is where a redirect leads.
@@ -106,7 +113,16 @@ type Answer struct {
 	Reset bool
 	// AcceptedReset accepts the message, then cuts the connection.
 	AcceptedReset bool
+	// AcceptedSilence accepts the message, then says nothing until the client
+	// has left.
+	AcceptedSilence bool
 }
+
+// refuses says whether the message is not accepted, whatever it is.
+func (a Answer) refuses() bool { return a.Reset || a.Status != 0 }
+
+// unanswered says whether the message is accepted without saying so.
+func (a Answer) unanswered() bool { return a.AcceptedReset || a.AcceptedSilence }
 
 type injected struct {
 	path   string // empty is any
@@ -151,7 +167,7 @@ func Answers() map[string]Answer {
 		"rollup":        {Status: 500, Body: "rollup_error"},
 		"unavailable":   {Status: 503, Body: page},
 		"quota":         {Status: 429, Body: "message_limit_exceeded"}, // without Retry-After
-		"redirect":      {Status: 302, Location: "/moved"},
+		"redirect":      {Status: 302, Location: Moved},
 		"ok-but-not":    {Status: 200, Body: "no_service"},
 		"created":       {Status: 201, Body: "ok"},
 		"reset":         {Reset: true},
@@ -247,13 +263,13 @@ func (s *Stand) accepted(path string) []Message {
 
 // ServeHTTP answers as hooks.slack.com would.
 func (s *Stand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/moved" { // a client that follows the redirect believes that all is well
-		io.WriteString(w, "ok")
+	s.count(r.URL.Path, func(c *Counts) { c.Requests++ })
+	if r.URL.Path == Moved { // a client that follows the redirect believes that all is well
+		_, _ = io.WriteString(w, "ok")
 		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	refusal := Refusal{Time: time.Now(), Path: r.URL.Path, Payload: body}
-	s.count(r.URL.Path, func(c *Counts) { c.Requests++ })
 	switch token, ok := token(r.URL.Path); {
 	case err != nil:
 		s.refuse(w, refusal, Answer{Status: 400, Body: "invalid_payload"}, "body: "+err.Error())
@@ -267,16 +283,15 @@ func (s *Stand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Stand) serve(w http.ResponseWriter, r *http.Request, token string, refusal Refusal) {
-	answer, fixed := s.inject(r.URL.Path)
-	if !fixed {
-		answer, fixed = Answers()[token]
+	answer, injected := s.inject(r.URL.Path)
+	if !injected {
+		answer = Answers()[token]
+		if token == "slow" {
+			answer.Delay = s.slow
+		}
 	}
-	if fixed && !answer.AcceptedReset {
-		s.refuse(w, refusal, answer, "a fixed answer")
-		return
-	}
-	if token == "slow" {
-		wait := time.NewTimer(s.slow)
+	if answer.Delay > 0 {
+		wait := time.NewTimer(answer.Delay)
 		defer wait.Stop()
 		select {
 		case <-wait.C:
@@ -285,12 +300,16 @@ func (s *Stand) serve(w http.ResponseWriter, r *http.Request, token string, refu
 			return
 		}
 	}
+	if answer.refuses() {
+		s.refuse(w, refusal, answer, "a fixed answer")
+		return
+	}
 	if wait := s.take(r.URL.Path); wait > 0 {
 		seconds := int(math.Ceil(wait.Seconds()))
 		s.count(r.URL.Path, func(c *Counts) { c.Limited++ })
 		s.refuse(w, refusal, Answer{
 			Status: http.StatusTooManyRequests, ContentType: "application/json",
-			RetryAfter: time.Duration(seconds) * time.Second,
+			RetryAfter: strconv.Itoa(seconds),
 			Body:       fmt.Sprintf(`{"retry_after":%d,"ok":false,"error":"rate_limited"}`, seconds),
 		}, "too fast")
 		return
@@ -306,13 +325,17 @@ func (s *Stand) serve(w http.ResponseWriter, r *http.Request, token string, refu
 		return
 	}
 	s.accept(Message{
-		Time: refusal.Time, Path: r.URL.Path, Payload: bytes.Clone(payload), Mentions: mentions, Unanswered: fixed,
+		Time: refusal.Time, Path: r.URL.Path, Payload: bytes.Clone(payload), Mentions: mentions,
+		Unanswered: answer.unanswered(),
 	})
-	if fixed {
+	if answer.AcceptedSilence {
+		<-r.Context().Done()
+	}
+	if answer.unanswered() {
 		panic(http.ErrAbortHandler) // net/http's way to cut a connection
 	}
 	w.Header().Set("Content-Type", "text/html")
-	io.WriteString(w, "ok")
+	_, _ = io.WriteString(w, "ok") // the client may have left
 }
 
 // token is the last segment of a webhook's path: /services/T…/B…/token.
@@ -419,9 +442,9 @@ func (s *Stand) refuse(w http.ResponseWriter, refusal Refusal, answer Answer, re
 	if answer.Location != "" {
 		w.Header().Set("Location", answer.Location)
 	}
-	if answer.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(answer.RetryAfter.Seconds())))
+	if answer.RetryAfter != "" {
+		w.Header().Set("Retry-After", answer.RetryAfter)
 	}
 	w.WriteHeader(answer.Status)
-	io.WriteString(w, answer.Body)
+	_, _ = io.WriteString(w, answer.Body) // the client may have left
 }

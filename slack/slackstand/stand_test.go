@@ -20,7 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/clairwatch/clairwatch/sandbox/slackstand"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -96,7 +96,7 @@ func TestFixedAnswers(t *testing.T) {
 	if len(accepted) != 1 || accepted[0].Path != slackstand.Path("reset-after") || !accepted[0].Unanswered {
 		t.Errorf("accepted %+v, want only the one whose answer was lost", accepted)
 	}
-	if status, body, _ := post(t, stand, "/moved", ""); status != 200 || body != "ok" {
+	if status, body, _ := post(t, stand, slackstand.Moved, ""); status != 200 || body != "ok" || stand.Counts(slackstand.Moved).Requests != 1 {
 		t.Errorf("behind the redirect: %d %q", status, body)
 	}
 	for _, path := range []string{"/", "/services/T0/B0", "/services/T0/B0/", "/services/X/B0/x"} {
@@ -110,7 +110,7 @@ func TestFailNext(t *testing.T) {
 	stand := slackstand.New(slackstand.Config{Every: -1})
 	shop, pay := slackstand.Path("shop"), slackstand.Path("pay")
 	stand.FailNext(pay, 1, slackstand.Answer{Status: 503})
-	stand.FailNext("", 2, slackstand.Answer{Status: 429, RetryAfter: 7 * time.Second})
+	stand.FailNext("", 2, slackstand.Answer{Status: 429, RetryAfter: "7"})
 	var got []int
 	for _, path := range []string{shop, pay, pay, shop} {
 		status, _, header := post(t, stand, path, text("x"))
@@ -243,6 +243,64 @@ func TestServerSpeaksTLS(t *testing.T) {
 	if err != nil || string(messages[0].Payload) != `{"text":"hi"}` {
 		t.Errorf("accepted %+v, %v", messages, err)
 	}
+}
+
+// TestPipe is in virtual time, which goes on only when nothing waits for anything else: a goroutine that is
+// left behind fails it.
+func TestPipe(t *testing.T) {
+	const patience = 15 * time.Second
+	for name, test := range map[string]struct {
+		answer slackstand.Answer
+		want   string // status and body; empty: none
+		after  time.Duration
+		counts slackstand.Counts
+	}{
+		"taken":                {slackstand.Answer{}, "200 ok", 0, slackstand.Counts{Requests: 1, Accepted: 1}},
+		"refused":              {slackstand.Answer{Status: 500, Body: "rollup_error"}, "500 rollup_error", 0, slackstand.Counts{Requests: 1, Refused: 1}},
+		"cut":                  {slackstand.Answer{Reset: true}, "", 0, slackstand.Counts{Requests: 1, Refused: 1}},
+		"taken and cut":        {slackstand.Answer{AcceptedReset: true}, "", 0, slackstand.Counts{Requests: 1, Accepted: 1}},
+		"taken and silent":     {slackstand.Answer{AcceptedSilence: true}, "", patience, slackstand.Counts{Requests: 1, Accepted: 1}},
+		"taken in time":        {slackstand.Answer{Delay: patience - time.Second}, "200 ok", patience - time.Second, slackstand.Counts{Requests: 1, Accepted: 1}},
+		"too late to be taken": {slackstand.Answer{Delay: patience + time.Second}, "", patience, slackstand.Counts{Requests: 1, Refused: 1}},
+		"refused late":         {slackstand.Answer{Delay: time.Second, Status: 503}, "503 ", time.Second, slackstand.Counts{Requests: 1, Refused: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pipe := slackstand.ServePipe(slackstand.Config{})
+				defer pipe.Close()
+				pipe.FailNext("", 1, test.answer)
+				began := time.Now()
+				got := ""
+				client := &http.Client{Transport: pipe.Transport, Timeout: patience}
+				response, err := client.Post("https://hooks.slack.com"+slackstand.Path("shop"), "application/json", strings.NewReader(text("x")))
+				if err == nil {
+					body, readErr := io.ReadAll(response.Body)
+					_ = response.Body.Close()
+					got, err = fmt.Sprintf("%d %s", response.StatusCode, body), readErr
+				}
+				if got != test.want || (err == nil) != (test.want != "") || time.Since(began) != test.after {
+					t.Errorf("got %q, %v after %v; want %q after %v", got, err, time.Since(began), test.want, test.after)
+				}
+				synctest.Wait() // the server learns that the client has left
+				if counts := pipe.Counts(""); counts != test.counts {
+					t.Errorf("counts %+v, want %+v", counts, test.counts)
+				}
+				for _, m := range pipe.Messages("") {
+					if m.Unanswered != (test.want == "") {
+						t.Errorf("unanswered is %v", m.Unanswered)
+					}
+				}
+			})
+		})
+	}
+	t.Run("closed", func(t *testing.T) {
+		pipe := slackstand.ServePipe(slackstand.Config{})
+		pipe.Close()
+		_, err := (&http.Client{Transport: pipe.Transport}).Get("https://hooks.slack.com/")
+		if err == nil || !strings.Contains(err.Error(), "it is closed") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestRules(t *testing.T) {
