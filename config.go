@@ -35,10 +35,16 @@ type Config struct {
 	Settings string
 	// Listen is the address of the HTTP server.
 	Listen string
+	// Web says where the pages are.
+	Web WebConfig
+	// ExternalURL is the address under which people reach the pages: messages link to it. Empty: they do not.
+	ExternalURL string
 	// Log says what is logged and how.
 	Log LogConfig
 	// Workers is how many images are worked on at once; at least 1.
 	Workers int
+	// MaxImages is how many different images are looked at in one namespace. Zero: any number.
+	MaxImages int
 	// GroupWait is how long a channel stays quiet before its news is sent.
 	GroupWait time.Duration
 	// GroupMax is how long the first piece of news waits at the most; not less than GroupWait.
@@ -84,6 +90,12 @@ type LeaderElectionConfig struct {
 	Identity string
 }
 
+// WebConfig says where the pages are.
+type WebConfig struct {
+	// Listen is their address. Empty: there are none.
+	Listen string
+}
+
 // LogConfig says what is logged and how.
 type LogConfig struct {
 	// Level is debug, info, warn or error.
@@ -111,8 +123,10 @@ func defaults() Config {
 	return Config{
 		Settings:       "clairwatch",
 		Listen:         ":8080",
+		Web:            WebConfig{Listen: "127.0.0.1:8081"},
 		Log:            LogConfig{Level: "info", Format: "json"},
 		Workers:        16,
+		MaxImages:      2000,
 		GroupWait:      30 * time.Second,
 		GroupMax:       10 * time.Minute,
 		Refresh:        time.Hour,
@@ -134,6 +148,9 @@ func defaults() Config {
 // Slack is given for an answer.
 const leastLease = 3 * time.Second
 
+// longestExternalURL keeps links short enough for messages, which hold many.
+const longestExternalURL = 200
+
 // envPrefix begins the environment variables: CLAIRWATCH_GROUPWAIT, CLAIRWATCH_LOG_LEVEL.
 const envPrefix = "CLAIRWATCH"
 
@@ -146,9 +163,12 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.String("namespace", d.Namespace, "namespace of the settings ConfigMap (default: the daemon's own)")
 	flags.String("settings", d.Settings, "name of the settings ConfigMap")
 	flags.String("listen", d.Listen, "address of /healthz, /readyz, /metrics and /notify")
+	flags.String("external-url", d.ExternalURL, "address under which people reach the pages, for links in messages")
+	flags.String("web-listen", d.Web.Listen, "address of the pages (empty: none)")
 	flags.String("log-level", d.Log.Level, "debug, info, warn or error")
 	flags.String("log-format", d.Log.Format, "json or text")
 	flags.Int("workers", d.Workers, "images worked on at once")
+	flags.Int("max-images", d.MaxImages, "different images looked at in one namespace; 0: any number")
 	flags.Duration("group-wait", d.GroupWait, "how long a channel stays quiet before its news is sent")
 	flags.Duration("group-max", d.GroupMax, "how long news waits at the most")
 	flags.Duration("refresh", d.Refresh, "when the report of a running image is fetched again; 0s: never")
@@ -167,6 +187,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	return map[string]string{
 		"cluster": "cluster", "kubeconfig": "kubeconfig", "namespace": "namespace", "settings": "settings",
 		"listen": "listen", "log-level": "log.level", "log-format": "log.format", "workers": "workers",
+		"max-images": "maxImages", "external-url": "externalURL", "web-listen": "web.listen",
 		"data-quiet": "dataQuiet", "data-max": "dataMax", "removal-grace": "removalGrace", "delete-grace": "deleteGrace",
 		"leader-election": "leaderElection.enabled", "leader-election-lease": "leaderElection.lease",
 		"leader-election-duration": "leaderElection.duration", "leader-election-identity": "leaderElection.identity",
@@ -423,6 +444,16 @@ func (c Config) validate() error {
 	}
 	if c.Workers < 1 {
 		wrong("workers", "%d: want at least 1", c.Workers)
+	}
+	if c.MaxImages < 0 {
+		wrong("maxImages", "%d: want a number of images, or 0 for any number", c.MaxImages)
+	}
+	if _, port, err := net.SplitHostPort(c.Web.Listen); c.Web.Listen != "" && (err != nil || port == "") {
+		wrong("web.listen", "%q: want an address such as 127.0.0.1:8081, or nothing for no pages", c.Web.Listen)
+	}
+	if u, err := url.Parse(c.ExternalURL); c.ExternalURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(c.ExternalURL) > longestExternalURL) {
+		wrong("externalURL", "want an address such as https://clairwatch.example.com/, without user, query and fragment, of at most %d characters", longestExternalURL)
 	}
 	for key, d := range map[string]time.Duration{
 		"groupWait": c.GroupWait, "groupMax": c.GroupMax, "refresh": c.Refresh, "grace": c.Grace,

@@ -121,7 +121,7 @@ func TestConfigYAMLExplainsEverySetting(t *testing.T) {
 	lines := strings.Split(uncommented(t), "\n")
 	for i, line := range lines {
 		key, _, isKey := strings.Cut(strings.TrimSpace(line), ":")
-		if !isKey || strings.HasPrefix(key, "#") || strings.HasPrefix(key, "- hooks") || key == "log" || key == "leaderElection" {
+		if !isKey || strings.HasPrefix(key, "#") || strings.HasPrefix(key, "- hooks") || key == "log" || key == "web" || key == "leaderElection" {
 			continue
 		}
 		// Some share the comment of the one before; the first field of a list that of the list.
@@ -166,6 +166,9 @@ var precedence = map[string]struct {
 	"listen":                   {`":1"`, ":2", ":3", func(c Config) any { return c.Listen }, [3]any{":1", ":2", ":3"}},
 	"log-level":                {"debug", "warn", "error", func(c Config) any { return c.Log.Level }, [3]any{"debug", "warn", "error"}},
 	"log-format":               {"text", "json", "text", func(c Config) any { return c.Log.Format }, [3]any{"text", "json", "text"}},
+	"web-listen":               {`":1"`, ":2", ":3", func(c Config) any { return c.Web.Listen }, [3]any{":1", ":2", ":3"}},
+	"external-url":             {"http://f/", "http://e/", "http://g/", func(c Config) any { return c.ExternalURL }, [3]any{"http://f/", "http://e/", "http://g/"}},
+	"max-images":               {"1", "2", "3", func(c Config) any { return c.MaxImages }, [3]any{1, 2, 3}},
 	"workers":                  {"1", "2", "3", func(c Config) any { return c.Workers }, [3]any{1, 2, 3}},
 	"group-wait":               {"1s", "2s", "3s", func(c Config) any { return c.GroupWait }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
 	"refresh":                  {"1h", "2h", "3h", func(c Config) any { return c.Refresh }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
@@ -228,6 +231,7 @@ func TestPrecedence(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	folder := t.TempDir()
+	const wantExternal = "externalURL: want an address such as https://clairwatch.example.com/, without user, query and fragment, of at most 200 characters"
 	const none = "no such setting; config.yaml of this version lists all of them"
 	for content, want := range map[string]string{
 		"lisen: x":         "lisen: " + none,
@@ -256,6 +260,15 @@ func TestConfigMistakes(t *testing.T) {
 		"log: {level: loud}":    `log.level: "loud": want debug, info, warn or error`,
 		"log: {level: INFO}":    `log.level: "INFO": want debug, info, warn or error`,
 		"log: {format: logfmt}": `log.format: "logfmt": want json or text`,
+
+		"maxImages: -1":                                     "maxImages: -1: want a number of images, or 0 for any number",
+		"web: {listen: '8081'}":                             `web.listen: "8081": want an address such as 127.0.0.1:8081, or nothing for no pages`,
+		"externalURL: pages":                                wantExternal,
+		"externalURL: ftp://a/":                             wantExternal,
+		"externalURL: http://":                              wantExternal,
+		"externalURL: http://u:p@a/":                        wantExternal,
+		"externalURL: http://a/?q":                          wantExternal,
+		"externalURL: http://a/" + strings.Repeat("a", 200): wantExternal,
 
 		"groupWait: 30":                 "groupWait: 30 has no unit: want a duration such as 30s",
 		"groupWait: '30'":               `groupWait: "30": want a duration such as 30s`,
@@ -318,6 +331,8 @@ func TestConfigFreedoms(t *testing.T) {
 		"workers: '8'":              func(c *Config) { c.Workers = 8 },
 		"WORKERS: 8":                func(c *Config) { c.Workers = 8 },
 		"log.level: debug":          func(c *Config) { c.Log.Level = "debug" },
+		"maxImages: 0":              func(c *Config) { c.MaxImages = 0 },
+		"web: {listen: ''}":         func(c *Config) { c.Web.Listen = "" },
 		"dataQuiet: 0":              func(c *Config) { c.DataQuiet = 0 },
 		"leaderElection: {enabled: false, lease: ''}": func(c *Config) { c.LeaderElection.Enabled, c.LeaderElection.Lease = false, "" },
 		"grace: 0":                      func(c *Config) { c.Grace = 0 },

@@ -82,7 +82,7 @@ func TestImports(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, room := range []string{".", "watcher", "settings", "registry", "clair", "slack", "findings", standIn} {
+	for _, room := range []string{".", "watcher", "settings", "registry", "clair", "slack", "findings", "web", standIn} {
 		if !seen[room] {
 			t.Errorf("saw no Go file of %s: is the test run in its folder?", room)
 		}

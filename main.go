@@ -33,6 +33,7 @@ import (
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack"
 	"github.com/clairwatch/clairwatch/watcher"
+	"github.com/clairwatch/clairwatch/web"
 )
 
 func main() {
@@ -138,7 +139,9 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		Namespace:    namespace,
 		SettingsName: cfg.Settings,
 		Cluster:      cfg.Cluster,
+		ExternalURL:  externalURL(cfg),
 		Workers:      cfg.Workers,
+		MaxImages:    cfg.MaxImages,
 		GroupWait:    cfg.GroupWait,
 		GroupMax:     cfg.GroupMax,
 		Refresh:      cfg.Refresh,
@@ -166,7 +169,15 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		return fmt.Errorf("listening (setting listen): %w", err)
 	}
 	log.Info("starting", "version", version(), "listen", listener.Addr().String())
+	site, err := listenForPages(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
+	if site != nil {
+		handler := web.New(web.Config{Source: pages{watcher: w, cluster: cfg.Cluster}})
+		group.Go(func() error { return serve(ctx, site, handler, log) })
+	}
 	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done())
 	group.Go(func() error { return serve(ctx, listener, handler, log) })
 	group.Go(func() error { return w.Run(ctx) })
@@ -175,6 +186,23 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// listenForPages listens on the address of the pages; nil when there are none.
+func listenForPages(ctx context.Context, cfg Config, log *slog.Logger) (net.Listener, error) {
+	if cfg.Web.Listen == "" {
+		return nil, nil
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Web.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening for the pages (setting web.listen): %w", err)
+	}
+	if addr, ok := listener.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() {
+		log.Warn("the pages are open to whoever reaches this address: let only those who may see what is vulnerable",
+			"listen", addr.String())
+	}
+	log.Info("pages", "listen", listener.Addr().String())
+	return listener, nil
 }
 
 // leaseConfig says how one of several daemons is chosen.
@@ -190,6 +218,14 @@ func leaseConfig(cfg Config) watcher.LeaseConfig {
 		lease.Identity, _ = os.Hostname() // empty: a random one
 	}
 	return lease
+}
+
+// externalURL is the address of the pages with a slash at its end; empty when there is none.
+func externalURL(cfg Config) string {
+	if cfg.ExternalURL == "" {
+		return ""
+	}
+	return strings.TrimRight(cfg.ExternalURL, "/") + "/"
 }
 
 // deleteFrom are the addresses of the Clairs that images are deleted from, spelt as in the settings of namespaces.

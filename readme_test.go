@@ -57,6 +57,16 @@ func TestREADMENamesTheStates(t *testing.T) {
 	}
 }
 
+func TestREADMENamesTheMessages(t *testing.T) {
+	got := firstColumn(section(t, read(t, "README.md"), "## What arrives in Slack"))
+	want := watcher.MessageKinds()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("the README has %q, there are %q", got, want)
+	}
+}
+
 // TestREADMESettingsAreValid reads the example of the README, and of the manifest, as the daemon would.
 func TestREADMESettingsAreValid(t *testing.T) {
 	readme := section(t, read(t, "README.md"), "## Install it in a cluster")
@@ -91,6 +101,12 @@ func TestREADMESettingsAreValid(t *testing.T) {
 // TestREADMELinks finds the files that the README points to.
 func TestREADMELinks(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(read(t, "README.md"), -1) {
+		if heading, inside := strings.CutPrefix(m[1], "#"); inside {
+			if !strings.Contains(strings.ToLower(strings.ReplaceAll(read(t, "README.md"), " ", "-")), "\n##-"+heading+"\n") {
+				t.Errorf("the README points to %s, which is no heading", m[1])
+			}
+			continue
+		}
 		if _, err := os.Stat(m[1]); err != nil {
 			t.Errorf("the README points to %s: %v", m[1], err)
 		}

@@ -23,8 +23,10 @@ type Difference struct {
 	// Renewed are all new findings where the report comes from another Clair, or from other scanners, so
 	// that nothing can be said of each of them.
 	Renewed Part
-	// Vanished counts what was told and is gone. Without Renewed it is no news: a correction by those who
-	// publish the advisories.
+	// Withdrawn are findings that were told and are gone: those who publish the advisories have corrected them.
+	// A record does not know their names, so that the part has no Findings.
+	Withdrawn Part
+	// Vanished counts what was told and is gone where Renewed is told.
 	Vanished int
 	// Silent is what is to be added to the record without a message; empty when there is nothing.
 	Silent Record
@@ -65,8 +67,15 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 		}
 	}
 	if basis.provesAbsence(r.Basis) {
-		gone, told := r.vanished(seen)
-		silent, d.Vanished = append(silent, gone...), told
+		var told []Entry
+		for _, e := range r.vanished(seen) {
+			if e.Told {
+				told = append(told, e)
+			} else {
+				silent = append(silent, e)
+			}
+		}
+		d.Withdrawn.Change = NewRecord(Basis{}, told)
 	}
 	for _, p := range []*Part{&d.Disclosed, &d.Sourced, &d.Visible, &d.Rose} {
 		p.Change = NewRecord(Basis{}, tellAll(p.Findings))
@@ -116,8 +125,8 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 			change = append(change, Entry{ID: id, Severity: max(e.Severity, f.Severity), Told: told})
 		}
 	}
-	gone, told := r.vanished(seen)
-	d.Vanished = told
+	gone := r.vanished(seen)
+	d.Vanished = CountEntries(gone, func(e Entry) bool { return e.Told }).Total()
 	record := NewRecord(basis, append(change, gone...))
 	if len(d.Renewed.Findings) == 0 && d.Vanished == 0 {
 		d.Silent = record
@@ -127,19 +136,16 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 	return d
 }
 
-// vanished marks what the record holds and a report does not, and counts what of that was told.
-func (r Record) vanished(seen map[ID]bool) (gone []Entry, told int) {
+// vanished returns what the record holds and a report does not, marked as absent.
+func (r Record) vanished(seen map[ID]bool) []Entry {
+	var gone []Entry
 	for _, e := range r.Entries {
-		if e.Absent || seen[e.ID] {
-			continue
+		if !e.Absent && !seen[e.ID] {
+			e.Absent = true
+			gone = append(gone, e)
 		}
-		if e.Told {
-			told++
-		}
-		e.Absent = true
-		gone = append(gone, e)
 	}
-	return gone, told
+	return gone
 }
 
 // IsEmpty says that the record would change nothing.

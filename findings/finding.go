@@ -40,6 +40,9 @@ type Finding struct {
 	Updater string
 	// Link leads to the advisory; empty when the report has no usable address.
 	Link string
+	// Description is what the advisory says, as its source wrote it; empty when it says nothing. It can be long,
+	// so summaries do without it.
+	Description string
 
 	// source is the source package, or the package itself where there is none. It identifies the
 	// finding together with Name: the number of packages built from it changes what Package shows,
@@ -64,6 +67,7 @@ func compare(a, b Finding) int {
 		cmp.Compare(a.Updater, b.Updater),
 		cmp.Compare(a.Link, b.Link),
 		cmp.Compare(a.source, b.source),
+		cmp.Compare(a.Description, b.Description),
 	)
 }
 

@@ -90,6 +90,8 @@ func finding(p *claircore.Package, v *claircore.Vulnerability, score float64) Fi
 		Updater:   v.Updater,
 		Link:      link(v.Links),
 		source:    p.Name,
+
+		Description: v.Description,
 	}
 	// Distributions publish advisories for source packages, and their fixed versions are versions of
 	// the source; language packages have none.
@@ -135,6 +137,7 @@ func (f *Finding) merge(o Finding) {
 	f.CVSS = max(f.CVSS, o.CVSS)
 	f.FixedIn = cmp.Or(f.FixedIn, o.FixedIn)
 	f.Link = cmp.Or(f.Link, o.Link)
+	f.Description = cmp.Or(f.Description, o.Description)
 }
 
 // distribution names the operating system briefly. An image has one in practice; with several the

@@ -12,6 +12,8 @@ type Summary struct {
 	Counts Counts
 	// Hidden counts those that the rules hold back.
 	Hidden Counts
+	// Rules are those of which it was made.
+	Rules Rules
 	// Updates are the first of the updates to make, worst first.
 	Updates []Update
 	// AllUpdates is the number of all updates with a fix, listed or not.
@@ -45,6 +47,7 @@ func (r Report) SummarizePart(part []Finding, rows int, rules Rules) Summary {
 		Covered:      r.Covered,
 		Counts:       Count(pass),
 		Hidden:       Count(hidden),
+		Rules:        rules,
 	}
 	us := Updates(pass)
 	if len(part) < len(r.Findings) {
@@ -66,6 +69,10 @@ func (r Report) SummarizePart(part []Finding, rows int, rules Rules) Summary {
 	}
 	// A copy, so that the summary does not keep the whole report in memory.
 	s.Updates = append([]Update(nil), us[:min(max(rows, 0), len(us))]...)
+	for i := range s.Updates {
+		s.Updates[i].Worst.Description = ""
+	}
+	s.Unfixed.Description = ""
 	return s
 }
 

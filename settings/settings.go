@@ -53,6 +53,15 @@ type Scanner struct {
 	// compare as ==. Without minSeverity all are told, without unknownAs an unknown severity counts as
 	// Medium.
 	Rules findings.Rules `json:"rules"`
+	// Tell says which kinds of news the channel hears that not everybody wants to.
+	Tell Tell `json:"tell"`
+}
+
+// Tell says which kinds of news a channel hears that not everybody wants to.
+type Tell struct {
+	// Withdrawn: how many vulnerabilities that were told are not reported any more, because those who publish
+	// the advisories have corrected them. False: they go without a word.
+	Withdrawn bool `json:"withdrawn,omitempty"`
 }
 
 // Secret is a text that is never printed: whoever has a webhook's address can write into its channel.
@@ -215,7 +224,10 @@ var (
 )
 
 // fields are the keys of a Scanner as they are written.
-var fields = []string{"name", "backend", "notifier", "clairBaseUrl", "slackWebhookUrl", "minSeverity", "unknownAs"}
+var fields = []string{"name", "backend", "notifier", "clairBaseUrl", "slackWebhookUrl", "minSeverity", "unknownAs", "tell"}
+
+// kinds are the keys of a Scanner's tell.
+var kinds = []string{"withdrawn"}
 
 func parseScanner(path string, data json.RawMessage, rules Rules) (Scanner, error) {
 	var values map[string]json.RawMessage
@@ -250,6 +262,8 @@ func parseScanner(path string, data json.RawMessage, rules Rules) (Scanner, erro
 		}
 		return s
 	}
+	tell, wrong := parseTell(path+".tell", values["tell"])
+	errs = append(errs, wrong...)
 	s := Scanner{
 		Name:            orText(text("name"), DefaultName),
 		Backend:         orText(text("backend"), BackendClair),
@@ -260,11 +274,34 @@ func parseScanner(path string, data json.RawMessage, rules Rules) (Scanner, erro
 			MinSeverity: severity("minSeverity", claircore.Unknown),
 			UnknownAs:   severity("unknownAs", claircore.Medium),
 		},
+		Tell: tell,
 	}
 	if len(errs) == 0 { // otherwise half of what follows would only repeat it
 		errs = s.validate(path, rules)
 	}
 	return s, errors.Join(errs...)
+}
+
+// parseTell reads which kinds of news a channel hears. Nothing, and null, are the defaults.
+func parseTell(path string, data json.RawMessage) (Tell, []error) {
+	var t Tell
+	if data == nil || string(data) == "null" {
+		return t, nil
+	}
+	var values map[string]json.RawMessage
+	if json.Unmarshal(data, &values) != nil {
+		return t, []error{fmt.Errorf("%s: want a map such as {withdrawn: true}", path)}
+	}
+	var errs []error
+	for _, k := range slices.Sorted(maps.Keys(values)) {
+		switch raw := values[k]; {
+		case !slices.Contains(kinds, k):
+			errs = append(errs, fmt.Errorf("%s.%s: no such kind of news; want one of %s", path, shown(k), strings.Join(kinds, ", ")))
+		case json.Unmarshal(raw, &t.Withdrawn) != nil:
+			errs = append(errs, fmt.Errorf("%s.%s: want true or false", path, k))
+		}
+	}
+	return t, errs
 }
 
 // severityOf reads a severity's word, in any case. claircore's own UnmarshalText wants the one spelling, and

@@ -54,6 +54,11 @@ func TestParse(t *testing.T) {
 		s.Rules = findings.Rules{MinSeverity: least, UnknownAs: unknownAs}
 		return s
 	}
+	telling := func(name string, withdrawn bool) Scanner {
+		s := scanner(name, "http://clair.clair:6000/", webhook)
+		s.Tell.Withdrawn = withdrawn
+		return s
+	}
 	for fixture, want := range map[string][]Scanner{
 		"one.yaml": {scanner("default", "http://clair.clair:6000/", webhook)},
 		"list.yaml": {
@@ -62,6 +67,7 @@ func TestParse(t *testing.T) {
 		},
 		"list-of-one.yaml":   {scanner("default", "http://[fd00::1]:6000/clair/", webhook)},
 		"address-space.yaml": {scanner("default", "http://clair.clair:6000/", webhook)},
+		"tell.yaml":          {telling("loud", true), telling("quiet", false), telling("empty", false)},
 		"severities.yaml": {
 			ruled("least", claircore.High, claircore.Medium),
 			ruled("unknown", claircore.Unknown, claircore.Critical),
@@ -98,9 +104,9 @@ var mistakes = map[string]string{
 	"empty-list.yaml":           `shop: empty: want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them; remove the key to stop watching the namespace`,
 	"empty.yaml":                `shop: empty: want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them; remove the key to stop watching the namespace`,
 	"field-twice.yaml":          `shop: not valid YAML: line 4: the field "backend" stands there twice`,
-	"list-of-texts.yaml": `shop[0]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs` + "\n" +
-		`shop[1]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs` + "\n" +
-		`shop[2]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs`,
+	"list-of-texts.yaml": `shop[0]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs, tell` + "\n" +
+		`shop[1]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs, tell` + "\n" +
+		`shop[2]: want a map of fields: name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs, tell`,
 	"not-yaml.yaml": `shop: not valid YAML: line 3: mapping values are not allowed in this context`,
 	"nothing-required.yaml": `shop.clairBaseUrl: missing: want an address such as http://clair.clair:6000/` + "\n" +
 		`shop.slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…`,
@@ -109,26 +115,31 @@ var mistakes = map[string]string{
 	"several-mistakes.yaml": `shop[0].backend: "trivy" is not known; want "clair"` + "\n" +
 		`shop[0].clairBaseUrl: not an http or https address: want an address such as http://clair.clair:6000/` + "\n" +
 		`shop[0].slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…` + "\n" +
-		`shop[1].nmae: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs`,
+		`shop[1].nmae: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs, tell`,
 	"severity-wrong-type.yaml": `shop.minSeverity: want a text; put it into quotes` + "\n" +
 		`shop.unknownAs: want a text; put it into quotes`,
 	"severity-wrong.yaml": `shop[0].minSeverity: "Hihg" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical` + "\n" +
 		`shop[0].unknownAs: "igh" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical` + "\n" +
 		`shop[1].unknownAs: "(not shown)" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical`,
-	"tab.yaml":             `shop: not valid YAML: line 2: found a tab character that violates indentation`,
+	"tab.yaml": `shop: not valid YAML: line 2: found a tab character that violates indentation`,
+	"tell-wrong.yaml": `shop[0].tell.everything: no such kind of news; want one of withdrawn` + "\n" +
+		`shop[0].tell.(not shown): no such kind of news; want one of withdrawn` + "\n" +
+		`shop[0].tell.withdrawn: want true or false` + "\n" +
+		`shop[1].tell: want a map such as {withdrawn: true}` + "\n" +
+		`shop[2].tell: want a map such as {withdrawn: true}`,
 	"two-documents.yaml":   `shop: several YAML documents, of which only the first would count: want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them`,
 	"unclosed-quote.yaml":  `shop: not valid YAML: line 2: found unexpected end of stream`,
 	"unknown-backend.yaml": `shop.backend: "trivy" is not known; want "clair"`,
-	"unknown-field.yaml": `shop.clairBaseURL: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs` + "\n" +
-		`shop.minSeverty: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs` + "\n" +
-		`shop.slackWebhook: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs`,
+	"unknown-field.yaml": `shop.clairBaseURL: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs, tell` + "\n" +
+		`shop.minSeverty: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs, tell` + "\n" +
+		`shop.slackWebhook: no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs, tell`,
 	"unknown-notifier.yaml": `shop.notifier: "email" is not known; want "slack"`,
 	"webhook-as-backend.yaml": `shop.backend: "(not shown)" is not known; want "clair"` + "\n" +
 		`shop.notifier: "(not shown)" is not known; want "slack"`,
 	"webhook-as-clair.yaml": `shop.clairBaseUrl: this is the address of a webhook, which belongs under slackWebhookUrl: want an address such as http://clair.clair:6000/` + "\n" +
 		`shop.slackWebhookUrl: the webhook's host is not allowed`,
 	"webhook-as-field-twice.yaml": `shop: not valid YAML: line 2: the field "(not shown)" stands there twice`,
-	"webhook-as-field.yaml":       `shop.(not shown): no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs`,
+	"webhook-as-field.yaml":       `shop.(not shown): no such field; want one of name, backend, notifier, clairBaseUrl, slackWebhookUrl, minSeverity, unknownAs, tell`,
 	"webhook-as-tag.yaml":         `shop: not valid YAML: cannot decode !!str …`,
 	"webhook-as-value.yaml":       `shop: neither a map nor a list: want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them`,
 	"webhook-as-severity.yaml":    `shop.minSeverity: "(not shown)" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical`,
@@ -170,7 +181,7 @@ func TestEveryFixtureIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	valid := []string{"one.yaml", "list.yaml", "list-of-one.yaml", "address-space.yaml", "severities.yaml"}
+	valid := []string{"one.yaml", "list.yaml", "list-of-one.yaml", "address-space.yaml", "severities.yaml", "tell.yaml"}
 	for _, f := range files {
 		f = filepath.Base(f)
 		if _, ok := mistakes[f]; !ok && !slices.Contains(valid, f) {

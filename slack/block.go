@@ -110,7 +110,7 @@ func markup(s string) slackgo.MixedElement {
 // anchor is a grey link; nil when there is no usable address.
 func anchor(label, link string) slackgo.MixedElement {
 	a, ok := address(link)
-	if !ok {
+	if !ok || len(escape(a)) > longestLink { // escaped it can be five times as long
 		return nil
 	}
 	return markup("<" + escape(a) + "|" + escape(label) + ">")

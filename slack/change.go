@@ -11,7 +11,7 @@ import (
 const (
 	mostWorst       = 3   // findings that a line about others names
 	longestAdvisory = 40  // an advisory or a package within a grey line
-	longestGreyLink = 400 // an advisory's address within a grey line: Slack limits all text of a message
+	longestGreyLink = 280 // an address within a grey line: Slack limits all text of a message
 )
 
 // ChangeKind is why there is something to tell about images that were told of before. None of them means
@@ -28,6 +28,9 @@ const (
 	Visible
 	// Rose: the severity of findings has become a higher one.
 	Rose
+	// Withdrawn: the reports do not have findings any more that were told of, because those who publish the
+	// advisories have corrected them. It is told as a count: Worst is not shown.
+	Withdrawn
 )
 
 // Change tells what else has changed about images that were told of before.
@@ -44,6 +47,8 @@ type Change struct {
 	Rows []Row
 	// Counts counts what is told, over all images.
 	Counts findings.Counts
+	// Rules are those that let it pass. Zero: several, or not known. They are named for Visible only.
+	Rules findings.Rules
 	// Gone is how many findings the new reports do not have any more. It is shown for Renewed only.
 	Gone int
 	// Updaters are the new sources, for example debian/updater, in the order to show. They are shown for
@@ -71,6 +76,8 @@ func (c Change) Message() Message {
 		text, lines = c.visible()
 	case Rose:
 		text, lines = c.rose()
+	case Withdrawn:
+		text, lines = c.withdrawn()
 	default:
 		return Message{}
 	}
@@ -137,8 +144,9 @@ func (c Change) visible() (text string, lines []slackgo.Block) {
 		are = " is no longer "
 	}
 	in, inLine := c.subject()
-	return "👀 " + worst(c.Counts) + " in " + in + are + heldBack, []slackgo.Block{
-		grey(markup("👀 *" + c.total() + "* in " + inLine + are + heldBack)),
+	are += heldBack(c.Rules)
+	return "👀 " + worst(c.Counts) + " in " + in + are, []slackgo.Block{
+		grey(markup("👀 *" + c.total() + "* in " + inLine + are)),
 		c.counted(""),
 	}
 }
@@ -168,6 +176,24 @@ func (c Change) rose() (text string, lines []slackgo.Block) {
 		lines = append(lines, grey(verbatim(and+number(more)+" more")))
 	}
 	return "📈 The severity of " + c.total() + " in " + in + " rose: " + worst(c.Counts), lines
+}
+
+// withdrawn says that there is nothing to do, because a count that falls makes people ask.
+func (c Change) withdrawn() (text string, lines []slackgo.Block) {
+	were, them := " were withdrawn", "them"
+	if c.Counts.Total() == 1 {
+		were, them = " was withdrawn", "it"
+	}
+	these := "these images"
+	if c.images() <= 1 {
+		these = "this image"
+	}
+	in, inLine := c.subject()
+	return "↩️ " + c.total() + " in " + in + were + " (" + worst(c.Counts) + "); there is nothing to do", []slackgo.Block{
+		grey(markup("↩️ *" + c.total() + "* in " + inLine + were + ": Clair's sources no longer list " + them +
+			" for " + these + ". There is nothing to do")),
+		grey(markup(countsText(c.Counts))),
+	}
 }
 
 // images is the number of images concerned.
@@ -219,7 +245,7 @@ func (c Change) imageNames() []slackgo.MixedElement {
 	one := c.isOne(distinct(c.Worst))
 	var es []slackgo.MixedElement
 	for _, r := range c.Rows[:min(len(c.Rows), mostNames)] {
-		line := mono(r.Image.named(longestBrief))
+		line := reference(r.Image.named(longestBrief), r.Link)
 		if r.Counts.Total() > 0 && !one {
 			line += " " + worst(r.Counts)
 		}
@@ -231,7 +257,7 @@ func (c Change) imageNames() []slackgo.MixedElement {
 	return es
 }
 
-// footer says where the images run; of one image it leads to the report.
+// footer says where the images run; of one image it leads to the report, of several their names do.
 func (c Change) footer() []slackgo.MixedElement {
 	var pods, link string
 	if c.images() == 1 && len(c.Rows) == 1 {
@@ -271,10 +297,13 @@ func nameOf(f findings.Finding) (text, line string) {
 	return text, line
 }
 
+// noFixYet stands where the version that ends a finding would.
+const noFixYet = "no fix yet"
+
 // fix says which version ends a finding.
 func fix(f findings.Finding) string {
 	if fixed := brief(f.FixedIn, longestAdvisory); fixed != "" {
 		return "fixed in " + fixed
 	}
-	return "no fix yet"
+	return noFixYet
 }

@@ -30,6 +30,8 @@ type Failed struct {
 	Namespaces []string
 	// Causes are told in the given order.
 	Causes []Cause
+	// Link leads to the list of all images; empty: no link.
+	Link string
 }
 
 // Message returns quiet lines, two for each cause. It is no message when there are no images.
@@ -42,7 +44,7 @@ func (f Failed) Message() Message {
 	if c := causes[0]; failures(causes) == 1 { // fits on one line
 		return quiet(failedText(causes), grey(
 			markup("⚠️ "+mono(c.Images[0].named(longestName))+" could not be scanned: "+escape(unformatted(c.name()))),
-			verbatim(c.hint()), verbatim(footer),
+			verbatim(c.hint()), verbatim(footer), anchor("All images", f.Link),
 		))
 	}
 	var lines []slackgo.Block
@@ -56,14 +58,14 @@ func (f Failed) Message() Message {
 			verbatim(c.hint()),
 		))
 		if len(c.Images) > 1 {
-			lines = append(lines, grey(markup(names(c.Images))))
+			lines = append(lines, grey(markup(names(c.Images, len(c.Images)))))
 		}
 	}
 	if more := len(causes) - mostCauses; more > 0 {
 		footer = details(f.Cluster, within(f.Namespaces), "and "+count(more, "more cause"))
 	}
-	if footer != "" {
-		lines = append(lines, grey(verbatim(footer)))
+	if all := anchor("All images", f.Link); all != nil || footer != "" {
+		lines = append(lines, grey(all, verbatim(footer)))
 	}
 	return quiet(failedText(causes), lines...)
 }
@@ -106,13 +108,13 @@ func (c Cause) name() string { return orDash(brief(c.Name, longestCell)) }
 
 func (c Cause) hint() string { return brief(c.Hint, 2*longestDetail) }
 
-// names lists the first of some images within mrkdwn.
-func names(images []Image) string {
+// names lists the first of so many images within mrkdwn.
+func names(images []Image, all int) string {
 	var ns []string
 	for _, image := range images[:min(len(images), mostNames)] {
 		ns = append(ns, mono(image.named(longestBrief)))
 	}
-	return listed(ns, len(images))
+	return listed(ns, all)
 }
 
 // listed joins what is shown of so many things, and counts the rest.

@@ -64,6 +64,6 @@ func (i IndexedMany) Message() Message {
 	return quiet(
 		said,
 		grey(markup(said)),
-		grey(markup(names(i.Images)), verbatim(details(i.Cluster, placeNames(i.Namespaces)))),
+		grey(markup(names(i.Images, len(i.Images))), verbatim(details(i.Cluster, placeNames(i.Namespaces)))),
 	)
 }

@@ -5,6 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/quay/claircore"
 	slackgo "github.com/slack-go/slack"
 
 	"github.com/clairwatch/clairwatch/findings"
@@ -27,8 +28,8 @@ type Row struct {
 	Link string
 }
 
-// Inventory tells of many images in one message: at the first start, or when a release brings more than
-// anyone would read one by one.
+// Inventory tells of many images in one message: at the first start, when a release brings more than anyone
+// would read one by one, or when what was told before is lost.
 type Inventory struct {
 	// Cluster names the cluster; empty: not shown.
 	Cluster string
@@ -39,6 +40,11 @@ type Inventory struct {
 	Images, Pods int
 	// Counts counts the findings of all images that were scanned; Hidden those that the rules hold back.
 	Counts, Hidden findings.Counts
+	// Rules are those that hold them back. Zero: several, or not known.
+	Rules findings.Rules
+	// Again says that what the channel was told before is lost, so that this is not the first message of its kind.
+	// The message says so, for it repeats what people know.
+	Again bool
 	// Worst are the worst images in the order to show; eight are shown.
 	Worst []Row
 	// Clean is the number of images for which Clair knows no vulnerability although it has data.
@@ -66,10 +72,10 @@ func (v Inventory) Message() Message {
 		counts:   v.counts(),
 	}
 	if rows := v.Worst[:min(len(v.Worst), mostRows)]; len(rows) > 0 {
-		k.table, k.list = rowTable(rows), rowList(rows)
+		k.table, k.list = v.rowTable(rows), rowList(rows)
 	}
-	if note := v.note(); note != "" {
-		k.details = append(k.details, grey(verbatim(note)))
+	if note, hidden := v.note(), v.hiddenNote(); note != "" || hidden != "" {
+		k.details = append(k.details, grey(verbatim(note), verbatim(hidden)))
 	}
 	if v.Loading {
 		k.details = append(k.details, grey(verbatim(mayFollow)))
@@ -109,7 +115,11 @@ func (v Inventory) sign() string {
 }
 
 func (v Inventory) text() string {
-	t := v.sign() + " Now watching " + count(v.Images, "image")
+	t := v.sign() + " Now watching "
+	if v.Again {
+		t = v.sign() + " What was told before is lost, starting over with "
+	}
+	t += count(v.Images, "image")
 	switch {
 	case len(v.Namespaces) == 1:
 		t += " in " + brief(v.Namespaces[0], longestBrief/2)
@@ -125,7 +135,11 @@ func (v Inventory) text() string {
 }
 
 func (v Inventory) headline() []inline {
-	h := []inline{plain("👋 Now watching "), bold(count(v.Images, "image"))}
+	begin, end := "👋 Now watching ", ". From here on you only hear about changes."
+	if v.Again {
+		begin, end = "🔁 Starting over with ", "."
+	}
+	h := []inline{plain(begin), bold(count(v.Images, "image"))}
 	switch {
 	case len(v.Namespaces) == 1:
 		h = append(h, plain(" in "), code(brief(v.Namespaces[0], longestName)))
@@ -136,12 +150,16 @@ func (v Inventory) headline() []inline {
 	}
 	switch {
 	case v.Untried > 0 && v.tried() == 0:
-		return append(h, plain(". Their reports follow."))
+		h = append(h, plain(". Their reports follow."))
 	case v.Untried > 0:
-		return append(h, plain(": these are the first "), bold(number(v.tried())), plain(", the others follow."))
+		h = append(h, plain(": these are the first "), bold(number(v.tried())), plain(", the others follow."))
 	default:
-		return append(h, plain(". From here on you only hear about changes."))
+		h = append(h, plain(end))
 	}
+	if v.Again {
+		h = append(h, plain(" What this channel was told before is lost, so everything that runs is told once more."))
+	}
+	return h
 }
 
 // counts is the second line: the counts, or why there are none.
@@ -167,7 +185,7 @@ func (v Inventory) verdict() string {
 	said, held := "no known vulnerabilities", ""
 	switch {
 	case v.Hidden.Total() > 0:
-		said, held = every(v.Hidden), ", "+heldBack
+		said, held = every(v.Hidden), ", "+allHeldBack(v.Hidden.Total(), v.Rules)
 	case v.Loading:
 		said += " so far"
 	}
@@ -186,9 +204,6 @@ func (v Inventory) note() string {
 	if v.Clean > 0 && v.Clean < v.Images {
 		parts = append(parts, number(v.Clean)+" without known vulnerabilities")
 	}
-	if hidden := v.hiddenNote(); hidden != "" {
-		parts = append(parts, hidden)
-	}
 	if v.NotCovered > 0 {
 		parts = append(parts, number(v.NotCovered)+" not checked: Clair has no data for what is inside")
 	}
@@ -198,16 +213,18 @@ func (v Inventory) note() string {
 	return strings.Join(parts, " · ")
 }
 
-// hiddenNote says how many findings are not counted above, and how many images have no others. Where
-// there is nothing else the verdict says it.
+// hiddenNote says what the numbers above leave out. Where there is nothing else the verdict says it.
 func (v Inventory) hiddenNote() string {
 	n := v.Hidden.Total()
 	if n <= 0 || v.Counts.Total() <= 0 {
 		return ""
 	}
-	s := count(n, "vulnerability") + " " + heldBack
-	if v.Quiet > 0 {
-		s += " · " + count(v.Quiet, "image") + " with no others"
+	s := "Not counted here: " + count(n, "vulnerability") + " " + heldBack(v.Rules)
+	switch {
+	case v.Quiet == 1:
+		s += "; 1 image has only such"
+	case v.Quiet > 1:
+		s += "; " + number(v.Quiet) + " images have only such"
 	}
 	return s
 }
@@ -233,19 +250,24 @@ func sentence(s string) string {
 	return string(unicode.ToUpper(first)) + s[n:]
 }
 
-// rowTable shows the worst images with their counts. The namespace has a column where it is known.
-func rowTable(rows []Row) slackgo.Block {
+// rowTable shows the worst images with their counts. The namespace has a column where it is known; the sum has
+// one where it says more than the columns beside it, as it does not for a channel that begins at high.
+func (v Inventory) rowTable(rows []Row) slackgo.Block {
 	left, right := slackgo.ColumnAlignmentLeft, slackgo.ColumnAlignmentRight
-	placed := false
+	placed, summed := false, false
 	for _, r := range rows {
 		placed = placed || clean(r.Namespace) != ""
+		summed = summed || r.Counts.Total() != r.Counts.Critical+r.Counts.High
 	}
 	columns := []column{{"Worst images", left}}
 	if placed {
 		columns = append(columns, column{"Namespace", left})
 	}
-	columns = append(columns, column{"Critical", right}, column{"High", right}, column{"All", right},
-		column{"Fixable", right}, column{"Pods", right})
+	columns = append(columns, column{"Critical", right}, column{"High", right})
+	if summed {
+		columns = append(columns, column{v.sumTitle(), right})
+	}
+	columns = append(columns, column{"Fixable", right}, column{"Pods", right})
 
 	var cells [][][]inline
 	for _, r := range rows {
@@ -253,12 +275,28 @@ func rowTable(rows []Row) slackgo.Block {
 		if placed {
 			row = append(row, []inline{plain(orDash(brief(r.Namespace, longestCell)))})
 		}
-		for _, n := range []int{r.Counts.Critical, r.Counts.High, r.Counts.Total(), r.Counts.Fixable, r.Pods} {
+		numbers := []int{r.Counts.Critical, r.Counts.High}
+		if summed {
+			numbers = append(numbers, r.Counts.Total())
+		}
+		for _, n := range append(numbers, r.Counts.Fixable, r.Pods) {
 			row = append(row, []inline{plain(number(n))})
 		}
 		cells = append(cells, row)
 	}
 	return table(columns, cells)
+}
+
+// sumTitle is the head of the column of sums, which leave out what the rules hold back.
+func (v Inventory) sumTitle() string {
+	switch {
+	case v.Hidden.Total() <= 0:
+		return "All"
+	case v.Rules.MinSeverity == claircore.Unknown:
+		return "Counted"
+	default:
+		return v.Rules.MinSeverity.String() + "+"
+	}
 }
 
 // rowList says the same as rowTable in lines.

@@ -35,13 +35,26 @@ func (m Message) JSON() ([]byte, error) {
 	return json.Marshal(m.forms[0])
 }
 
-// Simplify returns the next simpler form: a list instead of a table, then text only. It says false, and
-// returns the message as it is, when there is none.
+// Simplify returns the next simpler form: a list instead of a table, then text only, then a sentence without
+// any string from outside, in case that Slack refuses even the text. It says false, and returns the message
+// as it is, when there is none.
 func (m Message) Simplify() (Message, bool) {
 	if len(m.forms) < 2 {
 		return m, false
 	}
 	return Message{forms: m.forms[1:]}, true
+}
+
+// Final says that this is the last form, which tells nothing but that there is something to tell. It is false
+// for no message.
+func (m Message) Final() bool { return len(m.forms) == 1 }
+
+// lastWords are the last form of every message.
+const lastWords = "⚠️ clairwatch has something to tell, but Slack refuses it in every form. The log of clairwatch has it."
+
+// ladder makes a message of its forms, which come from the richest to the text alone.
+func ladder(forms ...*slackgo.WebhookMessage) Message {
+	return Message{forms: append(forms, textOnly(lastWords))}
 }
 
 // textOnly is the form that every receiver of webhooks understands.
@@ -59,10 +72,10 @@ func withoutPreviews(m *slackgo.WebhookMessage) *slackgo.WebhookMessage {
 // quiet makes a message of small grey lines.
 func quiet(text string, lines ...slackgo.Block) Message {
 	text = fallback(text)
-	return Message{forms: []*slackgo.WebhookMessage{
+	return ladder(
 		withoutPreviews(&slackgo.WebhookMessage{Text: text, Blocks: &slackgo.Blocks{BlockSet: lines}}),
 		textOnly(text),
-	}}
+	)
 }
 
 // card is the loud form of a message: a headline and a line of counts, which Slack never folds, and one
@@ -72,9 +85,10 @@ type card struct {
 	colour   string // #rrggbb
 	headline []inline
 	counts   []inline
+	lead     slackgo.Block   // what goes before the table; nil: none
 	table    slackgo.Block   // nil: none
 	list     slackgo.Block   // says the same as the table, for where tables are refused
-	details  []slackgo.Block // what follows table or list, at most four blocks
+	details  []slackgo.Block // what follows; with what goes before it at most five blocks
 }
 
 // message lays the card out in each of its forms.
@@ -86,8 +100,10 @@ func (c card) message() Message {
 			Blocks: &slackgo.Blocks{BlockSet: []slackgo.Block{paragraph(c.headline), paragraph(c.counts)}},
 		}
 		var inside []slackgo.Block
-		if rows != nil {
-			inside = append(inside, rows)
+		for _, b := range []slackgo.Block{c.lead, rows} {
+			if b != nil {
+				inside = append(inside, b)
+			}
 		}
 		// Beside blocks an attachment may only have a colour and a fallback: with any of its older
 		// fields Slack refuses the message.
@@ -102,5 +118,5 @@ func (c card) message() Message {
 	if c.table != nil {
 		forms = append(forms, form(c.list))
 	}
-	return Message{forms: append(forms, textOnly(text))}
+	return ladder(append(forms, textOnly(text))...)
 }

@@ -211,6 +211,104 @@ func withChange(kind ChangeKind, images int, edit func(*Change)) Change {
 	return c
 }
 
+// oversized says what an advisory is about, at the length of OpenSSL's.
+const oversized = "Issue summary: Processing a maliciously crafted TLS ClientHello message with an oversized key_share extension may cause " +
+	"an out-of-bounds write in the server.\n\nImpact summary: a remote attacker may be able to crash the server process or possibly " +
+	"execute code before the handshake is complete. The FIPS modules in 3.0 and 3.1 are not affected by this issue."
+
+func widespread() Widespread {
+	affected := func(name string, pods int, installed string, namespaces ...string) Affected {
+		return Affected{
+			Image: Image{Name: name}, Namespaces: namespaces, Pods: pods, Installed: installed, FixedIn: "3.0.17-1~deb12u3",
+			Link: "https://clairwatch.example.com/images/" + name,
+		}
+	}
+	f := debian("CVE-2026-31415", "openssl", "", "", claircore.Critical, 9.8)
+	f.Description = oversized
+	many := slices.Repeat([]string{"auth"}, 12)
+	return Widespread{
+		Cluster: "prod-eu", Finding: f, Images: 14, Workloads: 37, Pods: 74,
+		Rows: []Affected{
+			affected("registry.example.com/shop/checkout:v2.14.0", 9, "3.0.15-1~deb12u1", "shop", "shop-staging"),
+			affected("registry.example.com/shop/catalog:v5.2.2", 8, "3.0.15-1~deb12u1", "shop"),
+			affected("registry.example.com/platform/ingress:1.11.3", 6, "3.0.14-1~deb12u2", "ingress"),
+			affected("registry.example.com/platform/auth-proxy:7.6.0", 31, "3.0.15-1~deb12u1", many...),
+			affected("registry.example.com/data/airflow:2.10.4", 5, "3.0.13-1~deb12u1", "data"),
+			affected("postgres:16.4", 7, "3.0.15-1~deb12u1", many[:4]...),
+			affected("registry.example.com/ml/notebook@sha256:71be0c9dd2f1a85f3c3d7f4c6f8f7a3b2a190807f6e5d4c3b2a1f0e9d8c7b6a5", 2, "3.0.15-1~deb12u1", "ml"),
+			affected("registry.example.com/shop/mailer:v1.9.0", 1, "3.0.11-1~deb12u2", "shop"),
+		},
+		Link: "https://clairwatch.example.com/",
+	}
+}
+
+func withWidespread(change func(*Widespread)) Widespread {
+	w := widespread()
+	change(&w)
+	return w
+}
+
+func disclosedMany() DisclosedMany {
+	spread := func(f findings.Finding, images int) findings.Spread {
+		return findings.Spread{Finding: f, Images: images}
+	}
+	ghsa := findings.Finding{
+		Name: "GHSA-2c8p-x7jq-v5gh", Package: "github.com/quic-go/quic-go", FixedIn: "v0.57.1", Severity: claircore.High,
+		CVSS: 7.5, Link: "https://osv.dev/vulnerability/GHSA-2c8p-x7jq-v5gh",
+	}
+	d := DisclosedMany{
+		Cluster: "prod-eu", Namespaces: []string{"data", "ingress", "ml", "shop", "shop-staging"},
+		Counts: findings.Counts{Critical: 2, High: 9, Medium: 17, Low: 6, Negligible: 4, Fixable: 21},
+		Rows: []findings.Spread{
+			spread(debian("CVE-2026-31415", "openssl", "", "3.0.17-1~deb12u3", claircore.Critical, 9.8), 14),
+			spread(debian("CVE-2026-31500", "libwebp", "", "", claircore.Critical, 9.1), 2),
+			spread(debian("CVE-2026-31416", "openssl", "", "3.0.17-1~deb12u3", claircore.High, 8.1), 14),
+			spread(debian("CVE-2026-31702", "linux", "", "6.1.176-1", claircore.High, 7.8), 11),
+			spread(ghsa, 6),
+			spread(debian("CVE-2026-31333", "python3.11", "", "3.11.2-6+deb12u9", claircore.High, 7.5), 5),
+			spread(debian("CVE-2026-31288", "git", "", "", claircore.High, 0), 1),
+			spread(debian("CVE-2026-30114", "python-urllib3", "", "1.26.12-1+deb12u2", claircore.Medium, 6.5), 3),
+		},
+		Images: 51, Pods: 618, Link: "https://clairwatch.example.com/",
+	}
+	for _, r := range widespread().Rows {
+		d.Named = append(d.Named, r.Image)
+	}
+	return d
+}
+
+func withDisclosedMany(change func(*DisclosedMany)) DisclosedMany {
+	d := disclosedMany()
+	change(&d)
+	return d
+}
+
+// hostileWidespread has a hostile string in each place, and rows that differ.
+// differ has the images of some vulnerabilities fixed by different versions.
+func differ(d *DisclosedMany) { d.Rows[0].FixesDiffer, d.Rows[2].FixesDiffer = true, true }
+
+func hostileWidespread() Widespread {
+	w := Widespread{
+		Cluster: hostile[0], Images: 9, Workloads: -1, Pods: -1, Link: "https://clairwatch.example.com/?a=|<!channel>`",
+		Finding: findings.Finding{Name: hostile[0], Package: hostile[1], Description: strings.Join(hostile, " "), CVSS: 11, Link: "https://evil.example/?q=|<!channel>`&"},
+	}
+	for i, h := range hostile {
+		w.Rows = append(w.Rows, Affected{Image: Image{Name: h, Platform: hostile[0]}, Namespaces: hostile[:i%4], Pods: i - 1,
+			Installed: hostile[(i+1)%len(hostile)], FixedIn: hostile[(i+2)%len(hostile)], Link: "javascript:alert(1)"})
+	}
+	return w
+}
+
+func hostileDisclosedMany() DisclosedMany {
+	d := DisclosedMany{Cluster: hostile[4], Namespaces: hostile, Counts: findings.Counts{Unknown: 9}, Pods: -1, Link: hostile[1]}
+	for i, h := range hostile {
+		d.Rows = append(d.Rows, findings.Spread{Finding: findings.Finding{Name: h, Package: hostile[(i+1)%len(hostile)], FixedIn: hostile[(i+2)%len(hostile)],
+			Link: "https://evil.example/?q=|<!channel>`&"}, Images: i - 1})
+		d.Named = append(d.Named, Image{Name: h, Platform: hostile[0]})
+	}
+	return d
+}
+
 // images are n images with names of their own.
 func images(n int) []Image {
 	var is []Image
@@ -266,6 +364,7 @@ func messages() map[string]Message {
 		"report":               checkout().Message(),
 		"report.list":          rung(checkout().Message(), 1),
 		"report.text":          rung(checkout().Message(), 2),
+		"report.last":          rung(checkout().Message(), 3),
 		"report-platform":      with(func(r *Report) { r.Image.Platform = "linux/arm64" }).Message(),
 		"report-no-link":       with(func(r *Report) { r.Link = "" }).Message(),
 		"report-one-pod":       with(func(r *Report) { r.Place = Place{Workloads: []Workload{{"Pod", "shop", "debug", 1}}} }).Message(),
@@ -291,6 +390,66 @@ func messages() map[string]Message {
 		"report-hostile.list": rung(hostileReport().Message(), 1),
 		"report-hostile.text": rung(hostileReport().Message(), 2),
 		"report-empty-fields": Report{Summary: emptyUpdate}.Message(),
+
+		"widespread":      widespread().Message(),
+		"widespread.list": rung(widespread().Message(), 1),
+		"widespread.text": rung(widespread().Message(), 2),
+		"widespread-differ": withWidespread(func(w *Widespread) {
+			w.Rows[2].FixedIn, w.Rows[4].Installed, w.Rows[4].FixedIn = "", "1.1.1w-0+deb11u1", "1.1.1w-0+deb11u4"
+		}).Message(),
+		"widespread-differ.list": rung(withWidespread(func(w *Widespread) { w.Rows[2].FixedIn = "" }).Message(), 1),
+		"widespread-no-fix": withWidespread(func(w *Widespread) {
+			for i := range w.Rows {
+				w.Rows[i].FixedIn = ""
+			}
+			w.Finding.CVSS, w.Finding.Description, w.Link = 0, "", ""
+		}).Message(),
+		"widespread-one": withWidespread(func(w *Widespread) {
+			w.Images, w.Rows, w.Workloads, w.Pods, w.Finding.Severity = 0, w.Rows[1:2], 1, 8, claircore.Unknown
+		}).Message(),
+		"widespread-no-rows": Widespread{Finding: bookworm()[9], Images: 3}.Message(),
+		"widespread-bare":    Widespread{Rows: []Affected{{}}}.Message(),
+		"widespread-10kB": withWidespread(func(w *Widespread) {
+			w.Finding.Description = strings.Repeat("A heap <buffer> overflow & *more* in `parse()` <!channel>\n", 180)
+		}).Message(),
+		"widespread-odd-version": withWidespread(func(w *Widespread) {
+			w.Rows = w.Rows[:1]
+			w.Rows[0].FixedIn = "1.0~+dfsg-1"
+		}).Message(),
+		"widespread-1000": withWidespread(func(w *Widespread) {
+			w.Images, w.Workloads, w.Pods, w.Rows = 1000, 4321, 98765, slices.Repeat(w.Rows[3:4], 1000)
+		}).Message(),
+		"widespread-long": Widespread{
+			Cluster: long, Finding: findings.Finding{Name: long, Package: long, Severity: claircore.High, Description: strings.Repeat("x", 10<<10), Link: "https://example.com/" + long},
+			Rows: []Affected{
+				{Image: Image{Name: long, Platform: long}, Namespaces: []string{long, long}, Pods: 1 << 30, Installed: long, FixedIn: long},
+				{Image: Image{Name: long}, Installed: long, FixedIn: "1"},
+			},
+		}.Message(),
+		"widespread-hostile":      hostileWidespread().Message(),
+		"widespread-hostile.list": rung(hostileWidespread().Message(), 1),
+
+		"disclosed-many":      disclosedMany().Message(),
+		"disclosed-many.list": rung(disclosedMany().Message(), 1),
+		"disclosed-many.text": rung(disclosedMany().Message(), 2),
+		"disclosed-many-no-fix": withDisclosedMany(func(d *DisclosedMany) {
+			d.Rows, d.Counts, d.Named, d.Images, d.Link = []findings.Spread{d.Rows[1], d.Rows[6]}, findings.Counts{Critical: 1, High: 1}, d.Named[:2], 0, ""
+		}).Message(),
+		"disclosed-many-differ":      withDisclosedMany(differ).Message(),
+		"disclosed-many-differ.list": rung(withDisclosedMany(differ).Message(), 1),
+		"disclosed-many-bare":        DisclosedMany{Counts: findings.Counts{High: 1, Fixable: 1}, Rows: []findings.Spread{{}}}.Message(),
+		"disclosed-many-900": withDisclosedMany(func(d *DisclosedMany) {
+			d.Counts, d.Rows, d.Images, d.Named = findings.Count(many), nil, 1000, images(1000)
+			for i, f := range many {
+				d.Rows = append(d.Rows, findings.Spread{Finding: f, Images: 1000 - i})
+			}
+		}).Message(),
+		"disclosed-many-long": DisclosedMany{
+			Cluster: long, Namespaces: []string{long, long}, Counts: findings.Counts{Critical: 1 << 30}, Named: []Image{{Name: long, Platform: long}},
+			Rows: []findings.Spread{{Finding: debian(long, long, long, long, claircore.Critical, 10), Images: 1 << 30}},
+		}.Message(),
+		"disclosed-many-hostile":      hostileDisclosedMany().Message(),
+		"disclosed-many-hostile.list": rung(hostileDisclosedMany().Message(), 1),
 
 		"clean": with(func(r *Report) { r.Summary = summarize("Debian 12", 61) }).Message(),
 		"clean-hostile": func() Message {
@@ -336,12 +495,13 @@ func messages() map[string]Message {
 
 		"failed-one": Failed{Cluster: "prod-eu", Namespaces: []string{"shop"}, Causes: []Cause{{
 			Name: "unauthorized", Hint: "Add the registry's credentials to the docker config.", Images: images(1),
-		}}}.Message(),
+		}}, Link: "https://clairwatch.example.com/"}.Message(),
 		"failed": Failed{Cluster: "prod-eu", Namespaces: []string{"billing", "data", "platform", "shop"}, Causes: []Cause{
 			{Name: "unauthorized", Hint: "Add the registry's credentials to the docker config.", Images: images(9)},
 			{Name: "not found", Hint: "The registry no longer has it: push it again.", Images: images(2)},
 			{Name: "nothing", Images: nil},
 		}}.Message(),
+		"failed-link":    Failed{Causes: causes(2, 2), Link: "https://clairwatch.example.com/"}.Message(),
 		"failed-1000":    Failed{Namespaces: slices.Repeat([]string{"shop"}, 500), Causes: causes(40, 1000)}.Message(),
 		"failed-hostile": Failed{Cluster: hostile[0], Causes: []Cause{{Name: hostile[0], Hint: hostile[1], Images: []Image{{Name: hostile[0]}, {Name: hostile[2]}, {}}}}}.Message(),
 
@@ -361,12 +521,25 @@ func messages() map[string]Message {
 		"clean-loading":       with(func(r *Report) { r.Loading, r.Summary = true, summarize("Debian 12", 61) }).Message(),
 		"not-covered-loading": with(func(r *Report) { r.Loading, r.Summary = true, findings.Summary{} }).Message(),
 
-		"inventory-held-back": withInventory(func(v *Inventory) { v.Hidden, v.Quiet = findings.Counts{Low: 7044, Negligible: 15800}, 5 }).Message(),
+		"inventory-held-back": withInventory(func(v *Inventory) {
+			v.Rules.MinSeverity, v.Counts.Low, v.Counts.Negligible = claircore.Medium, 0, 0
+			v.Hidden, v.Quiet = findings.Counts{Low: 7044, Negligible: 15800}, 5
+		}).Message(),
+		"inventory-held-back-high": withInventory(func(v *Inventory) {
+			v.Rules.MinSeverity, v.Counts = claircore.High, findings.Counts{Critical: 118, High: 2310, Fixable: 903}
+			v.Hidden, v.Quiet = findings.Counts{Medium: 9120, Low: 7044, Negligible: 15800, Unknown: 610}, 11
+			for i := range v.Worst {
+				v.Worst[i].Counts.Medium, v.Worst[i].Counts.Fixable = 0, v.Worst[i].Counts.Critical
+			}
+		}).Message(),
 		"inventory-held-back-one": withInventory(func(v *Inventory) {
 			v.Hidden, v.Quiet = findings.Counts{Low: 1}, 1
 		}).Message(),
 		"inventory-quiet": Inventory{Cluster: "prod-eu", Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 1, Quiet: 2,
-			Hidden: findings.Counts{Low: 11, Negligible: 3}}.Message(),
+			Hidden: findings.Counts{Low: 11, Negligible: 3}, Rules: findings.Rules{MinSeverity: claircore.Medium}}.Message(),
+		"inventory-again":       withInventory(func(v *Inventory) { v.Again = true }).Message(),
+		"inventory-again-first": withInventory(func(v *Inventory) { v.Again, v.Images, v.Untried = true, 400, 280 }).Message(),
+		"inventory-again-clean": Inventory{Again: true, Namespaces: []string{"shop"}, Images: 1, Pods: 1, Clean: 1}.Message(),
 		"inventory-quiet-half-blind": Inventory{Namespaces: []string{"shop"}, Images: 3, Pods: 5, Quiet: 2, NotCovered: 1, Loading: true,
 			Hidden: findings.Counts{Low: 1, Negligible: 3}}.Message(),
 		"inventory-loading":       withInventory(func(v *Inventory) { v.Loading = true }).Message(),
@@ -377,6 +550,20 @@ func messages() map[string]Message {
 		"removed-many-replaced": func() Message {
 			r := removed(3, "shop")
 			r.Images[1].Replaced = true
+			return r.Message()
+		}(),
+		"removed-with": Removed{Cluster: "prod-eu", Images: []RemovedImage{
+			{Image: checkout().Image, Namespace: "shop", Counts: findings.Counts{Critical: 3, High: 21}},
+		}}.Message(),
+		"removed-replaced-with": Removed{Images: []RemovedImage{
+			{Image: checkout().Image, Namespace: "shop", Replaced: true, Counts: findings.Counts{Critical: 3}},
+		}}.Message(),
+		"removed-many-with": func() Message {
+			r := removed(14, "data", "platform", "shop")
+			for i := range r.Images {
+				r.Images[i].Counts = findings.Counts{Critical: i / 9, High: i, Medium: 11 * i, Fixable: i}
+			}
+			r.Images[1].Replaced, r.Images[2].Replaced = true, true
 			return r.Message()
 		}(),
 		"removed-nowhere":  Removed{Images: []RemovedImage{{Image: checkout().Image}}}.Message(),
@@ -398,6 +585,15 @@ func messages() map[string]Message {
 		"sourced-unnamed": withChange(Sourced, 1, func(c *Change) {
 			c.Updaters, c.Worst, c.Counts, c.Namespaces = nil, alpine[:1], findings.Counts{Unknown: 1}, nil
 		}).Message(),
+		"withdrawn":      withChange(Withdrawn, 14, func(c *Change) { c.Worst = nil }).Message(),
+		"withdrawn-one":  withChange(Withdrawn, 1, func(c *Change) { c.Worst, c.Counts = nil, findings.Counts{High: 1} }).Message(),
+		"withdrawn-bare": Change{Kind: Withdrawn, Images: 1, Counts: findings.Counts{Unknown: 2}}.Message(),
+		"visible-minimum": withChange(Visible, 14, func(c *Change) {
+			c.Rules.MinSeverity = claircore.Low
+			for i := range c.Rows {
+				c.Rows[i].Link = "https://clairwatch.example.com/images/" + strconv.Itoa(i)
+			}
+		}).Message(),
 		"visible":     change(Visible, 14).Message(),
 		"visible-one": withChange(Visible, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{Low: 1}, bookworm()[1:2] }).Message(),
 		"rose":        change(Rose, 14).Message(),
@@ -411,6 +607,7 @@ func messages() map[string]Message {
 		"change-bare":           Change{Kind: Rose, Counts: findings.Counts{Unknown: 1}, Worst: []findings.Finding{{}}}.Message(),
 		"change-hostile":        hostileChange(Rose).Message(),
 		"change-hostile-source": hostileChange(Sourced).Message(),
+		"change-hostile-gone":   hostileChange(Withdrawn).Message(),
 
 		"disclosed":         disclosed(bookworm()[0], bookworm()[8]).Message(),
 		"disclosed-one":     disclosed(bookworm()[9]).Message(),
@@ -478,17 +675,29 @@ func indented(t *testing.T, m Message) []byte {
 }
 
 func TestLadder(t *testing.T) {
-	for name, want := range map[string]int{"report": 3, "report-hostile": 3, "inventory": 3, "inventory-clean": 2, "clean": 2, "failed": 2, "disclosed": 3,
-		"report-loading": 3, "removed": 2, "removed-many": 2, "renewed": 2, "sourced": 2, "visible": 2, "rose": 2, "change-hostile": 2} {
+	for name, want := range map[string]int{"report": 4, "report-hostile": 4, "inventory": 4, "inventory-clean": 3, "clean": 3, "failed": 3, "disclosed": 4,
+		"report-loading": 4, "removed": 3, "removed-many": 3, "renewed": 3, "sourced": 3, "visible": 3, "rose": 3, "change-hostile": 3,
+		"indexed": 3, "indexed-many": 3, "withdrawn": 3, "widespread": 4, "widespread-hostile": 4, "widespread-no-rows": 3, "disclosed-many": 4} {
 		t.Run(name, func(t *testing.T) {
 			m, forms := messages()[name], 1
+			last := indented(t, messages()["report.last"])
 			size := len(indented(t, m))
 			for {
 				next, ok := m.Simplify()
+				if ok == m.Final() {
+					t.Errorf("form %d is final: %v, and has a simpler one: %v", forms, m.Final(), ok)
+				}
 				if !ok {
 					break
 				}
-				if forms++; next.Text() != m.Text() {
+				if forms++; next.Final() {
+					if raw := indented(t, m); bytes.Contains(raw, []byte(`"blocks"`)) || bytes.Contains(raw, []byte(`"attachments"`)) {
+						t.Errorf("the last form but one is more than text: %s", raw)
+					}
+					m = next
+					continue
+				}
+				if next.Text() != m.Text() {
 					t.Errorf("form %d says %q, the one before %q", forms, next.Text(), m.Text())
 				}
 				if n := len(indented(t, next)); n >= size {
@@ -501,8 +710,8 @@ func TestLadder(t *testing.T) {
 			if forms != want {
 				t.Errorf("%d forms, want %d", forms, want)
 			}
-			if raw := indented(t, m); bytes.Contains(raw, []byte(`"blocks"`)) || bytes.Contains(raw, []byte(`"attachments"`)) {
-				t.Errorf("the last form is more than text: %s", raw)
+			if got, want := string(indented(t, m)), string(last); got != want {
+				t.Errorf("the last form has something of its own: %s", got)
 			}
 		})
 	}
@@ -512,10 +721,12 @@ func TestNoMessage(t *testing.T) {
 	for name, m := range map[string]Message{
 		"zero": {}, "no failure": Failed{Causes: []Cause{{Name: "not found"}}}.Message(), "nothing disclosed": Disclosed{}.Message(),
 		"nothing removed": Removed{Cluster: "prod-eu"}.Message(), "nothing renewed": Change{Kind: Renewed, Images: 3}.Message(),
-		"gone, but not renewed": Change{Kind: Visible, Gone: 3}.Message(), "change of no kind": Change{Counts: findings.Counts{High: 1}}.Message(),
+		"nothing withdrawn": Change{Kind: Withdrawn, Images: 3, Gone: 2}.Message(), "affects nothing": Widespread{Finding: bookworm()[0]}.Message(),
+		"nothing disclosed in many": DisclosedMany{Images: 3, Rows: make([]findings.Spread, 2)}.Message(),
+		"gone, but not renewed":     Change{Kind: Visible, Gone: 3}.Message(), "change of no kind": Change{Counts: findings.Counts{High: 1}}.Message(),
 	} {
 		raw, err := m.JSON()
-		if next, ok := m.Simplify(); m.Text() != "" || string(raw) != "null" || err != nil || ok || next.Text() != "" {
+		if next, ok := m.Simplify(); m.Text() != "" || string(raw) != "null" || err != nil || ok || next.Text() != "" || m.Final() {
 			t.Errorf("%s: text %q, JSON %s, %v, simpler %v", name, m.Text(), raw, err, ok)
 		}
 	}
@@ -547,16 +758,16 @@ func TestTexts(t *testing.T) {
 		"failed-one":                 "⚠️ shop/service-0:v1.0 could not be scanned: unauthorized",
 		"failed":                     "⚠️ 11 images could not be scanned, for 2 reasons",
 		"report-held-back":           "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high; 13 of 14 fixable",
-		"report-low":                 "🔵 shop/checkout:v2.14.0 is running with 2 low, 1 negligible, held back by the rules of this channel",
-		"report-low-unknown":         "❔ shop/checkout:v2.14.0 is running with 2 vulnerabilities of unknown severity, held back by the rules of this channel",
-		"report-held-back-all":       "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high, 1 medium, 2 low, 1 negligible, 1 unknown, held back by the rules of this channel",
+		"report-low":                 "🔵 shop/checkout:v2.14.0 is running with 2 low, 1 negligible, all below this channel's minimum severity (medium)",
+		"report-low-unknown":         "❔ shop/checkout:v2.14.0 is running with 2 vulnerabilities of unknown severity, all below this channel's minimum severity (low)",
+		"report-held-back-all":       "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high, 1 medium, 2 low, 1 negligible, 1 unknown, all held back by the rules of this channel",
 		"clean-loading":              "❔ shop/checkout:v2.14.0 is running, no known vulnerabilities so far",
 		"not-covered-loading":        "❔ shop/checkout:v2.14.0 is running, but was not checked: Clair has no data for what is in it",
-		"inventory-quiet":            "🔵 Now watching 3 images in shop: 11 low, 3 negligible, held back by the rules of this channel",
-		"inventory-quiet-half-blind": "🔵 Now watching 3 images in shop: 1 low, 3 negligible in the 2 that could be checked, held back by the rules of this channel",
+		"inventory-quiet":            "🔵 Now watching 3 images in shop: 11 low, 3 negligible, all below this channel's minimum severity (medium)",
+		"inventory-quiet-half-blind": "🔵 Now watching 3 images in shop: 1 low, 3 negligible in the 2 that could be checked, all held back by the rules of this channel",
 		"inventory-clean-loading":    "❔ Now watching 3 images in shop: no known vulnerabilities so far",
 		"removed":                    "🧹 shop/service-0:v1.0 is no longer running in shop",
-		"removed-replaced":           "🧹 One build of shop/checkout:v2.14.0 is no longer running, another one still is in shop",
+		"removed-replaced":           "🧹 One build of shop/checkout:v2.14.0 is no longer running in shop, another one still is",
 		"removed-many-replaced":      "🧹 3 images are no longer running in shop",
 		"removed-nowhere":            "🧹 shop/checkout:v2.14.0 is no longer running",
 		"removed-many":               "🧹 14 images are no longer running",
@@ -573,6 +784,24 @@ func TestTexts(t *testing.T) {
 		"rose":                       "📈 The severity of 46 vulnerabilities in 14 images rose: 12 critical, 23 high",
 		"rose-one":                   "📈 CVE-2023-5363 in openssl is high now: shop/checkout:v2.14.0",
 		"rose-one-of":                "📈 CVE-2023-45853 in zlib is critical now: 14 images",
+		"report-low-loading":         "🔵 shop/checkout:v2.14.0 is running with 1 low, below this channel's minimum severity (medium)",
+		"visible-minimum":            "👀 12 critical, 23 high in 14 images are no longer below this channel's minimum severity (low)",
+		"withdrawn":                  "↩️ 46 vulnerabilities in 14 images were withdrawn (12 critical, 23 high); there is nothing to do",
+		"withdrawn-one":              "↩️ 1 vulnerability in shop/checkout:v2.14.0 was withdrawn (1 high); there is nothing to do",
+		"inventory-again":            "🔴 What was told before is lost, starting over with 42 images in 3 namespaces: 118 critical, 2,310 high",
+		"inventory-again-first":      "🔴 What was told before is lost, starting over with 400 images in 3 namespaces, 120 scanned so far: 118 critical, 2,310 high",
+		"removed-with":               "🧹 shop/checkout:v2.14.0 is no longer running in shop; gone with it: 3 critical, 21 high",
+		"removed-many-with":          "🧹 14 images are no longer running; gone with them: 5 critical, 88 high",
+		"removed-replaced-with":      "🧹 One build of shop/checkout:v2.14.0 is no longer running in shop, another one still is",
+		"widespread":                 "🔴 CVE-2026-31415 (critical) in openssl now affects 14 running images; fixed in 3.0.17-1~deb12u3",
+		"widespread-odd-version":     "🔴 CVE-2026-31415 (critical) in openssl now affects 14 running images; a fix is there",
+		"widespread-differ":          "🔴 CVE-2026-31415 (critical) in openssl now affects 14 running images; fixes differ by image",
+		"widespread-no-fix":          "🔴 CVE-2026-31415 (critical) in openssl now affects 14 running images; no fix yet",
+		"widespread-one":             "❔ CVE-2026-31415 (unknown severity) in openssl now affects 1 running image; fixed in 3.0.17-1~deb12u3",
+		"widespread-bare":            "❔ – (unknown severity) now affects 1 running image; no fix yet",
+		"disclosed-many":             "🔴 38 vulnerabilities newly disclosed in 51 running images: 2 critical, 9 high; 21 of 38 fixable",
+		"disclosed-many-bare":        "🟠 1 vulnerability newly disclosed: 1 high; 1 of 1 fixable",
+		"report.last":                "⚠️ clairwatch has something to tell, but Slack refuses it in every form. The log of clairwatch has it.",
 		"disclosed":                  "🔴 shop/checkout:v2.14.0: 2 newly reported vulnerabilities, 1 critical; 2 of 2 fixable",
 		"disclosed-one":              "🟠 shop/checkout:v2.14.0: 1 newly reported high vulnerability; 1 of 1 fixable",
 		"disclosed-unknown":          "❔ shop/checkout:v2.14.0: 2 newly reported vulnerabilities of unknown severity; 2 of 2 fixable",
@@ -587,14 +816,25 @@ func TestTexts(t *testing.T) {
 
 // TestSize shows that messages do not grow with their input.
 func TestSize(t *testing.T) {
-	const most = 24 << 10
+	const mostBytes, mostBlocks = 24 << 10, 20
 	for name, m := range messages() {
 		raw, err := m.JSON()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(raw) > most || !utf8.Valid(raw) {
-			t.Errorf("%s has %d bytes, at most %d; UTF-8: %v", name, len(raw), most, utf8.Valid(raw))
+		var p struct {
+			Blocks      []any
+			Attachments []struct{ Blocks []any }
+		}
+		if err := json.Unmarshal(raw, &p); err != nil {
+			t.Fatal(err)
+		}
+		blocks := len(p.Blocks)
+		for _, a := range p.Attachments {
+			blocks += len(a.Blocks)
+		}
+		if len(raw) > mostBytes || blocks > mostBlocks || !utf8.Valid(raw) {
+			t.Errorf("%s has %d bytes, at most %d; %d blocks, at most %d; UTF-8: %v", name, len(raw), mostBytes, blocks, mostBlocks, utf8.Valid(raw))
 		}
 	}
 }
@@ -610,6 +850,9 @@ func FuzzMessages(f *testing.F) {
 	f.Add(strings.Repeat("&", 300), "https://example.com/?"+strings.Repeat("&", 75), 7, 5.0) // grows fivefold
 	f.Add(strings.Repeat("&", 300), "https://example.com/?"+strings.Repeat("&", 150), 7, 5.0)
 	f.Add(strings.Repeat("`", 10_000), strings.Repeat("&<>", 3000), 1<<30, 1e300)
+	// An address of 1,000 characters in each of ten places, and the longest text, of which JSON writes a character
+	// in at most six bytes.
+	const mostBytes = 6 * (10*longestLink + ruleAllText)
 	f.Fuzz(func(t *testing.T, s, link string, n int, score float64) {
 		fs := []findings.Finding{
 			{Name: s, Package: s, Installed: s, FixedIn: s, Severity: findings.Severities[uint(n)%6], CVSS: score, Link: link},
@@ -629,7 +872,22 @@ func FuzzMessages(f *testing.F) {
 			}
 			return c.Message()
 		}
+		affected := slices.Repeat([]Affected{
+			{Image: image, Namespaces: []string{s, link}, Pods: n, Installed: s, FixedIn: link, Link: link},
+			{Image: image, Namespaces: []string{s, link, s}, Pods: n, Installed: link, FixedIn: s, Link: link},
+		}, 5)
+		described := findings.Finding{Name: s, Package: s, FixedIn: link, Severity: fs[0].Severity, CVSS: score, Link: link, Description: strings.Repeat(s+" "+link, 20)}
+		spreads := slices.Repeat([]findings.Spread{{Finding: described, Images: n}, {Finding: fs[1], Images: -n}}, 5)
 		for _, m := range []Message{
+			Widespread{Cluster: s, Finding: described, Images: n, Rows: affected, Workloads: n, Pods: n, Link: link}.Message(),
+			Widespread{Cluster: link, Finding: described, Rows: affected[:1], Link: s}.Message(),
+			Widespread{Finding: described, Images: 1 + max(n, 0)%9, Link: link}.Message(),
+			DisclosedMany{Cluster: s, Namespaces: []string{s, link}, Counts: findings.Counts{High: max(n, 1), Fixable: n}, Rows: spreads, Images: n, Named: slices.Repeat([]Image{image}, 9), Pods: n, Link: link}.Message(),
+			DisclosedMany{Cluster: link, Counts: findings.Counts{Unknown: 1}, Rows: spreads[:1], Named: []Image{image}, Link: s}.Message(),
+			Removed{Cluster: s, Images: slices.Repeat([]RemovedImage{{Image: image, Namespace: s, Counts: counts}}, 1+max(n, 0)%9)}.Message(),
+			Inventory{Cluster: s, Images: n, Counts: counts, Hidden: findings.Counts{Low: n}, Rules: findings.Rules{MinSeverity: fs[0].Severity}, Again: true, Quiet: n, Worst: rows(1, s), Link: link}.Message(),
+			Failed{Cluster: s, Causes: cs[1:], Link: link}.Message(),
+			changed(Withdrawn, 1), changed(Withdrawn, 9),
 			Report{Image: image, Cluster: s, Summary: summarize(s, n, fs...), Place: place, Link: link}.Message(),
 			Report{Image: image, Cluster: link, Summary: summarize(link, n, fs[1]), Place: place, Link: s}.Message(),
 			Report{Image: image, Cluster: link, Summary: summarize(link, n), Place: place, Link: link}.Message(),
@@ -655,6 +913,9 @@ func FuzzMessages(f *testing.F) {
 				}
 				if vs := violations(raw); len(vs) > 0 {
 					t.Fatalf("%q\n%s", vs, raw)
+				}
+				if len(raw) > mostBytes {
+					t.Fatalf("%d bytes, at most %d\n%s", len(raw), mostBytes, raw)
 				}
 			}
 		}

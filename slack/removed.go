@@ -1,6 +1,10 @@
 package slack
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/clairwatch/clairwatch/findings"
+)
 
 // RemovedImage is an image that no longer runs.
 type RemovedImage struct {
@@ -11,6 +15,9 @@ type RemovedImage struct {
 	// Replaced says that another image runs there under the same name: another build, or that of another
 	// platform.
 	Replaced bool
+	// Counts counts what it was told to have and is gone with it; no findings: not shown. It is not shown for one
+	// that is replaced either, as the other build may well have the same.
+	Counts findings.Counts
 }
 
 // Removed tells which images no longer run, so that nobody works on what is gone.
@@ -36,14 +43,16 @@ func (r Removed) Message() Message {
 func (r Removed) one() Message {
 	i := r.Images[0]
 	in, inLine := inNamespace(i.Namespace)
-	which, gone := "🧹 ", " is no longer running"
+	which, still := "🧹 ", ""
 	if i.Replaced {
-		which, gone = "🧹 One build of ", " is no longer running, another one still is"
+		which, still = "🧹 One build of ", ", another one still is"
 	}
+	const gone = " is no longer running"
+	with, withLine := r.goneWith("it")
 	return quiet(
-		which+i.Image.named(longestBrief)+gone+in,
+		which+i.Image.named(longestBrief)+gone+in+still+with,
 		grey(
-			markup(which+mono(i.Image.named(longestName))+gone+inLine),
+			markup(which+mono(i.Image.named(longestName))+gone+inLine+still+withLine),
 			verbatim(details(r.Cluster, shortDigest(clean(i.Image.Digest)))),
 		),
 	)
@@ -64,13 +73,33 @@ func (r Removed) many() Message {
 	}
 	replaced := ""
 	if n := r.replaced(); n > 0 {
-		replaced = "another build of " + number(n) + " is still running"
+		run := " still run"
+		if n == 1 {
+			run = " still runs"
+		}
+		replaced = number(n) + run + " as another build"
 	}
+	with, withLine := r.goneWith("them")
 	return quiet(
-		"🧹 "+n+" are no longer running"+in,
-		grey(markup("🧹 *"+n+"* are no longer running"+inLine)),
-		grey(markup(names(images)), verbatim(details(r.Cluster, ran, replaced))),
+		"🧹 "+n+" are no longer running"+in+with,
+		grey(markup("🧹 *"+n+"* are no longer running"+inLine+withLine)),
+		grey(markup(names(images, len(images))), verbatim(details(r.Cluster, ran, replaced))),
 	)
+}
+
+// goneWith says which findings are gone with the images, once as plain text and once within mrkdwn; nothing when
+// there are none.
+func (r Removed) goneWith(them string) (text, line string) {
+	var c findings.Counts
+	for _, i := range r.Images {
+		if !i.Replaced {
+			c = c.Add(i.Counts)
+		}
+	}
+	if c.Total() <= 0 {
+		return "", ""
+	}
+	return "; gone with " + them + ": " + worst(c), "; gone with " + them + ": *" + every(c) + "*"
 }
 
 // replaced counts the images of which another build runs.

@@ -11,12 +11,8 @@ import (
 // mostUpdates is how many rows of a summary a message shows.
 const mostUpdates = 8
 
-const (
-	// heldBack says why findings are not shown. It holds for every kind of rule.
-	heldBack = "held back by the rules of this channel"
-	// mayFollow says that what is told is not all yet.
-	mayFollow = "Clair is still loading its vulnerability data; more may follow"
-)
+// mayFollow says that what is told is not all yet.
+const mayFollow = "Clair is still loading its vulnerability data; more may follow"
 
 // Report tells what Clair knows about an image that has begun to run.
 type Report struct {
@@ -43,7 +39,7 @@ func (r Report) Message() Message {
 		return r.card().message()
 	case hidden.Total() > 0:
 		severity, _ := hidden.Worst()
-		return r.quietly(dot(severity), "is running with "+every(hidden)+", "+heldBack)
+		return r.quietly(dot(severity), "is running with "+every(hidden)+", "+allHeldBack(hidden.Total(), r.Summary.Rules))
 	case !r.Summary.Covered:
 		return r.quietly("❔", "is running, but was not checked: Clair has no data for what is in it")
 	case r.Loading: // green would be a promise
@@ -87,14 +83,8 @@ func (r Report) cardUnder(said []inline, plainly string) card {
 
 	headline := append([]inline{plain(sign), linked(r.Image.named(longestName), r.Link, true)}, said...)
 	text := sign + r.Image.named(longestBrief) + plainly
-	switch {
-	case c.Fixable == 0:
-		headline = append(headline, plain(", no fixes yet"))
-		text += "; no fixes yet"
-	default:
-		headline = append(headline, plain(", "), bold(number(c.Fixable)), plain(" fixable"))
-		text += "; " + number(c.Fixable) + " of " + number(c.Total()) + " fixable"
-	}
+	fixes, fixesText := fixableOf(c)
+	headline, text = append(headline, fixes...), text+fixesText
 
 	k := card{text: text, colour: colour(c), headline: headline, counts: countsLine(c)}
 	if us := r.Summary.Updates; len(us) > 0 {
@@ -123,13 +113,14 @@ func (r Report) note() string {
 
 // hiddenNote says how many findings are not counted above.
 func (r Report) hiddenNote() string {
+	held := heldBack(r.Summary.Rules)
 	switch n := r.Summary.Hidden.Total(); {
 	case n <= 0:
 		return ""
 	case n == 1:
-		return ". 1 more is " + heldBack
+		return ". 1 more is " + held
 	default:
-		return ". " + number(n) + " more are " + heldBack
+		return ". " + number(n) + " more are " + held
 	}
 }
 
@@ -212,13 +203,31 @@ func updateList(us []findings.Update) slackgo.Block {
 // advisory names the worst advisory of an update with its score, and counts the others.
 func advisory(u findings.Update) []inline {
 	line := []inline{linked(brief(u.Worst.Name, longestCell), u.Worst.Link, false)}
-	if s := u.Worst.CVSS; s > 0 && s <= 10 { // everything else is no score
-		line = append(line, plain(" "+strconv.FormatFloat(s, 'f', 1, 64)))
+	if s := score(u.Worst.CVSS); s != "" {
+		line = append(line, plain(" "+s))
 	}
 	if more := u.Findings - 1; more > 0 {
 		line = append(line, plain(" +"+number(more)))
 	}
 	return line
+}
+
+// score is a CVSS base score; empty when there is none.
+func score(cvss float64) string {
+	s := strconv.FormatFloat(cvss, 'f', 1, 64)
+	if !(cvss > 0 && cvss <= 10) || s == "0.0" { // everything else is no score
+		return ""
+	}
+	return s
+}
+
+// fixableOf ends a headline with how many of the findings have a fix, once as rich text and once as plain text.
+func fixableOf(c findings.Counts) (line []inline, text string) {
+	if c.Fixable <= 0 {
+		return []inline{plain(", no fixes yet")}, "; no fixes yet"
+	}
+	return []inline{plain(", "), bold(number(c.Fixable)), plain(" fixable")},
+		"; " + number(c.Fixable) + " of " + number(c.Total()) + " fixable"
 }
 
 // fixable counts the findings with a fix for a footer; none is not worth a word.

@@ -21,7 +21,7 @@ const (
 	ruleFields     = 10
 	ruleContext    = 10
 	ruleTextObject = 3000
-	ruleRows       = 100
+	ruleRows       = 16 // Slack takes 100, but they fill the channel
 	ruleColumns    = 20
 	ruleURL        = 3000
 	ruleAllText    = 10_000 // refused from about 11,300 (msg_blocks_too_long, undocumented)
@@ -53,6 +53,11 @@ func violations(payload []byte) []string {
 		case "replace_original", "delete_original": // slack-go always sends them; webhooks ignore them
 		default:
 			r.say(k, "not a field of ours")
+		}
+	}
+	for _, k := range []string{"blocks", "attachments"} {
+		if v, given := p[k]; given && v == nil {
+			r.say(k, "null")
 		}
 	}
 	text, _ := p["text"].(string)
@@ -110,6 +115,9 @@ func (r *rules) blocks(where string, v any, most int) {
 	for i, b := range bs {
 		m, _ := b.(object)
 		where := fmt.Sprintf("%s[%d]", where, i)
+		if m["block_id"] != nil {
+			r.say(where, "an id, which would have to be unique and serves nothing")
+		}
 		switch m["type"] {
 		case "divider":
 		case "header":
@@ -153,6 +161,9 @@ func (r *rules) text(where string, v any, most int) {
 		}
 	case "mrkdwn":
 		r.mrkdwn(where, s)
+		if m["emoji"] != nil {
+			r.say(where, "emoji is refused beside mrkdwn")
+		}
 	default:
 		r.say(where, "a text of type %v", m["type"])
 	}
@@ -179,6 +190,12 @@ func (r *rules) rich(where string, v any) {
 		case "rich_text_list":
 			if m["style"] != "bullet" {
 				r.say(where, "a list of style %v", m["style"])
+			}
+			items, _ := m["elements"].([]any)
+			for _, i := range items {
+				if item, _ := i.(object); item["type"] != "rich_text_section" {
+					r.say(where, "a list holds %v", item["type"])
+				}
 			}
 			r.rich(where, m["elements"])
 		default:
@@ -299,7 +316,14 @@ func TestRules(t *testing.T) {
 		return `{` + quiet + `,"blocks":[{"type":"context","elements":[{"type":"mrkdwn","text":"` + s + `"}]}]}`
 	}
 	for name, c := range map[string]struct{ payload, want string }{
-		"fine":             {section(`{"type":"text","text":"x"}`), ""},
+		"fine":     {section(`{"type":"text","text":"x"}`), ""},
+		"null":     {`{` + quiet + `,"blocks":null}`, "blocks: null"},
+		"block id": {`{` + quiet + `,"blocks":[{"type":"divider","block_id":"x"}]}`, "an id"},
+		"emoji":    {`{` + quiet + `,"blocks":[{"type":"context","elements":[{"type":"mrkdwn","text":"x","emoji":false}]}]}`, "emoji is refused"},
+		"list in list": {`{` + quiet + `,"blocks":[{"type":"rich_text","elements":[{"type":"rich_text_list","style":"bullet",` +
+			`"elements":[{"type":"rich_text_list","style":"bullet","elements":[]}]}]}]}`, "a list holds rich_text_list"},
+		"many rows": {`{` + quiet + `,"blocks":[{"type":"table","column_settings":[{"align":"left"}],"rows":[` +
+			strings.Repeat(`[{"type":"raw_text","text":"x"}],`, 16) + `[{"type":"raw_text","text":"x"}]]}]}`, "17 rows"},
 		"fine link":        {context("<https://example.com/?a&amp;b|x>"), ""},
 		"no text":          {`{"unfurl_links":false,"unfurl_media":false}`, "phones show nothing"},
 		"previews":         {`{"text":"x"}`, "not false"},

@@ -106,4 +106,12 @@ func bySeverity(c findings.Counts, most int) string {
 	return strings.Join(parts, ", ")
 }
 
+// rated is a severity on its own; a bare "unknown" would leave open what is unknown.
+func rated(s findings.Severity) string {
+	if s == claircore.Unknown {
+		return "unknown severity"
+	}
+	return word(s)
+}
+
 func ofUnknownSeverity(n int) string { return count(n, "vulnerability") + " of unknown severity" }

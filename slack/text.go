@@ -14,6 +14,7 @@ const (
 	longestBrief    = 60  // an image within the fallback, so that the verdict behind it stays visible
 	longestCell     = 60  // a package, version or advisory
 	longestDetail   = 140 // one part of the grey footer
+	longestExcerpt  = 280 // what an advisory says
 	longestLink     = 1000
 )
 
@@ -77,6 +78,21 @@ func clip(s string, n int) string {
 // brief cleans and clips a string from outside.
 func brief(s string, n int) string { return clip(clean(s), n) }
 
+// excerpt is the beginning of a text from outside: cleaned, and cut between words to at most n characters.
+func excerpt(s string, n int) string {
+	s = clean(s)
+	runes := []rune(s)
+	if len(runes) <= n {
+		return s
+	}
+	s = string(runes[:n-1])
+	// One word without an end is cut where it is.
+	if space := strings.LastIndexByte(s, ' '); runes[n-1] != ' ' && space > len(s)/2 {
+		s = s[:space]
+	}
+	return strings.TrimRight(s, " .,;:–-(") + "…"
+}
+
 // orDash stands in for what is empty: Slack refuses empty cells.
 func orDash(s string) string {
 	if s == "" {
@@ -95,10 +111,24 @@ func escape(s string) string {
 func fallback(s string) string { return escape(clip(unformatted(s), longestFallback)) }
 
 // unformatted leaves out Slack's formatting characters, for which it has no escape. Image names cannot
-// contain them but for the underline, which formats nothing within a word.
+// contain them but for the underline, which formats nothing within a word. Neither does the tilde, which
+// Debian's versions have there: without it they would be other versions.
 func unformatted(s string) string {
-	return strings.NewReplacer("*", "", "~", "", "`", "").Replace(s)
+	s = strings.NewReplacer("*", "", "`", "").Replace(s)
+	if !strings.Contains(s, "~") {
+		return s
+	}
+	runes, kept := []rune(s), make([]rune, 0, len(s))
+	for i, r := range runes {
+		if r == '~' && !(i > 0 && wordly(runes[i-1]) && i+1 < len(runes) && wordly(runes[i+1])) {
+			continue
+		}
+		kept = append(kept, r)
+	}
+	return string(kept)
 }
+
+func wordly(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 // mono shows a string in monospace within mrkdwn, where nothing but its end is markup.
 func mono(s string) string {
@@ -120,7 +150,7 @@ func address(s string) (string, bool) {
 	}
 	// A query is kept as it was written; these would end the link in mrkdwn.
 	a := strings.NewReplacer("|", "%7C", "<", "%3C", ">", "%3E", " ", "%20", "`", "%60").Replace(u.String())
-	if len(a) > 3*longestLink || clean(a) != a {
+	if len(a) > longestLink || clean(a) != a {
 		return "", false
 	}
 	return a, true

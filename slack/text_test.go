@@ -28,6 +28,45 @@ func TestClean(t *testing.T) {
 	}
 }
 
+func TestUnformatted(t *testing.T) {
+	for in, want := range map[string]string{
+		"shop/checkout_v2:1.0":        "shop/checkout_v2:1.0",
+		"3.0.17-1~deb12u3":            "3.0.17-1~deb12u3",
+		"~gone~ *bold* `code` ~ 1~~2": "gone bold code  12",
+		"1.0~+dfsg":                   "1.0+dfsg",
+		"é~日":                         "é~日",
+		"~":                           "",
+	} {
+		if got := unformatted(in); got != want {
+			t.Errorf("unformatted(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestExcerpt(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		n    int
+		want string
+	}{
+		{"", 10, ""},
+		{" one\n two ", 10, "one two"},
+		{"one two three", 13, "one two three"},
+		{"one two three", 12, "one two…"},
+		{"one two three", 9, "one two…"},
+		{"one two three", 8, "one two…"},
+		{"one two, three", 11, "one two…"},
+		{"abcdefghijkl", 8, "abcdefg…"},
+		{"a bcdefghijkl", 8, "a bcdef…"},
+		{"日本語日本語日本語", 5, "日本語日…"},
+	} {
+		got := excerpt(c.in, c.n)
+		if got != c.want || utf8.RuneCountInString(got) > c.n {
+			t.Errorf("excerpt(%q, %d) = %q, want %q", c.in, c.n, got, c.want)
+		}
+	}
+}
+
 func TestClip(t *testing.T) {
 	for _, c := range []struct {
 		in   string

@@ -24,6 +24,7 @@ type listener struct {
 	destination ledger.Destination
 	clair       string // base address
 	rules       findings.Rules
+	tell        settings.Tell
 	channel     slack.Webhook
 }
 
@@ -189,7 +190,7 @@ func (w *Watcher) resolve(data map[string]string, before *assignment) *assignmen
 				continue
 			}
 			d := ledger.Destination{Key: key, Name: s.Name}
-			now.byNamespace[key] = append(now.byNamespace[key], listener{destination: d, clair: s.ClairBaseURL, rules: s.Rules, channel: channel})
+			now.byNamespace[key] = append(now.byNamespace[key], listener{destination: d, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, channel: channel})
 			now.channels[d] = channel
 		}
 	}

@@ -23,6 +23,7 @@ const (
 	CauseDenied           Cause = "denied"
 	CauseRateLimited      Cause = "rate_limited"
 	CauseTooLarge         Cause = "too_large"
+	CauseOverLimit        Cause = "over_limit"
 	CauseUnknownPlatform  Cause = "unknown_platform"
 	CauseRegistryFailed   Cause = "registry_failed"
 	CauseClairFailed      Cause = "clair_failed"
@@ -32,7 +33,7 @@ const (
 // Causes lists them all.
 var Causes = [...]Cause{
 	CauseUnauthorized, CauseCredentials, CausePasswordOnly, CauseLayerRefused, CauseNotFound, CauseUnsupported, CauseDenied,
-	CauseRateLimited, CauseTooLarge, CauseUnknownPlatform, CauseRegistryFailed, CauseClairFailed, CauseClairUnavailable,
+	CauseRateLimited, CauseTooLarge, CauseOverLimit, CauseUnknownPlatform, CauseRegistryFailed, CauseClairFailed, CauseClairUnavailable,
 }
 
 // advice says for each cause, to the team that reads the message, what happened and what to do.
@@ -46,6 +47,7 @@ var advice = map[Cause][2]string{
 	CauseDenied:           {"its registry's address is not allowed", "clairwatch does not connect to loopback, link-local and metadata addresses; list the registry under registries in its config if it is yours"},
 	CauseRateLimited:      {"the registry limits the rate of pulls", "clairwatch goes on by itself; credentials in its docker config raise the limit"},
 	CauseTooLarge:         {"its manifest or report is too large", "nothing to do but a smaller image"},
+	CauseOverLimit:        {"its namespace runs more different images than clairwatch looks at", "run fewer, or raise maxImages in the config of clairwatch; when others end it is looked at by itself"},
 	CauseUnknownPlatform:  {"its node's platform is not known", "the image has several and the node has no labels kubernetes.io/os and kubernetes.io/arch"},
 	CauseRegistryFailed:   {"the registry does not answer", "clairwatch goes on trying; check that it can reach the registry"},
 	CauseClairFailed:      {"Clair cannot index it", "clairwatch goes on trying; Clair's log says why"},
@@ -88,6 +90,9 @@ const (
 // errNoClair says that there is no client for the Clair that the settings name.
 var errNoClair = errors.New("making a client for Clair")
 
+// errOverLimit says that a namespace runs more images than are looked at in one.
+var errOverLimit = errors.New("the namespace runs more different images than maxImages")
+
 // judge classifies the error of a scan.
 func judge(err error) verdict {
 	var limited *registry.RateLimitedError
@@ -98,6 +103,8 @@ func judge(err error) verdict {
 	case errors.As(err, &limited):
 		// Without a time it is left to the back-off. A long one says already that this will last.
 		return verdict{cause: CauseRateLimited, after: limited.RetryAfter, lasting: limited.RetryAfter >= longWait}
+	case errors.Is(err, errOverLimit):
+		return permanent(CauseOverLimit)
 	case clair.IsKind(err, clair.NotReady):
 		return verdict{after: loadingPause}
 	case clair.IsKind(err, clair.Busy):

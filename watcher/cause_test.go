@@ -40,6 +40,7 @@ func TestJudge(t *testing.T) {
 		{"denied", registry.ErrDenied, verdict{cause: CauseDenied, after: recheck, lasting: true, resting: true}},
 		{"platform", registry.ErrUnknownPlatform, verdict{cause: CauseUnknownPlatform, after: recheck, lasting: true, resting: true}},
 		{"large manifest", registry.ErrTooLarge, verdict{cause: CauseTooLarge, after: recheck, lasting: true, resting: true}},
+		{"over the limit", errOverLimit, verdict{cause: CauseOverLimit, after: recheck, lasting: true, resting: true}},
 		{"artifact", registry.ErrUnsupported, verdict{cause: CauseUnsupported, after: recheck, lasting: true, resting: true}},
 		{"malformed", registry.ErrInvalid, verdict{cause: CauseUnsupported, after: recheck, lasting: true, resting: true}},
 		{"network", errors.New("connection reset"), verdict{cause: CauseRegistryFailed}},

@@ -23,21 +23,27 @@ const (
 	standPause = time.Second
 )
 
-// Slack delivers a message to a channel. Its errors are *slack.Error.
-type Slack interface {
+// Notifier delivers a message to a channel. Its errors are *slack.Error. It is the one seam for further notifiers:
+// letter.go says what is told, as messages that have a simpler form down to plain text, and the rest of this package
+// knows no more of a channel than that it takes a message or does not.
+type Notifier interface {
 	Send(ctx context.Context, w slack.Webhook, m slack.Message) error
 }
 
-var _ Slack = (*slack.Sender)(nil)
+var _ Notifier = (*slack.Sender)(nil)
 
 // delivery is how a channel fares.
 type delivery struct {
 	// notBefore is when the next message may be sent.
 	notBefore time.Time
-	// simpler counts the steps by which the next message is to be simplified because Slack refused it.
+	// simpler counts the steps by which the message that begins with refused is to be simplified, because Slack
+	// refused it.
 	simpler int
-	// failing is set from the first failure to the next success.
-	failing bool
+	refused *news
+	// trouble is why the last try failed; nil when it did not. since is when the first of the tries in a row that
+	// failed was.
+	trouble error
+	since   time.Time
 	// accepted is what Slack has taken and the ledger has not: it is recorded before anything else is
 	// sent, and is not sent again.
 	accepted []*news
@@ -104,6 +110,10 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 		w.channels.Add(channel)
 		return
 	}
+	full := letter.message
+	if at.refused != letter.news[0] { // something else comes first now, or it has become something else
+		at.simpler = 0
+	}
 	for range at.simpler {
 		letter.message, _ = letter.message.Simplify()
 	}
@@ -111,7 +121,18 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 		w.refused(ctx, channel, at, letter, err)
 		return
 	}
-	w.metrics.messages.WithLabelValues(letter.kind, "ok").Inc()
+	outcome := "ok"
+	if at.simpler > 0 {
+		outcome = "simplified"
+	}
+	if letter.message.Final() {
+		w.log.Warn("Slack refuses a message in every form; the channel was told so, and this is what it said",
+			"channel", channel, "kind", letter.kind, "text", full.Text())
+	}
+	if at.trouble != nil && at.simpler == 0 {
+		w.log.Info("the channel takes messages again", "channel", channel, "since", at.since)
+	}
+	w.metrics.messages.WithLabelValues(letter.kind, outcome).Inc()
 	w.log.Info("told", "channel", channel, "kind", letter.kind, "namespaces", namespacesOf(letter.news), "news", len(letter.news))
 	w.record(ctx, channel, delivery{notBefore: time.Now().Add(pace), accepted: letter.news})
 }
@@ -135,7 +156,8 @@ func (w *Watcher) dropTold(ripe []*news) bool {
 func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 	switch n.kind {
 	case kindIndexed:
-		return false
+		f, _ := w.book.Failure(n.destination, n.told.Image)
+		return n.loading && f.Cause == causeLoading
 	case kindFailed:
 		f, told := w.book.Failure(n.destination, n.subject.image)
 		return told && f.Cause == string(n.cause)
@@ -166,6 +188,7 @@ func (w *Watcher) record(ctx context.Context, channel slack.Webhook, at delivery
 			return
 		}
 		w.logTrouble(at, "message accepted but not recorded; it is recorded before the next one", channel, err)
+		at.note(err)
 		w.postpone(channel, at, w.channelBackoff.When(channel))
 		return
 	}
@@ -179,7 +202,7 @@ func (w *Watcher) record(ctx context.Context, channel slack.Webhook, at delivery
 func (w *Watcher) remember(ctx context.Context, ns []*news) error {
 	var told []ledger.Told
 	for _, n := range ns {
-		if n.kind == kindIndexed { // of interest only until the report is there
+		if n.kind == kindIndexed && !n.loading { // of interest only until the report is there
 			continue
 		}
 		told = append(told, n.told)
@@ -209,21 +232,21 @@ func (w *Watcher) refused(ctx context.Context, channel slack.Webhook, at deliver
 	if ctx.Err() != nil { // the process ends; the news is found again by the next one
 		return
 	}
-	outcome, wait := "temporary", time.Duration(0)
+	outcome, wait := outcomeOf(slack.Temporary), time.Duration(0)
 	var failed *slack.Error
 	if errors.As(err, &failed) {
+		outcome = outcomeOf(failed.Kind)
 		switch failed.Kind {
-		case slack.RateLimited:
-			outcome, wait = "rate_limited", failed.RetryAfter
-		case slack.Channel:
-			outcome, wait = "channel", mendPause
-		case slack.Payload:
-			outcome, wait = "payload", mendPause
-			if _, simpler := l.message.Simplify(); simpler {
-				at.simpler, wait = at.simpler+1, pace
-			}
-		case slack.Temporary:
+		case slack.RateLimited, slack.Temporary:
 			wait = failed.RetryAfter
+		case slack.Channel:
+			wait = mendPause
+		case slack.Payload:
+			w.logRefused(channel, l)
+			wait, at.simpler, at.refused = pace, at.simpler+1, l.news[0]
+			if l.message.Final() { // so it is not this message that is wrong
+				wait, at.simpler = mendPause, 0
+			}
 		}
 	}
 	if wait <= 0 {
@@ -231,6 +254,7 @@ func (w *Watcher) refused(ctx context.Context, channel slack.Webhook, at deliver
 	}
 	w.metrics.messages.WithLabelValues(l.kind, outcome).Inc()
 	w.logTrouble(at, "message not accepted; it is kept and tried again", channel, err)
+	at.note(err)
 	w.lookAgain(w.pending.putBack(l.news))
 	w.dropStale(channel)
 	w.postpone(channel, at, max(wait, pace))
@@ -240,6 +264,20 @@ func (w *Watcher) refused(ctx context.Context, channel slack.Webhook, at deliver
 		if now, ok := channels[n.destination]; ok && now != channel {
 			w.channels.Add(now)
 		}
+	}
+}
+
+// outcomeOf is the label of a message that was not accepted.
+func outcomeOf(k slack.Kind) string {
+	switch k {
+	case slack.RateLimited:
+		return "rate_limited"
+	case slack.Payload:
+		return "payload"
+	case slack.Channel:
+		return "channel"
+	default:
+		return "temporary"
 	}
 }
 
@@ -255,9 +293,26 @@ func (w *Watcher) dropStale(channel slack.Webhook) {
 	w.metrics.dropped.Add(float64(len(old)))
 }
 
+// note remembers a failed try.
+func (d *delivery) note(err error) {
+	if d.trouble == nil {
+		d.since = time.Now()
+	}
+	d.trouble = err
+}
+
+// logRefused logs what Slack does not take, for whoever has to find out why: Slack says no more than that.
+func (w *Watcher) logRefused(channel slack.Webhook, l letter) {
+	payload, err := l.message.JSON()
+	if err != nil { // it has just been sent
+		return
+	}
+	w.log.Debug("Slack refuses this form of a message", "channel", channel, "kind", l.kind, "payload", string(payload))
+}
+
 // logTrouble warns once, from the first failure to the next success.
 func (w *Watcher) logTrouble(at delivery, what string, channel slack.Webhook, err error) {
-	if at.failing {
+	if at.trouble != nil {
 		w.log.Debug(what, "channel", channel, "error", err)
 		return
 	}
@@ -266,7 +321,6 @@ func (w *Watcher) logTrouble(at delivery, what string, channel slack.Webhook, er
 
 // postpone leaves a channel in trouble alone for a while, whatever is added meanwhile.
 func (w *Watcher) postpone(channel slack.Webhook, at delivery, wait time.Duration) {
-	at.failing = true
 	at.notBefore = time.Now().Add(wait)
 	w.setDelivery(channel, at)
 	w.channels.AddAfter(channel, wait)

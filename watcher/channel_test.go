@@ -279,3 +279,65 @@ func TestNewsThatWasToldMeanwhile(t *testing.T) {
 		r.wantCalls(1, "report", "index", "report", "report") // and looks again whether there is more
 	})
 }
+
+// What Slack refuses in every form is not tried for ever: the channel is told that there is something, the log has it.
+func TestRefusedInEveryForm(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.slack.answer = failing(3, &slack.Error{Kind: slack.Payload, Status: 400})
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		sent := r.slack.all()
+		if len(sent) != 4 || strings.Contains(sent[3].json, "app1") {
+			t.Fatalf("sent %+v", sent)
+		}
+		r.wantLogged(1, `level=WARN msg="Slack refuses a message in every form`)
+		r.wantLogged(3, `level=DEBUG msg="Slack refuses this form of a message"`)
+		if got := r.metric("clairwatch_messages_total", "report", "simplified"); got != 1 {
+			t.Errorf("%v messages are counted as simplified", got)
+		}
+		r.run(podOf("shop", "app-1", 2))
+		r.pass(settled)
+		r.wantTexts("Slack", "app2:v1 is running with") // the next one is whole
+		r.restart()
+		r.pass(time.Hour)
+		if n := len(r.slack.all()); n != 5 {
+			t.Errorf("%d messages after a restart, want 5", n)
+		}
+	})
+}
+
+// A webhook that refuses even that takes nothing at all: it is tried now and then, with the whole message.
+func TestRefusesEverything(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.slack.answer = failing(7, &slack.Error{Kind: slack.Payload, Status: 400})
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		if n := len(r.slack.all()); n != 4 {
+			t.Fatalf("%d messages were sent, want 4", n)
+		}
+		if got := r.metric("clairwatch_channels", "payload"); got != 1 {
+			t.Errorf("%v channels are counted as refusing", got)
+		}
+		if c := r.w.Channels(); len(c) != 1 || c[0].Trouble == nil || c[0].Waiting != 1 || !c[0].Next.After(time.Now()) || c[0].Since.After(time.Now()) {
+			t.Errorf("the pages show %+v", c)
+		}
+		r.pass(mendPause - settled)
+		r.pass(settled)
+		if n := len(r.slack.all()); n != 8 {
+			t.Fatalf("%d messages were sent, want 8", n)
+		}
+		r.wantTexts("Slack")
+		r.run(podOf("shop", "app-1", 2))
+		r.pass(settled)
+		if c := r.w.Channels(); c[0].Trouble != nil || c[0].Waiting != 0 {
+			t.Errorf("the pages show %+v", c)
+		}
+		if got := r.metric("clairwatch_channels", "ok"); got != 1 {
+			t.Errorf("%v channels are well", got)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -26,8 +27,11 @@ type letter struct {
 
 // messageKinds are the labels of messages in metrics and logs.
 var messageKinds = [...]string{
-	"indexed", "report", "inventory", "disclosed", "rose", "visible", "sourced", "renewed", "failed", "removed",
+	"indexed", "report", "inventory", "disclosed", "rose", "visible", "sourced", "renewed", "withdrawn", "failed", "removed",
 }
+
+// MessageKinds lists the kinds of messages, as metrics and logs name them.
+func MessageKinds() []string { return slices.Clone(messageKinds[:]) }
 
 // write composes the next message of a channel from its ripe news, which is sorted by kind and not
 // empty. What several destinations have about one image is one message.
@@ -42,8 +46,8 @@ func (w *Watcher) write(ripe []*news, namespaces []string, untried int) letter {
 		}
 		return w.writeReport(reports[0])
 	case kindDisclosed:
-		return w.writeDisclosed(bySubject(ofKind(ripe, kindDisclosed))[0])
-	case kindRose, kindVisible, kindSourced, kindRenewed:
+		return w.writeDisclosed(ofKind(ripe, kindDisclosed))
+	case kindRose, kindVisible, kindSourced, kindRenewed, kindWithdrawn:
 		return w.writeChange(ofKind(ripe, first.kind))
 	case kindRemoved:
 		return w.writeRemoved(ofKind(ripe, kindRemoved))
@@ -98,7 +102,13 @@ func subjects(ns []*news) int {
 
 // isFirst says whether a destination hears of its images for the first time.
 func (w *Watcher) isFirst(ns []*news) bool {
-	return slices.ContainsFunc(ns, func(n *news) bool { return !w.book.Known(n.destination) })
+	return slices.ContainsFunc(ns, func(n *news) bool { return !w.hasHeard(n.destination) })
+}
+
+// hasHeard says whether a destination was told anything but that Clair is still loading.
+func (w *Watcher) hasHeard(d ledger.Destination) bool {
+	return w.book.Known(d) && (len(w.book.Held(d)) > 0 ||
+		slices.ContainsFunc(w.book.HeldFailures(d), func(f ledger.HeldFailure) bool { return f.Cause != causeLoading }))
 }
 
 // writeIndexed tells of all indexed images at once: they are of interest only until the reports are there.
@@ -112,6 +122,7 @@ func (w *Watcher) writeIndexed(ns []*news) letter {
 			Distribution: ns[0].summary.Distribution,
 			Packages:     ns[0].summary.Packages,
 			Loading:      ns[0].loading,
+			Link:         w.reportLink(ns[0].subject.digest),
 		}.Message()
 		return l
 	}
@@ -131,22 +142,13 @@ func (w *Watcher) writeReport(group []*news) letter {
 		Summary: group[0].summary,
 		Place:   w.place(group),
 		Loading: group[0].loading,
+		Link:    w.reportLink(group[0].subject.digest),
 	}
 	return letter{kind: "report", message: m.Message(), news: group}
 }
 
-func (w *Watcher) writeDisclosed(group []*news) letter {
-	m := slack.Disclosed{
-		Image:   w.named(group[0]),
-		Cluster: w.cfg.Cluster,
-		Summary: group[0].summary,
-		Place:   w.place(group),
-	}
-	return letter{kind: "disclosed", message: m.Message(), news: group}
-}
-
 func (w *Watcher) writeFailed(ns []*news) letter {
-	m := slack.Failed{Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Causes: w.causes(ns)}
+	m := slack.Failed{Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Causes: w.causes(ns), Link: w.allLink()}
 	return letter{kind: "failed", message: m.Message(), news: ns}
 }
 
@@ -159,13 +161,15 @@ var changeKinds = map[kind]struct {
 	kindVisible: {"visible", slack.Visible},
 	kindSourced: {"sourced", slack.Sourced},
 	kindRenewed: {"renewed", slack.Renewed},
+
+	kindWithdrawn: {"withdrawn", slack.Withdrawn},
 }
 
 // writeChange tells what else has changed about images that are known.
 func (w *Watcher) writeChange(ns []*news) letter {
 	kind := changeKinds[ns[0].kind]
 	groups, all := bySubject(ns), w.byManifest()
-	m := slack.Change{Kind: kind.is, Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Images: len(groups)}
+	m := slack.Change{Kind: kind.is, Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Images: len(groups), Rules: rulesOf(ns)}
 	for _, group := range groups {
 		n := group[0]
 		m.Counts = m.Counts.Add(n.summary.Counts)
@@ -181,6 +185,7 @@ func (w *Watcher) writeChange(ns []*news) letter {
 			Namespace: oneNamespace(group),
 			Counts:    n.summary.Counts,
 			Pods:      len(w.podsOf(group, all)),
+			Link:      w.reportLink(n.subject.digest),
 		})
 	}
 	slices.Sort(m.Updaters)
@@ -196,10 +201,27 @@ func (w *Watcher) writeRemoved(ns []*news) letter {
 		m.Images = append(m.Images, slack.RemovedImage{
 			Image:     w.named(group[0]),
 			Namespace: oneNamespace(group),
+			Counts:    w.knownOf(group[0]),
 			Replaced:  slices.ContainsFunc(group, func(n *news) bool { return running[n.image.namespace][n.name] }),
 		})
 	}
 	return letter{kind: "removed", message: m.Message(), news: ns}
+}
+
+// knownOf counts what is remembered of the image of a piece of news.
+func (w *Watcher) knownOf(n *news) findings.Counts {
+	record, _ := w.book.Record(n.destination, n.subject.digest)
+	return record.Known()
+}
+
+// rulesOf are the rules of the news' destinations; zero when they have several.
+func rulesOf(ns []*news) findings.Rules {
+	for _, n := range ns {
+		if n.rules != ns[0].rules {
+			return findings.Rules{}
+		}
+	}
+	return ns[0].rules
 }
 
 // namesRunning are the images that run in each namespace, as their pods name them.
@@ -225,6 +247,7 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 	m := slack.Inventory{
 		Cluster: w.cfg.Cluster,
 		Failed:  w.causes(failed),
+		Link:    w.allLink(),
 		Untried: untried,
 		Images:  len(reports) + subjects(failed) + untried,
 	}
@@ -253,10 +276,13 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 				Namespace: oneNamespace(group),
 				Counts:    s.Counts,
 				Pods:      len(of),
+				Link:      w.reportLink(group[0].subject.digest),
 			})
 		}
 	}
 	m.Pods = len(pods)
+	m.Rules = rulesOf(l.news)
+	m.Again = slices.ContainsFunc(l.news, func(n *news) bool { return w.forgotten[n.destination] })
 	l.news = append(l.news, failed...)
 	m.Namespaces = namespacesOf(l.news)
 	if untried > 0 { // those whose images are all still to come are watched too

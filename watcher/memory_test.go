@@ -238,7 +238,7 @@ func TestThresholds(t *testing.T) {
 		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 1))
 		r.start()
 		r.pass(settled)
-		r.wantEach("shop", "is running with 1 critical…1 more is held back")
+		r.wantEach("shop", "is running with 1 critical…1 more is below this channel's minimum severity (high)")
 		r.wantEach("blog", "1 critical…1 low")
 		// What the threshold holds back is remembered, so that it is not told as newly disclosed one day.
 		r.clairs[clairBase].set(func(c *fakeClair) {
@@ -788,7 +788,7 @@ func TestRemovalOfOneBuild(t *testing.T) {
 		r.delete("shop", "arm")
 		r.restart()
 		r.pass(removalGrace + 2*sweepEvery + settled)
-		r.wantTexts("Now watching 2 images", "One build of `shop/app1:v1 (linux/arm64)` is no longer running, another one still is")
+		r.wantTexts("Now watching 2 images", "One build of `shop/app1:v1 (linux/arm64)` is no longer running in `shop`, another one still is")
 	})
 }
 
@@ -834,4 +834,30 @@ func TestLedgerIsVerified(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who is told everything once more because the ledger was lost is told why.
+func TestInventoryAfterADamagedLedger(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop"), "new": scanner("new")})
+		for _, ns := range []string{"shop", "new"} {
+			r.run(podOf(ns, "app-0", 1), podOf(ns, "app-1", 2))
+		}
+		_, err := r.kube.CoreV1().ConfigMaps("clairwatch").Create(t.Context(), &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "clairwatch", Name: "clairwatch-ledger-3"},
+			BinaryData: map[string][]byte{"ledger": []byte("CWL1 somebody has edited this")},
+		}, metav1.CreateOptions{})
+		r.check(err)
+		r.start()
+		r.pass(settled)
+		r.wantEach("shop", "2 images…lost")
+		// One that comes to the settings later was never told anything.
+		r.settings(map[string]string{"shop": scanner("shop"), "new": scanner("new"), "later": scanner("later")})
+		r.run(podOf("later", "app-0", 1), podOf("later", "app-1", 2))
+		r.pass(settled)
+		r.wantEach("later", "Now watching 2 images")
+		r.restart()
+		r.pass(settled)
+		r.wantEach("shop", "2 images…lost")
+	})
 }

@@ -18,7 +18,7 @@ type metrics struct {
 }
 
 // messageOutcomes are the labels of what became of a message.
-var messageOutcomes = [...]string{"ok", "temporary", "rate_limited", "payload", "channel"}
+var messageOutcomes = [...]string{"ok", "simplified", "temporary", "rate_limited", "payload", "channel"}
 
 func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 	f := promauto.With(reg)
@@ -72,7 +72,7 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 		}
 		return 0
 	})
-	reg.MustRegister(imageStates{w.progress})
+	reg.MustRegister(imageStates{w.progress}, channelStates{w})
 	return m
 }
 
@@ -99,5 +99,26 @@ func (s imageStates) Collect(ch chan<- prometheus.Metric) {
 	counts := s.progress.count()
 	for _, state := range States() {
 		ch <- prometheus.MustNewConstMetric(imagesDesc, prometheus.GaugeValue, float64(counts[state]), string(state))
+	}
+}
+
+// channelStates counts the channels by how they fare when it is asked.
+type channelStates struct{ w *Watcher }
+
+var channelsDesc = prometheus.NewDesc("clairwatch_channels",
+	"Slack channels of the settings by how their last message fared: ok, or why it was not accepted.",
+	[]string{"state"}, nil)
+
+// Describe implements prometheus.Collector.
+func (channelStates) Describe(ch chan<- *prometheus.Desc) { ch <- channelsDesc }
+
+// Collect implements prometheus.Collector.
+func (s channelStates) Collect(ch chan<- prometheus.Metric) {
+	counts := make(map[channelState]int)
+	for _, c := range s.w.Channels() {
+		counts[c.state]++
+	}
+	for _, state := range channelStateNames {
+		ch <- prometheus.MustNewConstMetric(channelsDesc, prometheus.GaugeValue, float64(counts[state]), string(state))
 	}
 }

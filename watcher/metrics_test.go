@@ -39,6 +39,7 @@ func TestMetrics(t *testing.T) {
 			"clairwatch_news_pending":                     1,
 			"clairwatch_news_dropped_total":               1,
 			"clairwatch_images":                           len(States()),
+			"clairwatch_channels":                         len(channelStateNames),
 			"clairwatch_leader":                           1,
 			"clairwatch_clair_deleted_total":              1,
 			"clairwatch_ledger_writes_total":              3,

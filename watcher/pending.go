@@ -28,6 +28,8 @@ const (
 	kindSourced
 	// kindRenewed: what another Clair, or other scanners, see in an image that is known.
 	kindRenewed
+	// kindWithdrawn: findings that were told of and are not reported any more.
+	kindWithdrawn
 	// kindFailed: the image could not be scanned.
 	kindFailed
 	// kindRemoved: the image runs no longer.
@@ -55,6 +57,8 @@ type news struct {
 	summary findings.Summary
 	// worst are the worst of them, for the kinds that name single ones.
 	worst []findings.Finding
+	// fixable are, for kindDisclosed, all of them that have a fix.
+	fixable []findings.ID
 	// updaters are, for kindSourced, where they come from.
 	updaters []string
 	// gone counts, for kindRenewed, what was told and is not seen any more.
@@ -213,6 +217,17 @@ func (p *pending) has(ds []ledger.Destination) bool {
 		}
 	}
 	return false
+}
+
+// waiting counts the pieces of news of some destinations.
+func (p *pending) waiting(ds []ledger.Destination) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, d := range ds {
+		n += len(p.news[d])
+	}
+	return n
 }
 
 // groupTimes are the settings of when a group of news is sent.

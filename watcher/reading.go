@@ -11,6 +11,7 @@ import (
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 )
 
@@ -233,6 +234,10 @@ func (w *Watcher) submit(ctx context.Context, c Clair, img *registry.Image) (*cl
 	return c.Index(ctx, img.Digest, layers)
 }
 
+// causeLoading is what the ledger holds instead of a failure's cause while all that a destination knows of an image
+// is that Clair has indexed it and is still loading its data.
+const causeLoading = "loading"
+
 // tellIndexed adds that Clair has indexed an image whose report is not there yet.
 func (w *Watcher) tellIndexed(base string, img image, name string, indexed findings.Report, loading bool) {
 	for _, l := range w.assigned.Load().of(img.namespace) {
@@ -242,7 +247,10 @@ func (w *Watcher) tellIndexed(base string, img image, name string, indexed findi
 		if _, told := w.book.Record(l.destination, indexed.Digest); told {
 			continue // it has been indexed before, and the destination has its report
 		}
-		w.tell(&news{
+		if known, _ := w.book.Failure(l.destination, img.inLedger()); loading && known.Cause == causeLoading {
+			continue // the daemon before this one has said so
+		}
+		n := &news{
 			kind:        kindIndexed,
 			destination: l.destination,
 			subject:     subject{digest: indexed.Digest},
@@ -251,6 +259,10 @@ func (w *Watcher) tellIndexed(base string, img image, name string, indexed findi
 			clair:       base,
 			summary:     indexed.Summarize(0, findings.Rules{}),
 			loading:     loading,
-		})
+		}
+		if loading {
+			n.told = ledger.Told{Destination: l.destination, Image: img.inLedger(), Failure: ledger.Failure{Cause: causeLoading}}
+		}
+		w.tell(n)
 	}
 }

@@ -46,7 +46,7 @@ const (
 	clairBase  = "http://clair.clair:6000/"
 	secondBase = "http://clair.other:6000/"
 	// webhookPath is what no log may contain.
-	webhookPath = "/services/"
+	webhookPath = "/services/T"
 )
 
 // rig is a Watcher with everything around it scripted, in virtual time.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -79,6 +80,9 @@ type failure struct {
 // scan makes what is known and told about an image right, whatever was the reason to look at it.
 func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, listeners []listener) outcome {
 	identity, name, unclear := identify(pods, img)
+	if unclear == nil && !w.progress.admit(img, w.cfg.MaxImages, w.wasScanned(img, listeners)) {
+		unclear = errOverLimit
+	}
 	o := outcome{name: name}
 	for _, base := range clairsOf(listeners) {
 		if unclear != nil {
@@ -116,6 +120,15 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 		}
 	}
 	return o
+}
+
+// wasScanned says whether any listener was told of an image, under whatever id it ran then.
+func (w *Watcher) wasScanned(img image, listeners []listener) bool {
+	digest := w.book.Manifest(img.inLedger())
+	return digest != "" && slices.ContainsFunc(listeners, func(l listener) bool {
+		_, told := w.book.Record(l.destination, digest)
+		return told
+	})
 }
 
 // clairsOf returns the Clairs that are to look at an image, each once.
@@ -204,6 +217,10 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 	}
 	w.book.ForgetFailure(l.destination, of.image.inLedger())
 	difference := record.Compare(r.report, r.basis, l.rules)
+	if !l.tell.Withdrawn && !difference.Withdrawn.Change.IsEmpty() {
+		difference.Silent = difference.Silent.With(difference.Withdrawn.Change)
+		difference.Withdrawn = findings.Part{}
+	}
 	if !difference.Silent.IsEmpty() {
 		w.book.Change(l.destination, r.report.Digest, difference.Silent)
 	}
@@ -216,18 +233,23 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 		{kindVisible, difference.Visible},
 		{kindSourced, difference.Sourced},
 		{kindRenewed, difference.Renewed},
+		{kindWithdrawn, difference.Withdrawn},
 	} {
 		if part.Change.IsEmpty() {
 			w.pending.withdraw(topic{l.destination, part.kind, subject{digest: r.report.Digest}})
 			continue
 		}
 		n := w.newsOf(l, of, part.kind, r, part.Findings, part.Change)
-		n.worst = slices.Clone(part.Findings[:min(len(part.Findings), worstNamed)])
-		if part.kind == kindSourced {
+		n.worst = worstOf(part.Findings)
+		switch part.kind {
+		case kindDisclosed:
+			n.fixable = findings.Fixable(part.Findings)
+		case kindSourced:
 			n.updaters = updatersOf(part.Findings)
-		}
-		if part.kind == kindRenewed {
+		case kindRenewed:
 			n.gone = difference.Vanished
+		case kindWithdrawn: // which have no names any more
+			n.summary.Counts = findings.CountEntries(part.Change.Entries, func(findings.Entry) bool { return true })
 		}
 		w.tell(n)
 	}
@@ -248,6 +270,19 @@ func (w *Watcher) newsOf(l listener, of subjectOf, k kind, r reading, about []fi
 		jobs:        of.jobs,
 		told:        ledger.Told{Destination: l.destination, Digest: r.report.Digest, Name: of.name, Change: change},
 	}
+}
+
+// worstOf returns the worst of some findings. Only the first one is ever shown with what its advisory says.
+func worstOf(fs []findings.Finding) []findings.Finding {
+	worst := slices.Clone(fs[:min(len(fs), worstNamed)])
+	for i := range worst {
+		description := worst[i].Description
+		worst[i].Description = ""
+		if i == 0 { // a copy, so that it does not keep a long one in memory
+			worst[i].Description = strings.Clone(description[:min(len(description), longestDescription)])
+		}
+	}
+	return worst
 }
 
 // updatersOf names the updaters of findings.
@@ -271,6 +306,9 @@ func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lastin
 			continue
 		}
 		known, _ := w.book.Failure(l.destination, img.inLedger())
+		if known.Cause == causeLoading {
+			known = ledger.Failure{}
+		}
 		if known.Cause == string(cause) || known.Cause != "" && !lasting {
 			if !next.IsZero() {
 				w.book.SetNext(l.destination, img.inLedger(), next)

@@ -160,6 +160,41 @@ func TestClairLoading(t *testing.T) {
 			r.wantEach("b", "Indexed shop/app1:v1", "app1:v1 is running with")
 		})
 	})
+	t.Run("told before a restart", func(t *testing.T) {
+		inRig(t, func(t *testing.T, r *rig) {
+			r.clairs[clairBase].loading = true
+			r.settings(map[string]string{"shop": scanner("shop")})
+			r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
+			r.start()
+			r.pass(groupMax + time.Second)
+			r.wantTexts("Indexed 2 images…still loading")
+			for range 2 {
+				r.restart()
+				r.pass(2 * groupMax)
+			}
+			r.wantTexts("Indexed 2 images")
+			r.clairs[clairBase].set(func(c *fakeClair) { c.loading = false })
+			r.pass(loadingPause + settled)
+			r.wantTexts("Indexed 2 images", "Now watching 2 images") // that was not the first inventory
+			r.clairs[clairBase].set(func(c *fakeClair) { c.loading = true })
+			r.registry.failWith(func(int) error { return registry.ErrUnauthorized })
+			r.run(podOf("shop", "app-2", 3))
+			r.pass(settled)
+			r.wantTexts("Indexed 2 images", "Now watching 2 images", "app3:v1…could not be scanned")
+		})
+	})
+	t.Run("and then a failure", func(t *testing.T) {
+		inRig(t, func(t *testing.T, r *rig) {
+			r.clairs[clairBase].loading = true
+			r.settings(map[string]string{"shop": scanner("shop")})
+			r.run(podOf("shop", "app-0", 1))
+			r.start()
+			r.pass(groupMax + time.Second)
+			r.clairs[clairBase].set(func(c *fakeClair) { c.fail = func(string) error { return clairErr(clair.Temporary) } })
+			r.pass(time.Hour)
+			r.wantTexts("Indexed shop/app1:v1", "could not be scanned")
+		})
+	})
 	t.Run("after a restart", func(t *testing.T) {
 		inRig(t, func(t *testing.T, r *rig) {
 			r.settings(map[string]string{"shop": scanner("shop")})

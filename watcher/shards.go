@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -72,7 +73,9 @@ type shards struct {
 	decoding sync.Mutex
 
 	term uint64 // that we write; load sets it
-	all  [ledger.Shards]shard
+	// damaged is set when load could not understand a shard.
+	damaged atomic.Bool
+	all     [ledger.Shards]shard
 }
 
 // shard is what is known of a ConfigMap.
@@ -160,6 +163,7 @@ func (s *shards) read(ctx context.Context, n int) error {
 		_, err = s.book.Load(n, data)
 		s.decoding.Unlock()
 		if err != nil {
+			s.damaged.Store(true)
 			s.warn(n, err, "the destinations in it are told an inventory")
 		}
 	}

@@ -80,6 +80,8 @@ type progress struct {
 	due map[image]struct{}
 	// under is the index_state of each Clair when an image was last indexed by it.
 	under map[image]map[string]string
+	// admitted are the images of each namespace that count for its limit.
+	admitted map[string]map[image]struct{}
 }
 
 func newProgress() *progress {
@@ -88,6 +90,8 @@ func newProgress() *progress {
 		untried: make(map[string]int),
 		due:     make(map[image]struct{}),
 		under:   make(map[image]map[string]string),
+
+		admitted: make(map[string]map[image]struct{}),
 	}
 }
 
@@ -145,6 +149,42 @@ func (p *progress) forget(img image) {
 	delete(p.images, img)
 	delete(p.due, img)
 	delete(p.under, img)
+	delete(p.admitted[img.namespace], img)
+	if len(p.admitted[img.namespace]) == 0 {
+		delete(p.admitted, img.namespace)
+	}
+}
+
+// admit says whether an image is one of the most that are looked at in its namespace; zero is no limit. Who is in
+// stays in until it is forgotten. One that is known from before is always let in: it was.
+func (p *progress) admit(img image, most int, known bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.admitted[img.namespace]
+	if _, in := of[img]; in || p.images[img].state == "" { // or it has gone meanwhile
+		return true
+	}
+	if most > 0 && len(of) >= most && !known {
+		return false
+	}
+	if of == nil {
+		of = make(map[image]struct{})
+		p.admitted[img.namespace] = of
+	}
+	of[img] = struct{}{}
+	return true
+}
+
+// next returns an image of a namespace that is in a state.
+func (p *progress) next(namespace string, s State) (image, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for img, step := range p.images {
+		if img.namespace == namespace && step.state == s {
+			return img, true
+		}
+	}
+	return image{}, false
 }
 
 // markDue notes that images are going to be looked at for one reason: what comes of it belongs together.
@@ -248,6 +288,17 @@ func (p *progress) filter(chosen func(image) bool) []image {
 		}
 	}
 	return imgs
+}
+
+// states returns the state of every image.
+func (p *progress) states() map[image]State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states := make(map[image]State, len(p.images))
+	for img, s := range p.images {
+		states[img] = s.state
+	}
+	return states
 }
 
 // count counts images by state.

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"testing"
@@ -62,4 +63,40 @@ func TestProgressCounts(t *testing.T) {
 func looks(p *progress, img image) bool {
 	_, look := p.start(img)
 	return look
+}
+
+func TestOverLimit(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.MaxImages = 10
+		r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog")})
+		for n := range 13 {
+			r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.run(podOf("blog", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		r.wantEach("shop", "Now watching 13 images…3…could not be scanned…maxImages")
+		r.wantEach("blog", "is running with")
+		states := r.w.progress.count()
+		if states[StateScanned] != 11 || states[State(CauseOverLimit)] != 3 {
+			t.Errorf("states: %v", states)
+		}
+		// Told once, also after a restart, which looks at the same ones.
+		r.restart()
+		r.pass(2 * recheck)
+		r.wantEach("shop", "Now watching 13 images")
+		// When one ends another one's turn has come.
+		for img, state := range r.w.progress.states() {
+			if img.namespace == "shop" && state == StateScanned {
+				n, err := strconv.ParseInt(img.id[len("sha256:"):], 16, 64)
+				r.check(err)
+				r.delete("shop", fmt.Sprintf("app-%d", n-1))
+				break
+			}
+		}
+		r.pass(settled)
+		if states := r.w.progress.count(); states[StateScanned] != 11 || states[State(CauseOverLimit)] != 2 {
+			t.Errorf("states after one has ended: %v", states)
+		}
+	})
 }

@@ -38,11 +38,17 @@ type Config struct {
 	Namespace, SettingsName string
 	// Cluster is the cluster's name in messages. Empty: not shown.
 	Cluster string
+	// ExternalURL is the address of the daemon's pages, with a slash at its end, to which messages link. Empty:
+	// they link to advisories only.
+	ExternalURL string
 	// Workers is how many images are worked on at once. Zero means 16.
 	Workers int
 	// GroupWait is how long a channel stays quiet before its news is sent, GroupMax how long the first
 	// piece waits at the most. Zero means that news is sent at once.
 	GroupWait, GroupMax time.Duration
+	// MaxImages is how many different images are looked at in one namespace; the others are told of as over the
+	// limit. Zero means any number.
+	MaxImages int
 	// Refresh is when the report of an image that was scanned is fetched again, for what Clair's notifier
 	// does not tell. Zero means never.
 	Refresh time.Duration
@@ -70,7 +76,8 @@ type Config struct {
 	Credentials registry.Credentials
 	// Clair returns a client for the Clair at a base address.
 	Clair func(base string) (Clair, error)
-	Slack Slack
+	// Slack delivers messages.
+	Slack Notifier
 	// Webhook reads a webhook's address. Its error must not repeat the address.
 	Webhook func(address string) (slack.Webhook, error)
 	// Metrics is where metrics are registered.
@@ -89,8 +96,8 @@ func (c Config) group() groupTimes { return groupTimes{wait: c.GroupWait, most: 
 
 func (c Config) quiet() quietTimes { return quietTimes{wait: c.DataQuiet, most: c.DataMax} }
 
-// senders is how many channels are sent to at once; one that does not answer holds up no other.
-const senders = 8
+// senders is how many channels are sent to at once, so that a few that do not answer hold up no other.
+const senders = 32
 
 // nodePatience is how long a pod waits for its node to become known. Nodes are listed before pods, so
 // this happens only when both are new.
@@ -112,12 +119,16 @@ type Watcher struct {
 
 	lease   *lease
 	leading atomic.Bool
-	book    *ledger.Book // what was told
-	shards  *shards      // where that is kept
+	// leadingSince is when it began to lead, in seconds since 1970.
+	leadingSince atomic.Int64
+	book         *ledger.Book // what was told
+	shards       *shards      // where that is kept
 	// The sweep's own: since when images do not run of which the ledger says that they do, and whether the log
 	// has said that the ledger is full.
 	missing    map[heldImage]time.Time
 	ledgerFull bool
+	// forgotten are the destinations of which the ledger knows nothing because a part of it could not be read.
+	forgotten map[ledger.Destination]bool
 	// fromBefore are the images that ran when we began to lead and have not been looked at.
 	fromBefore imageSet
 
@@ -361,6 +372,8 @@ func (w *Watcher) lead(ctx context.Context) error {
 		}
 		return err
 	}
+	w.leadingSince.Store(time.Now().Unix())
+	w.forgotten = w.forgottenDestinations()
 	w.leading.Store(true) // from here on the handlers queue what they note; nobody takes it out yet
 	defer w.leading.Store(false)
 	known := w.progress.filter(func(image) bool { return true })
@@ -396,6 +409,21 @@ func (w *Watcher) lead(ctx context.Context) error {
 		w.log.Debug("could not record everything at the end; the next start finds it again", "error", err)
 	}
 	return nil
+}
+
+// forgottenDestinations are those of the settings that are not in the ledger, where a part of it could not be
+// read.
+func (w *Watcher) forgottenDestinations() map[ledger.Destination]bool {
+	forgotten := make(map[ledger.Destination]bool)
+	if !w.shards.damaged.Load() {
+		return forgotten
+	}
+	for d := range w.assigned.Load().channels {
+		if !w.book.Known(d) {
+			forgotten[d] = true
+		}
+	}
+	return forgotten
 }
 
 // drain handles keys until the queue is shut down. A queue that is shut down still hands out what it
@@ -444,6 +472,9 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 	w.images.Forget(img)
 	w.fromBefore.take(img)
 	w.progress.forget(img)
+	if next, waits := w.progress.next(img.namespace, State(CauseOverLimit)); waits {
+		w.look(next)
+	}
 	// A pod that has appeared before this found the image known and left it at that.
 	for _, pod := range w.running(img) {
 		w.appeared(pod)

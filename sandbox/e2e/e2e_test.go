@@ -60,7 +60,12 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("settings added later", e.settingsLater)
 	t.Run("mistakes in the settings", e.settingsMistakes)
 	t.Run("Slack answers 500 first", e.slack500)
+	t.Run("Slack refuses a form", e.slackRefuses)
+	t.Run("webhook is dead", e.deadWebhook)
+	t.Run("three namespaces, one channel", e.shared)
 	t.Run("newly disclosed", e.disclosed)
+	t.Run("withdrawn", e.withdrawn)
+	t.Run("pages", e.showsPages)
 	t.Run("nothing repeated", e.nothingRepeated)
 	t.Run("clean stop", e.cleanStop)
 }
@@ -69,6 +74,7 @@ func TestEndToEnd(t *testing.T) {
 type story struct {
 	*stage.Stage
 	daemon *sandbox.Process
+	pages  string // address of the daemon's pages
 }
 
 // badConfig starts the daemon with configs that it must refuse.
@@ -109,8 +115,12 @@ func (e *story) clairAway(t *testing.T) {
 	must(t, clair.Stop())
 	must(t, e.Watch(ctx, "early", e.Scanner("early")))
 	must(t, e.Run(ctx, stage.Workload{Namespace: "early", Name: "web", Image: e.Image(image.ShopWeb)}))
-	var err error
-	e.daemon, err = e.Daemon(ctx, map[string]any{"groupMax": "30s"})
+	address, err := e.Address()
+	must(t, err)
+	e.pages = "http://" + address + "/"
+	e.daemon, err = e.Daemon(ctx, map[string]any{
+		"groupMax": "30s", "web": map[string]any{"listen": address}, "externalURL": e.pages,
+	})
 	must(t, err)
 	must(t, e.AwaitReady(ctx))
 	e.awaitMetric(t, `clairwatch_scans_total{outcome="clair_unavailable"}`, 1)
@@ -232,9 +242,113 @@ func (e *story) slack500(t *testing.T) {
 	}
 }
 
+// slackRefuses has Slack take simpler and simpler forms only. What it refuses is no reason to lose anything.
+func (e *story) slackRefuses(t *testing.T) {
+	for n, want := range []struct{ has, lacks string }{
+		{`"table"`, "every form"},
+		{`"blocks"`, `"table"`},
+		{"is running with", `"blocks"`},
+		{"in every form", "platform/gate"},
+	} {
+		channel := fmt.Sprintf("refuses-%d", n)
+		e.Slack.FailNext(slackstand.Path(channel), n, slackstand.Answer{Status: 400, Body: "invalid_blocks"})
+		e.tell(t, channel, stage.Workload{Name: "gate", Image: e.Image(image.PlatformGate)})
+		payload := string(e.Slack.Messages(slackstand.Path(channel))[0].Payload)
+		if !strings.Contains(payload, want.has) || strings.Contains(payload, want.lacks) {
+			t.Errorf("after %d refusals: %s", n, payload)
+		}
+	}
+	e.awaitLog(t, `level=WARN msg="Slack refuses a message in every form.*platform/gate:0.4.0 is running with`)
+	e.awaitMetric(t, `clairwatch_messages_total{kind="report",outcome="simplified"}`, 3)
+}
+
+// deadWebhook has a webhook that was revoked: that is to be seen, and what waits for it waits.
+func (e *story) deadWebhook(t *testing.T) {
+	ctx := e.wait(t)
+	must(t, e.Watch(ctx, "dead", e.Scanner("invalid-token"))) // which the stand-in always answers so
+	must(t, e.Run(ctx, stage.Workload{Namespace: "dead", Name: "gate", Image: e.Image(image.PlatformGate)}))
+	e.awaitMetric(t, `clairwatch_channels{state="channel"}`, 1)
+	e.awaitLog(t, `level=WARN msg="message not accepted; it is kept and tried again".*make a new one and put it into the settings`)
+	page := e.page(t, e.pages)
+	for _, want := range []string{"dead", "make a new one and put it into the settings"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q:\n%s", want, page)
+		}
+	}
+}
+
+// shared has several namespaces in one channel: what they have in common is one message.
+func (e *story) shared(t *testing.T) {
+	ctx := e.wait(t)
+	keys := []string{"shared-1", "shared-2", "shared-3"}
+	for _, ns := range keys {
+		for _, sample := range []string{image.ShopWeb, image.ShopAPI, image.ShopWorker} {
+			name, _, _ := strings.Cut(filepath.Base(sample), ":")
+			must(t, e.Run(ctx, stage.Workload{Namespace: ns, Name: name, Image: e.Image(sample)}))
+		}
+	}
+	for _, ns := range keys {
+		must(t, e.Watch(ctx, ns, e.Scanner("shared")+"tell: {withdrawn: true}\n"))
+	}
+	e.expect(t, e.message(t, "shared", 1), "Now watching 3 images in 3 namespaces", "9 pods")
+	e.silence(t, "shared", 1)
+}
+
+// frozen gives Clair other data while the daemon stands still for longer than any image's turn takes to come: what
+// it then finds it finds at once, as when an update is found by Clair's webhook alone.
+func (e *story) frozen(t *testing.T, edition vulnerability.Edition) {
+	must(t, e.daemon.Pause())
+	must(t, e.Import(e.wait(t), edition))
+	time.Sleep(quiet)
+	must(t, e.daemon.Resume())
+}
+
+// withdrawn takes the newer data away again: a channel that wants to hear of it is told how much is gone.
+func (e *story) withdrawn(t *testing.T) {
+	e.frozen(t, vulnerability.First)
+	e.expect(t, e.message(t, "shared", 3), "in 3 images were withdrawn", "shop/web:1.4.2", "shop/api:2.0.1", "shop/worker:0.9.0")
+	e.silence(t, "debian", 2)
+	// What comes back is no news.
+	must(t, e.Import(e.wait(t), vulnerability.Second))
+	e.silence(t, "shared", 3)
+	e.silence(t, "debian", 2)
+}
+
+// showsPages follows the link of a message to what it tells of.
+func (e *story) showsPages(t *testing.T) {
+	payload := string(e.Slack.Messages(slackstand.Path("debian"))[0].Payload)
+	link := regexp.MustCompile(regexp.QuoteMeta(e.pages) + `images/sha256[^"|>]+`).FindString(payload)
+	if link == "" {
+		t.Fatalf("no link to the pages in %s", payload)
+	}
+	for _, page := range []string{e.page(t, link), e.page(t, e.pages)} {
+		if !strings.Contains(page, "shop/worker:0.9.0") || strings.Contains(page, "/services/") {
+			t.Errorf("got %s", page)
+		}
+	}
+	if page := e.page(t, link); !strings.Contains(page, "CVE-2024-37371") || !strings.Contains(page, "1.20.1-2") {
+		t.Errorf("the report is not on the page of the image: %s", page)
+	}
+}
+
+// page fetches a page.
+func (e *story) page(t *testing.T, address string) string {
+	t.Helper()
+	resp, err := http.Get(address)
+	must(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	must(t, err)
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %d: %s", address, resp.StatusCode, text)
+	}
+	return string(text)
+}
+
 // disclosed gives Clair newer data: its notifier calls, and who runs what is concerned hears of it.
 func (e *story) disclosed(t *testing.T) {
-	must(t, e.Import(e.wait(t), vulnerability.Second))
+	e.frozen(t, vulnerability.Second)
+	e.expect(t, e.message(t, "shared", 2), "newly disclosed in 3 running images", "CVE-2024-6119", "9 pods")
 	m := e.message(t, "debian", 2)
 	e.expect(t, m, "shop/worker:0.9.0", "newly reported", "Running in 1 workload, 1 pod")
 	e.awaitMetric(t, `clairwatch_notifications_total{outcome="queued"}`, 1)
@@ -254,7 +368,7 @@ func (e *story) nothingRepeated(t *testing.T) {
 		}
 	}
 	for _, r := range e.Slack.Refusals("") {
-		if r.Status != 500 {
+		if r.Reason != "a fixed answer" {
 			t.Errorf("Slack refused with %d %s: %s", r.Status, r.Body, r.Reason)
 		}
 	}

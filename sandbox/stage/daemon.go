@@ -110,6 +110,7 @@ func (s *Stage) config(ctx context.Context, d *Daemon, gate *Gate) (map[string]a
 		"kubeconfig":   kubeconfig,
 		"namespace":    Namespace,
 		"listen":       d.Addr,
+		"web":          host{"listen": "127.0.0.1:0"}, // several daemons at once
 		"log":          host{"format": "text", "level": "debug"},
 		"groupWait":    "2s",
 		"groupMax":     "1m",

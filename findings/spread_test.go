@@ -1,0 +1,50 @@
+package findings
+
+import (
+	"testing"
+
+	"github.com/quay/claircore"
+)
+
+func TestSpreads(t *testing.T) {
+	f := func(name string, s Severity, installed, fixed string) Finding {
+		return Finding{Name: name, Package: "openssl", source: "openssl", Severity: s, Installed: installed, FixedIn: fixed}
+	}
+	images := [][]Finding{
+		{f("CVE-1", claircore.High, "3.0.1", "3.0.2"), f("CVE-2", claircore.High, "3.0.1", "")},
+		{f("CVE-1", claircore.Critical, "3.0.0", "3.0.2"), f("CVE-3", claircore.Critical, "3.0.0", "3.0.2"), f("CVE-4", claircore.Low, "3.0.0", "3.0.2")},
+		{f("CVE-2", claircore.High, "3.0.1", "3.3.1"), f("CVE-5", claircore.High, "3.0.1", "")},
+	}
+	var shares []Share
+	for i, fs := range images {
+		shares = append(shares, Share{Change: NewRecord(Basis{}, tellAll(fs)), Fixable: Fixable(fs), Named: images[i][:2]})
+	}
+	spreads, counts := Spreads(shares) // CVE-4 is counted and has no name
+	want := []Spread{{images[1][0], 2, false}, {images[1][1], 1, false}, {images[2][0], 2, true}, {images[2][1], 1, false}}
+	if len(spreads) != len(want) {
+		t.Fatalf("got %v", spreads)
+	}
+	for i, s := range spreads {
+		if s != want[i] {
+			t.Errorf("%d: got %+v, want %+v", i, s, want[i])
+		}
+	}
+	if want := (Counts{Critical: 2, High: 2, Low: 1, Fixable: 4}); counts != want {
+		t.Errorf("got %+v, want %+v", counts, want)
+	}
+	if spreads, counts := Spreads(nil); spreads != nil || counts != (Counts{}) {
+		t.Errorf("of nothing: %v, %v", spreads, counts)
+	}
+}
+
+// A vulnerability that one image has in two versions is in one image.
+func TestSpreadOfTwoVersions(t *testing.T) {
+	fs := []Finding{
+		{Name: "CVE-1", source: "a", Installed: "1", Severity: claircore.Low},
+		{Name: "CVE-1", source: "a", Installed: "2", Severity: claircore.High},
+	}
+	spreads, counts := Spreads([]Share{{Change: NewRecord(Basis{}, tellAll(fs)), Named: fs}})
+	if len(spreads) != 1 || spreads[0].Images != 1 || spreads[0].Finding.Severity != claircore.High || counts.Total() != 1 {
+		t.Errorf("got %+v, %+v", spreads, counts)
+	}
+}

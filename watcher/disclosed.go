@@ -1,0 +1,135 @@
+package watcher
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+const (
+	// namedImages is how many images a message names that lists vulnerabilities.
+	namedImages = 6
+	// longestDescription is how much of an advisory's description news keeps, in bytes; messages show less.
+	longestDescription = 1000
+)
+
+// writeDisclosed tells of all that is newly disclosed at once: what there is to do about one image, which images
+// have the one vulnerability, or which vulnerabilities there are in how many images.
+func (w *Watcher) writeDisclosed(ns []*news) letter {
+	byDigest := make(map[string][]*news)
+	for _, n := range ns {
+		byDigest[n.subject.digest] = append(byDigest[n.subject.digest], n)
+	}
+	if len(byDigest) == 1 {
+		return w.writeDisclosedIn(bySubject(ns)[0]) // what another Clair says of it is the next message
+	}
+	var images []findings.Share
+	for _, digest := range slices.Sorted(maps.Keys(byDigest)) {
+		var image findings.Share
+		for _, n := range byDigest[digest] {
+			image.Change = image.Change.With(n.told.Change)
+			image.Fixable = append(image.Fixable, n.fixable...)
+			image.Named = append(image.Named, n.worst...)
+		}
+		images = append(images, image)
+	}
+	spreads, counts := findings.Spreads(images)
+	l := letter{kind: "disclosed", news: ns}
+	if counts.Total() == 1 && len(spreads) == 1 {
+		l.message = w.widespread(spreads[0].Finding, w.affected(byDigest), ns).Message()
+		return l
+	}
+	m := slack.DisclosedMany{
+		Cluster:    w.cfg.Cluster,
+		Namespaces: namespacesOf(ns),
+		Counts:     counts,
+		Rows:       spreads,
+		Images:     len(byDigest),
+		Pods:       len(w.podsOf(ns, w.byManifest())),
+		Link:       w.allLink(),
+	}
+	for _, n := range firstOfEach(ns)[:min(len(byDigest), namedImages)] {
+		m.Named = append(m.Named, w.named(n))
+	}
+	l.message = m.Message()
+	return l
+}
+
+// writeDisclosedIn tells what is newly disclosed in one image.
+func (w *Watcher) writeDisclosedIn(group []*news) letter {
+	m := slack.Disclosed{
+		Image:   w.named(group[0]),
+		Cluster: w.cfg.Cluster,
+		Summary: group[0].summary,
+		Place:   w.place(group),
+		Link:    w.reportLink(group[0].subject.digest),
+	}
+	return letter{kind: "disclosed", message: m.Message(), news: group}
+}
+
+// widespread tells which images have one vulnerability.
+func (w *Watcher) widespread(f findings.Finding, affected []slack.Affected, ns []*news) slack.Widespread {
+	pods := w.podsOf(ns, w.byManifest())
+	return slack.Widespread{
+		Cluster:   w.cfg.Cluster,
+		Finding:   f,
+		Images:    len(affected),
+		Rows:      affected, // all of them say whether one version ends it
+		Workloads: len(workloads(slices.Collect(maps.Values(pods)))),
+		Pods:      len(pods),
+		Link:      w.allLink(),
+	}
+}
+
+// affected are the images of news about one vulnerability, those with the most pods first.
+func (w *Watcher) affected(byDigest map[string][]*news) []slack.Affected {
+	all := w.byManifest()
+	rows := make([]slack.Affected, 0, len(byDigest))
+	for digest, group := range byDigest {
+		n := group[0]
+		pods := w.podsOf(group, all)
+		row := slack.Affected{
+			Image:      w.named(n),
+			Namespaces: namespacesOfPods(pods),
+			Pods:       len(pods),
+			Link:       w.reportLink(digest),
+		}
+		if len(n.worst) > 0 {
+			row.Installed, row.FixedIn = n.worst[0].Installed, n.worst[0].FixedIn
+		}
+		if len(row.Namespaces) == 0 { // its pods are gone by now
+			row.Namespaces = namespacesOf(group)
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, func(a, b slack.Affected) int {
+		return cmp.Or(cmp.Compare(b.Pods, a.Pods), cmp.Compare(a.Image.Name, b.Image.Name), cmp.Compare(a.Image.Digest, b.Image.Digest))
+	})
+	return rows
+}
+
+// firstOfEach returns the first news about each image, in order.
+func firstOfEach(ns []*news) []*news {
+	seen := make(map[string]bool)
+	var first []*news
+	for _, n := range ns {
+		if !seen[n.subject.digest] {
+			seen[n.subject.digest] = true
+			first = append(first, n)
+		}
+	}
+	return first
+}
+
+func namespacesOfPods(pods map[string]*corev1.Pod) []string {
+	seen := make(map[string]struct{})
+	for _, pod := range pods {
+		seen[pod.Namespace] = struct{}{}
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
