@@ -148,6 +148,11 @@ func defaults() Config {
 // Slack is given for an answer.
 const leastLease = 3 * time.Second
 
+// isASCII says whether an address is written as Slack takes it in a link: xn--bcher-kva.example, not bücher.example.
+func isASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // longestExternalURL keeps links short enough for messages, which hold many.
 const longestExternalURL = 200
 
@@ -451,9 +456,12 @@ func (c Config) validate() error {
 	if _, port, err := net.SplitHostPort(c.Web.Listen); c.Web.Listen != "" && (err != nil || port == "") {
 		wrong("web.listen", "%q: want an address such as 127.0.0.1:8081, or nothing for no pages", c.Web.Listen)
 	}
+	if c.ExternalURL != "" && c.Web.Listen == "" {
+		wrong("externalURL", "there are no pages to link to, because web.listen is empty")
+	}
 	if u, err := url.Parse(c.ExternalURL); c.ExternalURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" ||
-		u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(c.ExternalURL) > longestExternalURL) {
-		wrong("externalURL", "want an address such as https://clairwatch.example.com/, without user, query and fragment, of at most %d characters", longestExternalURL)
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(c.ExternalURL) > longestExternalURL || !isASCII(c.ExternalURL)) {
+		wrong("externalURL", "want an address such as https://clairwatch.example.com/, in ASCII, without user, query and fragment, of at most %d characters", longestExternalURL)
 	}
 	for key, d := range map[string]time.Duration{
 		"groupWait": c.GroupWait, "groupMax": c.GroupMax, "refresh": c.Refresh, "grace": c.Grace,

@@ -231,7 +231,7 @@ func TestPrecedence(t *testing.T) {
 
 func TestConfigMistakes(t *testing.T) {
 	folder := t.TempDir()
-	const wantExternal = "externalURL: want an address such as https://clairwatch.example.com/, without user, query and fragment, of at most 200 characters"
+	const wantExternal = "externalURL: want an address such as https://clairwatch.example.com/, in ASCII, without user, query and fragment, of at most 200 characters"
 	const none = "no such setting; config.yaml of this version lists all of them"
 	for content, want := range map[string]string{
 		"lisen: x":         "lisen: " + none,
@@ -265,6 +265,8 @@ func TestConfigMistakes(t *testing.T) {
 		"web: {listen: '8081'}":                             `web.listen: "8081": want an address such as 127.0.0.1:8081, or nothing for no pages`,
 		"externalURL: pages":                                wantExternal,
 		"externalURL: ftp://a/":                             wantExternal,
+		"externalURL: http://bücher.example/":               wantExternal,
+		"{externalURL: 'http://a/', web: {listen: ''}}":     "externalURL: there are no pages to link to, because web.listen is empty",
 		"externalURL: http://":                              wantExternal,
 		"externalURL: http://u:p@a/":                        wantExternal,
 		"externalURL: http://a/?q":                          wantExternal,

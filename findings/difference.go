@@ -10,6 +10,9 @@ type Part struct {
 	Change Record
 }
 
+// Entries returns what is remembered of the findings once they are told, each once.
+func (p Part) Entries() []Entry { return NewRecord(Basis{}, tellAll(p.Findings)).Entries }
+
 // Difference is what a report says that a destination has not been told.
 type Difference struct {
 	// Disclosed are findings that nobody knew when the image was last looked at.
@@ -26,8 +29,10 @@ type Difference struct {
 	// Withdrawn are findings that were told and are gone: those who publish the advisories have corrected them.
 	// A record does not know their names, so that the part has no Findings.
 	Withdrawn Part
-	// Vanished counts what was told and is gone where Renewed is told.
-	Vanished int
+	// Returned are findings that were withdrawn and are reported again.
+	Returned Part
+	// Vanished are, where Renewed is told, those that were told and are gone.
+	Vanished []Entry
 	// Silent is what is to be added to the record without a message; empty when there is nothing.
 	Silent Record
 }
@@ -52,6 +57,8 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 			held.Severity = max(e.Severity, f.Severity)
 		}
 		switch {
+		case known && e.Told && e.Absent && !rises && rules.Pass(f):
+			d.Returned.Findings = append(d.Returned.Findings, f)
 		case !rules.Pass(f), known && e.Told && !rises:
 			if !known || held != e {
 				silent = append(silent, held)
@@ -77,7 +84,7 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 		}
 		d.Withdrawn.Change = NewRecord(Basis{}, told)
 	}
-	for _, p := range []*Part{&d.Disclosed, &d.Sourced, &d.Visible, &d.Rose} {
+	for _, p := range []*Part{&d.Disclosed, &d.Sourced, &d.Visible, &d.Rose, &d.Returned} {
 		p.Change = NewRecord(Basis{}, tellAll(p.Findings))
 	}
 	d.Silent = NewRecord(Basis{}, silent)
@@ -126,9 +133,9 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 		}
 	}
 	gone := r.vanished(seen)
-	d.Vanished = CountEntries(gone, func(e Entry) bool { return e.Told }).Total()
+	d.Vanished = slices.DeleteFunc(slices.Clone(gone), func(e Entry) bool { return !e.Told })
 	record := NewRecord(basis, append(change, gone...))
-	if len(d.Renewed.Findings) == 0 && d.Vanished == 0 {
+	if len(d.Renewed.Findings) == 0 && len(d.Vanished) == 0 {
 		d.Silent = record
 		return d
 	}

@@ -132,6 +132,12 @@ func (c Counts) Worst() (Severity, bool) {
 	return claircore.Unknown, false
 }
 
+// Plus returns the counts with one more of a severity.
+func (c Counts) Plus(s Severity) Counts {
+	*c.of(s)++
+	return c
+}
+
 // Add returns the sum of both.
 func (c Counts) Add(o Counts) Counts {
 	for _, s := range Severities {

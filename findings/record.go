@@ -83,23 +83,6 @@ func tellAll(fs []Finding) []Entry {
 	return es
 }
 
-// CountEntries counts the entries that are chosen by the severity with which they are remembered. Which of them
-// have a fix is not.
-func CountEntries(es []Entry, chosen func(Entry) bool) Counts {
-	var c Counts
-	for _, e := range es {
-		if chosen(e) {
-			*c.of(e.Severity)++
-		}
-	}
-	return c
-}
-
-// Known counts what was told and was there when it was last looked at.
-func (r Record) Known() Counts {
-	return CountEntries(r.Entries, func(e Entry) bool { return e.Told && !e.Absent })
-}
-
 // Find returns the entry of a finding.
 func (r Record) Find(id ID) (Entry, bool) {
 	i, found := slices.BinarySearchFunc(r.Entries, id, func(e Entry, id ID) int { return cmp.Compare(e.ID, id) })
@@ -137,7 +120,7 @@ func (r Record) With(change Record) Record {
 func (r Record) Covers(change Record) bool {
 	for _, c := range change.Entries {
 		e, ok := r.Find(c.ID)
-		if !ok || c.Told && !e.Told || c.Severity > e.Severity || c.Absent && !e.Absent {
+		if !ok || c.Told && !e.Told || c.Severity > e.Severity || c.Absent && !e.Absent || c.Told && !c.Absent && e.Absent {
 			return false
 		}
 	}

@@ -7,20 +7,21 @@ import (
 
 // Spread is one vulnerability and in how many images it is.
 type Spread struct {
-	// Finding is the vulnerability as the image has it in which it is worst.
+	// Finding is the vulnerability as the image has it in which it is worst. Where the images know its package by
+	// different names it is the source package, which they have in common.
 	Finding Finding
 	// Images is how many images have it.
 	Images int
-	// FixesDiffer says that not all of them are fixed by the version that the finding names, as with images of
-	// several distributions.
+	// FixesDiffer says that not all of them are known to be fixed by the version that the finding names, as with
+	// images of several distributions.
 	FixesDiffer bool
 }
 
-// Share is what is kept of the findings of one image for a message about several: all of them by identity, the worst
+// Share is what is kept of some findings of one image for a message about several: all of them by identity, the worst
 // by name.
 type Share struct {
-	// Change holds all of them.
-	Change Record
+	// Entries are all of them, each once.
+	Entries []Entry
 	// Fixable are those with a fix, each once.
 	Fixable []ID
 	// Named are some of them, worst first.
@@ -48,8 +49,10 @@ func Spreads(images []Share) ([]Spread, Counts) {
 	fixable := make(map[ID]bool)
 	named := make(map[ID]Finding)
 	differ := make(map[ID]bool)
+	says := make(map[ID]int) // images of which the fix is known
 	for _, image := range images {
-		for _, e := range image.Change.Entries {
+		in := make(map[ID]bool)
+		for _, e := range image.Entries {
 			has[e.ID]++
 			worst[e.ID] = max(worst[e.ID], e.Severity)
 		}
@@ -57,9 +60,17 @@ func Spreads(images []Share) ([]Spread, Counts) {
 			fixable[id] = true
 		}
 		for _, f := range image.Named {
+			if !in[f.ID()] {
+				in[f.ID()] = true
+				says[f.ID()]++
+			}
 			known, ok := named[f.ID()]
 			if ok && known.FixedIn != f.FixedIn {
 				differ[f.ID()] = true
+			}
+			if ok && known.Package != f.Package {
+				known.Package, f.Package = f.source, f.source
+				named[f.ID()] = known
 			}
 			if !ok || compare(f, known) < 0 {
 				named[f.ID()] = f
@@ -68,7 +79,7 @@ func Spreads(images []Share) ([]Spread, Counts) {
 	}
 	var spreads []Spread
 	for id, f := range named {
-		spreads = append(spreads, Spread{Finding: f, Images: max(has[id], 1), FixesDiffer: differ[id]})
+		spreads = append(spreads, Spread{Finding: f, Images: max(has[id], 1), FixesDiffer: differ[id] || says[id] < has[id]})
 	}
 	slices.SortFunc(spreads, func(a, b Spread) int {
 		return cmp.Or(

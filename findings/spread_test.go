@@ -17,7 +17,7 @@ func TestSpreads(t *testing.T) {
 	}
 	var shares []Share
 	for i, fs := range images {
-		shares = append(shares, Share{Change: NewRecord(Basis{}, tellAll(fs)), Fixable: Fixable(fs), Named: images[i][:2]})
+		shares = append(shares, Share{Entries: tellAll(fs), Fixable: Fixable(fs), Named: images[i][:2]})
 	}
 	spreads, counts := Spreads(shares) // CVE-4 is counted and has no name
 	want := []Spread{{images[1][0], 2, false}, {images[1][1], 1, false}, {images[2][0], 2, true}, {images[2][1], 1, false}}
@@ -43,8 +43,35 @@ func TestSpreadOfTwoVersions(t *testing.T) {
 		{Name: "CVE-1", source: "a", Installed: "1", Severity: claircore.Low},
 		{Name: "CVE-1", source: "a", Installed: "2", Severity: claircore.High},
 	}
-	spreads, counts := Spreads([]Share{{Change: NewRecord(Basis{}, tellAll(fs)), Named: fs}})
+	spreads, counts := Spreads([]Share{{Entries: Part{Findings: fs}.Entries(), Named: fs}})
 	if len(spreads) != 1 || spreads[0].Images != 1 || spreads[0].Finding.Severity != claircore.High || counts.Total() != 1 {
 		t.Errorf("got %+v, %+v", spreads, counts)
+	}
+}
+
+// An image whose fix is not known, because the finding is not among those that are named, may have another one.
+func TestSpreadOfUnnamed(t *testing.T) {
+	f := Finding{Name: "CVE-1", Package: "openssl", source: "openssl", FixedIn: "3.0.2"}
+	shares := []Share{{Entries: tellAll([]Finding{f}), Named: []Finding{f}}, {Entries: tellAll([]Finding{f})}}
+	spreads, counts := Spreads(shares)
+	if len(spreads) != 1 || spreads[0].Images != 2 || !spreads[0].FixesDiffer || counts.Total() != 1 {
+		t.Errorf("got %+v, %+v", spreads, counts)
+	}
+}
+
+// Distributions call what they build from one source by different names.
+func TestSpreadOverPackages(t *testing.T) {
+	f := func(pkg string) Finding { return Finding{Name: "CVE-1", Package: pkg, source: "openssl"} }
+	var shares []Share
+	for _, pkg := range []string{"libssl3", "openssl", "libcrypto3", "libssl3"} {
+		fs := []Finding{f(pkg)}
+		shares = append(shares, Share{Entries: tellAll(fs), Named: fs})
+	}
+	spreads, _ := Spreads(shares)
+	if len(spreads) != 1 || spreads[0].Images != 4 || spreads[0].Finding.Package != "openssl" {
+		t.Errorf("got %+v", spreads)
+	}
+	if spreads, _ := Spreads(shares[:1]); spreads[0].Finding.Package != "libssl3" {
+		t.Errorf("got %+v", spreads)
 	}
 }

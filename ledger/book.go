@@ -225,6 +225,51 @@ func (b *Book) rename(it *item, name string) {
 	}
 }
 
+// HasTold says whether a destination was told of an image: of its findings, or that it could not be scanned for any
+// cause but one.
+func (b *Book) HasTold(d Destination, but string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	known := b.destinations[d]
+	if known == nil {
+		return false
+	}
+	if len(known.records) > 0 {
+		return true
+	}
+	for _, it := range known.failures {
+		if it.failure.cause != but {
+			return true
+		}
+	}
+	return false
+}
+
+// Has says whether there is a record, without unpacking it.
+func (b *Book) Has(d Destination, digest string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.recordOf(d, digest) != nil
+}
+
+// Told counts by severity what a record says that was told and was there when it was last looked at, and says
+// whether there is one. Which of it has a fix is not remembered.
+func (b *Book) Told(d Destination, digest string) (findings.Counts, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	it := b.recordOf(d, digest)
+	if it == nil {
+		return findings.Counts{}, false
+	}
+	var c findings.Counts
+	for _, e := range it.entries {
+		if e.told() && !e.absent() {
+			c = c.Plus(e.severity())
+		}
+	}
+	return c, true
+}
+
 // Held returns the records of a destination, in the order of their digests.
 func (b *Book) Held(d Destination) []Held {
 	b.mu.Lock()

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quay/claircore"
+
 	"github.com/clairwatch/clairwatch/findings"
 )
 
@@ -421,4 +423,31 @@ func TestConcurrentUse(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// What was not told is not known to anybody, and what is gone is not there.
+func TestWhatWasTold(t *testing.T) {
+	b, d := New(), Destination{Key: "shop", Name: "default"}
+	const loading, digest = "loading", "sha256:aa"
+	if b.HasTold(d, loading) || b.Has(d, digest) {
+		t.Error("something was told before anything was")
+	}
+	b.Remember([]Told{{Destination: d, Image: Image{ID: "x"}, Failure: Failure{Cause: loading}}})
+	if b.HasTold(d, loading) || !b.HasTold(d, "other") {
+		t.Error("a failure that does not count is counted, or one that does is not")
+	}
+	b.Remember([]Told{{Destination: d, Digest: digest, Change: findings.NewRecord(findings.Basis{}, []findings.Entry{
+		{ID: 1, Severity: claircore.Critical, Told: true},
+		{ID: 2, Severity: claircore.Critical, Told: true, Absent: true},
+		{ID: 3, Severity: claircore.High},
+		{ID: 4, Severity: claircore.High, Absent: true},
+		{ID: 5, Severity: claircore.Low, Told: true},
+	})}})
+	got, told := b.Told(d, digest)
+	if want := (findings.Counts{Critical: 1, Low: 1}); !told || got != want {
+		t.Errorf("got %+v, %t, want %+v", got, told, want)
+	}
+	if _, told := b.Told(d, "sha256:bb"); told || !b.Has(d, digest) || !b.HasTold(d, loading) {
+		t.Error("what was told is mistaken")
+	}
 }

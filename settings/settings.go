@@ -296,7 +296,7 @@ func parseTell(path string, data json.RawMessage) (Tell, []error) {
 	for _, k := range slices.Sorted(maps.Keys(values)) {
 		switch raw := values[k]; {
 		case !slices.Contains(kinds, k):
-			errs = append(errs, fmt.Errorf("%s.%s: no such kind of news; want one of %s", path, shown(k), strings.Join(kinds, ", ")))
+			errs = append(errs, fmt.Errorf("%s.%s: no such kind of news; want %s", path, shown(k), strings.Join(kinds, ", ")))
 		case json.Unmarshal(raw, &t.Withdrawn) != nil:
 			errs = append(errs, fmt.Errorf("%s.%s: want true or false", path, k))
 		}

@@ -122,8 +122,8 @@ var mistakes = map[string]string{
 		`shop[0].unknownAs: "igh" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical` + "\n" +
 		`shop[1].unknownAs: "(not shown)" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical`,
 	"tab.yaml": `shop: not valid YAML: line 2: found a tab character that violates indentation`,
-	"tell-wrong.yaml": `shop[0].tell.everything: no such kind of news; want one of withdrawn` + "\n" +
-		`shop[0].tell.(not shown): no such kind of news; want one of withdrawn` + "\n" +
+	"tell-wrong.yaml": `shop[0].tell.everything: no such kind of news; want withdrawn` + "\n" +
+		`shop[0].tell.(not shown): no such kind of news; want withdrawn` + "\n" +
 		`shop[0].tell.withdrawn: want true or false` + "\n" +
 		`shop[1].tell: want a map such as {withdrawn: true}` + "\n" +
 		`shop[2].tell: want a map such as {withdrawn: true}`,

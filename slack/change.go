@@ -31,6 +31,8 @@ const (
 	// Withdrawn: the reports do not have findings any more that were told of, because those who publish the
 	// advisories have corrected them. It is told as a count: Worst is not shown.
 	Withdrawn
+	// Returned: findings that were withdrawn are reported again.
+	Returned
 )
 
 // Change tells what else has changed about images that were told of before.
@@ -45,19 +47,18 @@ type Change struct {
 	Images int
 	// Rows are the images concerned, worst first; six are shown. Their counts are those of what is told.
 	Rows []Row
-	// Counts counts what is told, over all images.
+	// Counts counts the vulnerabilities that are told, each once in however many images.
 	Counts findings.Counts
 	// Rules are those that let it pass. Zero: several, or not known. They are named for Visible only.
 	Rules findings.Rules
-	// Gone is how many findings the new reports do not have any more. It is shown for Renewed only.
+	// Gone is how many vulnerabilities the new reports do not have any more. It is shown for Renewed only.
 	Gone int
 	// Updaters are the new sources, for example debian/updater, in the order to show. They are shown for
 	// Sourced only.
 	Updaters []string
-	// Worst are the worst of the findings that are told, worst first, of each image; the same one of
-	// several images is shown once. For Rose six are named and the others counted, with "at least" when
-	// not all are given; otherwise three are named. Empty: none is named.
-	Worst []findings.Finding
+	// Worst are the worst of those that are told, worst first. For Rose six are named, otherwise three. Empty: none
+	// is named.
+	Worst []findings.Spread
 }
 
 // Message returns quiet lines. It is no message when there is nothing to tell.
@@ -76,6 +77,8 @@ func (c Change) Message() Message {
 		text, lines = c.visible()
 	case Rose:
 		text, lines = c.rose()
+	case Returned:
+		text, lines = c.returned()
 	case Withdrawn:
 		text, lines = c.withdrawn()
 	default:
@@ -153,27 +156,27 @@ func (c Change) visible() (text string, lines []slackgo.Block) {
 
 func (c Change) rose() (text string, lines []slackgo.Block) {
 	in, inLine := c.subject()
-	fs := distinct(c.Worst)
-	if c.isOne(fs) { // fits on one line
-		f := fs[0]
-		name, nameLine := nameOf(f)
-		now := " is " + word(f.Severity) + " now: "
-		return "📈 " + name + now + in, []slackgo.Block{grey(markup("📈 "+nameLine+now+inLine), verbatim(fix(f)))}
+	if c.isOne() && len(c.Worst) == 1 { // fits on one line
+		s := c.Worst[0]
+		name, nameLine := nameOf(s.Finding)
+		now := " is " + word(s.Finding.Severity) + " now: "
+		return "📈 " + name + now + in, []slackgo.Block{grey(markup("📈 "+nameLine+now+inLine), verbatim(fixLine(s)))}
 	}
 	lines = []slackgo.Block{
 		grey(markup("📈 The severity of *" + c.total() + "* in " + inLine + " rose")),
 		grey(markup(countsText(c.Counts))),
 	}
-	for _, f := range fs[:min(len(fs), mostNames)] {
-		_, name := nameOf(f)
-		lines = append(lines, grey(markup(dot(f.Severity)+" "+name+" is "+word(f.Severity)+" now"), verbatim(fix(f))))
-	}
-	if more := len(fs) - mostNames; more > 0 {
-		and := "and "
-		if len(c.Worst) < c.Counts.Total() { // the caller keeps only so many
-			and += "at least "
+	shown := c.Worst[:min(len(c.Worst), mostNames)]
+	for _, s := range shown {
+		_, name := nameOf(s.Finding)
+		line := dot(s.Finding.Severity) + " " + name + " is " + word(s.Finding.Severity) + " now"
+		if s.Images > 1 {
+			line += ", in " + count(s.Images, "image")
 		}
-		lines = append(lines, grey(verbatim(and+number(more)+" more")))
+		lines = append(lines, grey(markup(line), verbatim(fixLine(s))))
+	}
+	if more := c.Counts.Total() - len(shown); more > 0 && len(shown) > 0 {
+		lines = append(lines, grey(verbatim("and "+number(more)+" more")))
 	}
 	return "📈 The severity of " + c.total() + " in " + in + " rose: " + worst(c.Counts), lines
 }
@@ -196,6 +199,18 @@ func (c Change) withdrawn() (text string, lines []slackgo.Block) {
 	}
 }
 
+func (c Change) returned() (text string, lines []slackgo.Block) {
+	again := " had been withdrawn and are reported again"
+	if c.Counts.Total() == 1 {
+		again = " had been withdrawn and is reported again"
+	}
+	in, inLine := c.subject()
+	return "↪️ " + worst(c.Counts) + " in " + in + again, []slackgo.Block{
+		grey(markup("↪️ *" + c.total() + "* in " + inLine + again)),
+		c.counted(""),
+	}
+}
+
 // images is the number of images concerned.
 func (c Change) images() int { return max(c.Images, len(c.Rows)) }
 
@@ -214,27 +229,24 @@ func (c Change) subject() (text, line string) {
 
 // counted is a line of the counts by severity, which names the worst findings.
 func (c Change) counted(title string) slackgo.Block {
-	fs := distinct(c.Worst)
 	var names []string
-	for _, f := range fs[:min(len(fs), mostWorst)] {
-		_, name := nameOf(f)
+	for _, s := range c.Worst[:min(len(c.Worst), mostWorst)] {
+		_, name := nameOf(s.Finding)
 		names = append(names, name)
 	}
 	counts := markup(title + countsText(c.Counts))
 	switch {
 	case len(names) == 0:
 		return grey(counts)
-	case c.Counts.Total() > len(names) && !c.isOne(fs):
+	case c.Counts.Total() > len(names):
 		return grey(counts, markup("Worst: "+strings.Join(names, ", ")))
 	default:
 		return grey(counts, markup(strings.Join(names, ", ")))
 	}
 }
 
-// isOne says whether the distinct findings are one finding, in however many images.
-func (c Change) isOne(fs []findings.Finding) bool {
-	return len(fs) == 1 && c.Counts.Total() <= c.images()
-}
+// isOne says whether all images have one vulnerability, the same one.
+func (c Change) isOne() bool { return c.Counts.Total() == 1 }
 
 // imageNames lists the worst of several images, each with the worst of its findings unless all have the
 // same one.
@@ -242,11 +254,10 @@ func (c Change) imageNames() []slackgo.MixedElement {
 	if c.images() < 2 {
 		return nil // the first line names it
 	}
-	one := c.isOne(distinct(c.Worst))
 	var es []slackgo.MixedElement
 	for _, r := range c.Rows[:min(len(c.Rows), mostNames)] {
 		line := reference(r.Image.named(longestBrief), r.Link)
-		if r.Counts.Total() > 0 && !one {
+		if r.Counts.Total() > 0 && !c.isOne() {
 			line += " " + worst(r.Counts)
 		}
 		es = append(es, markup(line))
@@ -271,20 +282,6 @@ func (c Change) footer() []slackgo.MixedElement {
 		es = append(es, report)
 	}
 	return es
-}
-
-// distinct leaves out what would read the same but for the image. The first one counts.
-func distinct(fs []findings.Finding) []findings.Finding {
-	type key struct{ name, pkg string }
-	seen := make(map[key]bool)
-	var ds []findings.Finding
-	for _, f := range fs {
-		if k := (key{f.Name, f.Package}); !seen[k] {
-			seen[k] = true
-			ds = append(ds, f)
-		}
-	}
-	return ds
 }
 
 // nameOf says which advisory in which package, once as plain text and once within mrkdwn.

@@ -4,7 +4,7 @@ import (
 	"github.com/clairwatch/clairwatch/findings"
 )
 
-// Disclosed tells of vulnerabilities that are newly reported for an image that has been running.
+// Disclosed tells of vulnerabilities that are newly disclosed for an image that has been running.
 type Disclosed struct {
 	// Image is what runs.
 	Image Image
@@ -35,10 +35,10 @@ func newlyReported(c findings.Counts) string {
 	n, all := c.Of(severity), c.Total()
 	switch {
 	case c.Unknown == all:
-		return count(all, "newly reported vulnerability") + " of unknown severity"
+		return count(all, "newly disclosed vulnerability") + " of unknown severity"
 	case n == all:
-		return count(all, "newly reported "+word(severity)+" vulnerability")
+		return count(all, "newly disclosed "+word(severity)+" vulnerability")
 	default:
-		return count(all, "newly reported vulnerability") + ", " + number(n) + " " + word(severity)
+		return count(all, "newly disclosed vulnerability") + ", " + number(n) + " " + word(severity)
 	}
 }

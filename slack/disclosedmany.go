@@ -11,7 +11,7 @@ import (
 // mostSpread is how many vulnerabilities a message about many lists.
 const mostSpread = 8
 
-// DisclosedMany tells in one message of many vulnerabilities that are newly reported for several running images.
+// DisclosedMany tells in one message of many vulnerabilities that are newly disclosed for several running images.
 type DisclosedMany struct {
 	// Cluster names the cluster; empty: not shown.
 	Cluster string

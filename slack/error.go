@@ -51,6 +51,9 @@ type Error struct {
 	// RetryAfter is how long to wait. It is at least a second when Kind is RateLimited; otherwise zero
 	// unless the answer asked for it.
 	RetryAfter time.Duration
+	// Guessed says that RetryAfter is a guess, because the answer did not say: a caller that gets several in a row
+	// waits for longer each time.
+	Guessed bool
 
 	// stopped is why the caller ended the sending; nil when it did not.
 	stopped error

@@ -45,6 +45,8 @@ type Inventory struct {
 	// Again says that what the channel was told before is lost, so that this is not the first message of its kind.
 	// The message says so, for it repeats what people know.
 	Again bool
+	// More says that the channel has been told of other images before, so that these are the new ones.
+	More bool
 	// Worst are the worst images in the order to show; eight are shown.
 	Worst []Row
 	// Clean is the number of images for which Clair knows no vulnerability although it has data.
@@ -119,7 +121,11 @@ func (v Inventory) text() string {
 	if v.Again {
 		t = v.sign() + " What was told before is lost, starting over with "
 	}
-	t += count(v.Images, "image")
+	noun := "image"
+	if v.More && !v.Again {
+		t, noun = v.sign()+" ", "new image"
+	}
+	t += count(v.Images, noun)
 	switch {
 	case len(v.Namespaces) == 1:
 		t += " in " + brief(v.Namespaces[0], longestBrief/2)
@@ -139,7 +145,18 @@ func (v Inventory) headline() []inline {
 	if v.Again {
 		begin, end = "🔁 Starting over with ", "."
 	}
-	h := []inline{plain(begin), bold(count(v.Images, "image"))}
+	noun := "image"
+	if v.More && !v.Again {
+		begin, end, noun = "🆕 ", ".", "new image"
+	}
+	h := []inline{plain(begin), bold(count(v.Images, noun))}
+	if v.More && !v.Again {
+		is := " are running"
+		if v.Images == 1 {
+			is = " is running"
+		}
+		h = append(h, plain(is))
+	}
 	switch {
 	case len(v.Namespaces) == 1:
 		h = append(h, plain(" in "), code(brief(v.Namespaces[0], longestName)))
@@ -222,9 +239,9 @@ func (v Inventory) hiddenNote() string {
 	s := "Not counted here: " + count(n, "vulnerability") + " " + heldBack(v.Rules)
 	switch {
 	case v.Quiet == 1:
-		s += "; 1 image has only such"
+		s += "; 1 image has nothing above it"
 	case v.Quiet > 1:
-		s += "; " + number(v.Quiet) + " images have only such"
+		s += "; " + number(v.Quiet) + " images have nothing above it"
 	}
 	return s
 }

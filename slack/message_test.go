@@ -126,9 +126,9 @@ func hostileChange(kind ChangeKind) Change {
 	c := Change{Kind: kind, Cluster: hostile[4], Namespaces: hostile, Updaters: hostile, Counts: findings.Counts{Critical: 3, Unknown: 9}}
 	for i, h := range hostile {
 		c.Rows = append(c.Rows, Row{Image: Image{Name: h, Platform: hostile[0]}, Namespace: h, Counts: c.Counts, Link: hostile[1]})
-		c.Worst = append(c.Worst, findings.Finding{Name: h, Package: hostile[(i+1)%len(hostile)], FixedIn: hostile[(i+2)%len(hostile)], Link: "https://evil.example/?q=|<!channel>`&"})
+		c.Worst = append(c.Worst, findings.Spread{Finding: findings.Finding{Name: h, Package: hostile[(i+1)%len(hostile)], FixedIn: hostile[(i+2)%len(hostile)], Link: "https://evil.example/?q=|<!channel>`&"}})
 	}
-	c.Worst[0].Link, c.Worst[1].Link = "javascript:alert(1)", "https://user:password@evil.example/"
+	c.Worst[0].Finding.Link, c.Worst[1].Finding.Link = "javascript:alert(1)", "https://user:password@evil.example/"
 	return c
 }
 
@@ -192,7 +192,7 @@ func change(kind ChangeKind, images int) Change {
 	c := Change{Kind: kind, Cluster: "prod-eu", Namespaces: []string{"shop"}, Gone: 12, Updaters: []string{"debian/updater"}}
 	if images == 1 {
 		r := checkout()
-		c.Worst, c.Counts = fs[3:7], findings.Count(fs[3:7])
+		c.Worst, c.Counts = spreadsOf(fs[3:7]...), findings.Count(fs[3:7])
 		c.Rows = []Row{{Image: r.Image, Namespace: "shop", Counts: c.Counts, Pods: 9, Link: r.Link}}
 		return c
 	}
@@ -200,8 +200,7 @@ func change(kind ChangeKind, images int) Change {
 	for i := range c.Rows {
 		c.Rows[i].Counts = findings.Count(fs[i : i+3])
 	}
-	c.Counts = findings.Counts{Critical: 12, High: 23, Medium: 4, Low: 7, Fixable: 31}
-	c.Worst = append(fs[:3:3], fs...) // two images have the first ones
+	c.Worst, c.Counts = spreadsOf(fs...), findings.Count(fs)
 	return c
 }
 
@@ -316,6 +315,15 @@ func images(n int) []Image {
 		is = append(is, Image{Name: fmt.Sprintf("registry.example.com/shop/service-%d:v1.%d", i, i)})
 	}
 	return is
+}
+
+// spreadsOf are vulnerabilities of which the n-th is in n images; the fixes of the second one differ.
+func spreadsOf(fs ...findings.Finding) []findings.Spread {
+	var ss []findings.Spread
+	for i, f := range fs {
+		ss = append(ss, findings.Spread{Finding: f, Images: i + 1, FixesDiffer: i == 1})
+	}
+	return ss
 }
 
 // rows are n rows with the given name.
@@ -537,6 +545,8 @@ func messages() map[string]Message {
 		}).Message(),
 		"inventory-quiet": Inventory{Cluster: "prod-eu", Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 1, Quiet: 2,
 			Hidden: findings.Counts{Low: 11, Negligible: 3}, Rules: findings.Rules{MinSeverity: claircore.Medium}}.Message(),
+		"inventory-more":        withInventory(func(v *Inventory) { v.More, v.Images, v.Namespaces = true, 12, []string{"shop"} }).Message(),
+		"inventory-more-first":  withInventory(func(v *Inventory) { v.More, v.Images, v.Untried = true, 400, 280 }).Message(),
 		"inventory-again":       withInventory(func(v *Inventory) { v.Again = true }).Message(),
 		"inventory-again-first": withInventory(func(v *Inventory) { v.Again, v.Images, v.Untried = true, 400, 280 }).Message(),
 		"inventory-again-clean": Inventory{Again: true, Namespaces: []string{"shop"}, Images: 1, Pods: 1, Clean: 1}.Message(),
@@ -579,12 +589,16 @@ func messages() map[string]Message {
 		"renewed":      change(Renewed, 14).Message(),
 		"renewed-one":  change(Renewed, 1).Message(),
 		"renewed-gone": withChange(Renewed, 14, func(c *Change) { c.Counts, c.Rows, c.Worst, c.Gone = findings.Counts{}, nil, nil, 1 }).Message(),
-		"renewed-new":  withChange(Renewed, 1, func(c *Change) { c.Counts, c.Worst, c.Gone = findings.Counts{High: 1}, bookworm()[8:9], 0 }).Message(),
-		"sourced":      withChange(Sourced, 14, func(c *Change) { c.Updaters = append(c.Updaters, "pyupio", "rhel-vex") }).Message(),
-		"sourced-one":  change(Sourced, 1).Message(),
-		"sourced-unnamed": withChange(Sourced, 1, func(c *Change) {
-			c.Updaters, c.Worst, c.Counts, c.Namespaces = nil, alpine[:1], findings.Counts{Unknown: 1}, nil
+		"renewed-new": withChange(Renewed, 1, func(c *Change) {
+			c.Counts, c.Worst, c.Gone = findings.Counts{High: 1}, spreadsOf(bookworm()[8:9]...), 0
 		}).Message(),
+		"sourced":     withChange(Sourced, 14, func(c *Change) { c.Updaters = append(c.Updaters, "pyupio", "rhel-vex") }).Message(),
+		"sourced-one": change(Sourced, 1).Message(),
+		"sourced-unnamed": withChange(Sourced, 1, func(c *Change) {
+			c.Updaters, c.Worst, c.Counts, c.Namespaces = nil, spreadsOf(alpine[:1]...), findings.Counts{Unknown: 1}, nil
+		}).Message(),
+		"returned":       change(Returned, 14).Message(),
+		"returned-one":   withChange(Returned, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 1}, spreadsOf(bookworm()[8:9]...) }).Message(),
 		"withdrawn":      withChange(Withdrawn, 14, func(c *Change) { c.Worst = nil }).Message(),
 		"withdrawn-one":  withChange(Withdrawn, 1, func(c *Change) { c.Worst, c.Counts = nil, findings.Counts{High: 1} }).Message(),
 		"withdrawn-bare": Change{Kind: Withdrawn, Images: 1, Counts: findings.Counts{Unknown: 2}}.Message(),
@@ -595,16 +609,16 @@ func messages() map[string]Message {
 			}
 		}).Message(),
 		"visible":     change(Visible, 14).Message(),
-		"visible-one": withChange(Visible, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{Low: 1}, bookworm()[1:2] }).Message(),
+		"visible-one": withChange(Visible, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{Low: 1}, spreadsOf(bookworm()[1:2]...) }).Message(),
 		"rose":        change(Rose, 14).Message(),
-		"rose-one":    withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 1}, bookworm()[11:12] }).Message(),
-		"rose-one-of": withChange(Rose, 14, func(c *Change) { c.Counts, c.Worst = findings.Counts{Critical: 14}, bookworm()[5:6] }).Message(),
-		"rose-three":  withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 3}, bookworm()[8:11] }).Message(),
+		"rose-one":    withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 1}, spreadsOf(bookworm()[11:12]...) }).Message(),
+		"rose-one-of": withChange(Rose, 14, func(c *Change) { c.Counts, c.Worst = findings.Counts{Critical: 1}, spreadsOf(bookworm()[5:6]...) }).Message(),
+		"rose-three":  withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 3}, spreadsOf(bookworm()[8:11]...) }).Message(),
 		"change-1000": withChange(Rose, 1000, func(c *Change) {
-			c.Worst, c.Counts, c.Rows, c.Namespaces = many, findings.Count(many), rows(1000, "shop/x:1"), strings.Split(long, "/")
+			c.Worst, c.Counts, c.Rows, c.Namespaces = spreadsOf(many...), findings.Count(many), rows(1000, "shop/x:1"), strings.Split(long, "/")
 		}).Message(),
-		"change-long":           Change{Kind: Sourced, Cluster: long, Namespaces: []string{long, long}, Updaters: slices.Repeat([]string{long}, 9), Counts: findings.Counts{Critical: 1 << 30}, Rows: rows(9, long), Worst: []findings.Finding{debian(long, long, long, long, claircore.High, 10)}}.Message(),
-		"change-bare":           Change{Kind: Rose, Counts: findings.Counts{Unknown: 1}, Worst: []findings.Finding{{}}}.Message(),
+		"change-long":           Change{Kind: Sourced, Cluster: long, Namespaces: []string{long, long}, Updaters: slices.Repeat([]string{long}, 9), Counts: findings.Counts{Critical: 1 << 30}, Rows: rows(9, long), Worst: spreadsOf(debian(long, long, long, long, claircore.High, 10))}.Message(),
+		"change-bare":           Change{Kind: Rose, Counts: findings.Counts{Unknown: 1}, Worst: spreadsOf(findings.Finding{})}.Message(),
 		"change-hostile":        hostileChange(Rose).Message(),
 		"change-hostile-source": hostileChange(Sourced).Message(),
 		"change-hostile-gone":   hostileChange(Withdrawn).Message(),
@@ -772,26 +786,28 @@ func TestTexts(t *testing.T) {
 		"removed-nowhere":            "🧹 shop/checkout:v2.14.0 is no longer running",
 		"removed-many":               "🧹 14 images are no longer running",
 		"removed-in-one":             "🧹 3 images are no longer running in shop",
-		"renewed":                    "🔄 14 images are scanned by another Clair now, or by other scanners: +46, −12 vulnerabilities",
+		"renewed":                    "🔄 14 images are scanned by another Clair now, or by other scanners: +18, −12 vulnerabilities",
 		"renewed-one":                "🔄 shop/checkout:v2.14.0 is scanned by another Clair now, or by other scanners: +4, −12 vulnerabilities",
 		"renewed-gone":               "🔄 14 images are scanned by another Clair now, or by other scanners: −1 vulnerability",
 		"renewed-new":                "🔄 shop/checkout:v2.14.0 is scanned by another Clair now, or by other scanners: +1 vulnerability",
-		"sourced":                    "📚 Clair has 3 new sources of advisories: 12 critical, 23 high in 14 images",
+		"sourced":                    "📚 Clair has 3 new sources of advisories: 5 critical, 8 high in 14 images",
 		"sourced-one":                "📚 Clair has a new source of advisories, debian/updater: 2 critical, 2 high in shop/checkout:v2.14.0",
 		"sourced-unnamed":            "📚 Clair has a new source of advisories: 1 vulnerability of unknown severity in shop/checkout:v2.14.0",
-		"visible":                    "👀 12 critical, 23 high in 14 images are no longer held back by the rules of this channel",
+		"visible":                    "👀 5 critical, 8 high in 14 images are no longer held back by the rules of this channel",
 		"visible-one":                "👀 1 low in shop/checkout:v2.14.0 is no longer held back by the rules of this channel",
-		"rose":                       "📈 The severity of 46 vulnerabilities in 14 images rose: 12 critical, 23 high",
+		"rose":                       "📈 The severity of 18 vulnerabilities in 14 images rose: 5 critical, 8 high",
 		"rose-one":                   "📈 CVE-2023-5363 in openssl is high now: shop/checkout:v2.14.0",
 		"rose-one-of":                "📈 CVE-2023-45853 in zlib is critical now: 14 images",
 		"report-low-loading":         "🔵 shop/checkout:v2.14.0 is running with 1 low, below this channel's minimum severity (medium)",
-		"visible-minimum":            "👀 12 critical, 23 high in 14 images are no longer below this channel's minimum severity (low)",
-		"withdrawn":                  "↩️ 46 vulnerabilities in 14 images were withdrawn (12 critical, 23 high); there is nothing to do",
+		"visible-minimum":            "👀 5 critical, 8 high in 14 images are no longer below this channel's minimum severity (low)",
+		"withdrawn":                  "↩️ 18 vulnerabilities in 14 images were withdrawn (5 critical, 8 high); there is nothing to do",
 		"withdrawn-one":              "↩️ 1 vulnerability in shop/checkout:v2.14.0 was withdrawn (1 high); there is nothing to do",
+		"inventory-more":             "🔴 12 new images in shop: 118 critical, 2,310 high",
+		"inventory-more-first":       "🔴 400 new images in 3 namespaces, 120 scanned so far: 118 critical, 2,310 high",
 		"inventory-again":            "🔴 What was told before is lost, starting over with 42 images in 3 namespaces: 118 critical, 2,310 high",
 		"inventory-again-first":      "🔴 What was told before is lost, starting over with 400 images in 3 namespaces, 120 scanned so far: 118 critical, 2,310 high",
-		"removed-with":               "🧹 shop/checkout:v2.14.0 is no longer running in shop; gone with it: 3 critical, 21 high",
-		"removed-many-with":          "🧹 14 images are no longer running; gone with them: 5 critical, 88 high",
+		"removed-with":               "🧹 shop/checkout:v2.14.0 is no longer running in shop; it had 3 critical, 21 high",
+		"removed-many-with":          "🧹 14 images are no longer running; they had 5 critical, 88 high",
 		"removed-replaced-with":      "🧹 One build of shop/checkout:v2.14.0 is no longer running in shop, another one still is",
 		"widespread":                 "🔴 CVE-2026-31415 (critical) in openssl now affects 14 running images; fixed in 3.0.17-1~deb12u3",
 		"widespread-odd-version":     "🔴 CVE-2026-31415 (critical) in openssl now affects 14 running images; a fix is there",
@@ -802,9 +818,9 @@ func TestTexts(t *testing.T) {
 		"disclosed-many":             "🔴 38 vulnerabilities newly disclosed in 51 running images: 2 critical, 9 high; 21 of 38 fixable",
 		"disclosed-many-bare":        "🟠 1 vulnerability newly disclosed: 1 high; 1 of 1 fixable",
 		"report.last":                "⚠️ clairwatch has something to tell, but Slack refuses it in every form. The log of clairwatch has it.",
-		"disclosed":                  "🔴 shop/checkout:v2.14.0: 2 newly reported vulnerabilities, 1 critical; 2 of 2 fixable",
-		"disclosed-one":              "🟠 shop/checkout:v2.14.0: 1 newly reported high vulnerability; 1 of 1 fixable",
-		"disclosed-unknown":          "❔ shop/checkout:v2.14.0: 2 newly reported vulnerabilities of unknown severity; 2 of 2 fixable",
+		"disclosed":                  "🔴 shop/checkout:v2.14.0: 2 newly disclosed vulnerabilities, 1 critical; 2 of 2 fixable",
+		"disclosed-one":              "🟠 shop/checkout:v2.14.0: 1 newly disclosed high vulnerability; 1 of 1 fixable",
+		"disclosed-unknown":          "❔ shop/checkout:v2.14.0: 2 newly disclosed vulnerabilities of unknown severity; 2 of 2 fixable",
 	}
 	ms := messages()
 	for name, text := range want {
@@ -867,8 +883,8 @@ func FuzzMessages(f *testing.F) {
 			c.Counts.Critical = max(n, 1)
 			c.Rows = slices.Repeat([]Row{{Image: image, Namespace: s, Counts: counts, Pods: n, Link: link}}, images)
 			for i := range images {
-				c.Worst = append(c.Worst, fs...)
-				c.Worst[2*i].Package, c.Worst[2*i+1].Link = s+strconv.Itoa(i), link
+				c.Worst = append(c.Worst, spreadsOf(fs...)...)
+				c.Worst[2*i].Finding.Package, c.Worst[2*i+1].Finding.Link = s+strconv.Itoa(i), link
 			}
 			return c.Message()
 		}

@@ -15,8 +15,8 @@ type RemovedImage struct {
 	// Replaced says that another image runs there under the same name: another build, or that of another
 	// platform.
 	Replaced bool
-	// Counts counts what it was told to have and is gone with it; no findings: not shown. It is not shown for one
-	// that is replaced either, as the other build may well have the same.
+	// Counts counts what it was told to have; no findings: not shown. It is not shown for one that is replaced
+	// either, as the other build may well have the same.
 	Counts findings.Counts
 }
 
@@ -48,7 +48,7 @@ func (r Removed) one() Message {
 		which, still = "🧹 One build of ", ", another one still is"
 	}
 	const gone = " is no longer running"
-	with, withLine := r.goneWith("it")
+	with, withLine := r.had("it")
 	return quiet(
 		which+i.Image.named(longestBrief)+gone+in+still+with,
 		grey(
@@ -79,7 +79,7 @@ func (r Removed) many() Message {
 		}
 		replaced = number(n) + run + " as another build"
 	}
-	with, withLine := r.goneWith("them")
+	with, withLine := r.had("they")
 	return quiet(
 		"🧹 "+n+" are no longer running"+in+with,
 		grey(markup("🧹 *"+n+"* are no longer running"+inLine+withLine)),
@@ -87,9 +87,9 @@ func (r Removed) many() Message {
 	)
 }
 
-// goneWith says which findings are gone with the images, once as plain text and once within mrkdwn; nothing when
-// there are none.
-func (r Removed) goneWith(them string) (text, line string) {
+// had says which findings the images had, once as plain text and once within mrkdwn; nothing when there are none.
+// Other images may well have the same ones, so it does not say that they are gone.
+func (r Removed) had(they string) (text, line string) {
 	var c findings.Counts
 	for _, i := range r.Images {
 		if !i.Replaced {
@@ -99,7 +99,7 @@ func (r Removed) goneWith(them string) (text, line string) {
 	if c.Total() <= 0 {
 		return "", ""
 	}
-	return "; gone with " + them + ": " + worst(c), "; gone with " + them + ": *" + every(c) + "*"
+	return "; " + they + " had " + worst(c), "; " + they + " had *" + every(c) + "*"
 }
 
 // replaced counts the images of which another build runs.

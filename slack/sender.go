@@ -104,7 +104,7 @@ func (s *Sender) Send(ctx context.Context, w Webhook, m Message) error {
 	e := &Error{Webhook: w, Status: kept.status}
 	e.Kind, e.Reason = classify(kept.status, kept.body)
 	if after := kept.header.Get("Retry-After"); e.Kind == RateLimited || e.Kind == Temporary && after != "" {
-		e.RetryAfter = retryAfter(after, time.Now())
+		e.RetryAfter, e.Guessed = retryAfter(after, time.Now())
 	}
 	return e
 }
@@ -142,17 +142,18 @@ func timeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// retryAfter reads how long a Retry-After header asks to wait: seconds or a date.
-func retryAfter(header string, now time.Time) time.Duration {
-	wait := unknownWait
+// retryAfter reads how long a Retry-After header asks to wait: seconds or a date. Where it says neither it is a guess.
+func retryAfter(header string, now time.Time) (wait time.Duration, guessed bool) {
 	header = strings.TrimSpace(header)
 	if seconds, err := strconv.Atoi(header); err == nil {
 		// Compared before it is multiplied, which could overflow.
 		wait = time.Duration(min(max(seconds, 0), int(longestWait/time.Second))) * time.Second
 	} else if date, err := http.ParseTime(header); err == nil {
 		wait = date.Sub(now)
+	} else {
+		wait, guessed = unknownWait, true
 	}
-	return min(max(wait, shortestWait), longestWait)
+	return min(max(wait, shortestWait), longestWait), guessed
 }
 
 // keeper is a transport for one request that keeps the answer.

@@ -408,8 +408,9 @@ func TestRetryAfter(t *testing.T) {
 		"Sun, 01 Nov 2026 11:00:00 GMT": time.Second,
 		"Mon, 02 Nov 2026 12:00:00 GMT": time.Hour,
 	} {
-		if got := retryAfter(header, now); got != want {
-			t.Errorf("%q: wait %s, want %s", header, got, want)
+		got, guessed := retryAfter(header, now)
+		if got != want || guessed != (want == time.Minute) {
+			t.Errorf("%q: wait %s, guessed %t, want %s", header, got, guessed, want)
 		}
 	}
 }

@@ -27,7 +27,7 @@ type Affected struct {
 	Link string
 }
 
-// Widespread tells that one vulnerability is newly reported for several running images.
+// Widespread tells that one vulnerability is newly disclosed for several running images.
 type Widespread struct {
 	// Cluster names the cluster; empty: not shown.
 	Cluster string

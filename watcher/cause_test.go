@@ -62,6 +62,9 @@ func TestJudge(t *testing.T) {
 		if a := advice[c]; a[0] == "" || a[1] == "" {
 			t.Errorf("no advice for %s", c)
 		}
+		if len(advice[c][0]) > 60 { // a message cuts it
+			t.Errorf("the advice for %s is too long: %q", c, advice[c][0])
+		}
 	}
 	if len(advice) != len(Causes) {
 		t.Errorf("advice for %d causes, want %d", len(advice), len(Causes))

@@ -36,10 +36,14 @@ var _ Notifier = (*slack.Sender)(nil)
 type delivery struct {
 	// notBefore is when the next message may be sent.
 	notBefore time.Time
-	// simpler counts the steps by which the message that begins with refused is to be simplified, because Slack
-	// refused it.
+	// simpler counts the steps by which the message that begins with what refused names is to be simplified, because
+	// Slack refused it.
 	simpler int
-	refused *news
+	refused topic
+	// rounds is how often all forms of it were refused.
+	rounds int
+	// delivered says that a message was accepted since the daemon leads.
+	delivered bool
 	// trouble is why the last try failed; nil when it did not. since is when the first of the tries in a row that
 	// failed was.
 	trouble error
@@ -111,8 +115,8 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 		return
 	}
 	full := letter.message
-	if at.refused != letter.news[0] { // something else comes first now, or it has become something else
-		at.simpler = 0
+	if at.refused != letter.news[0].topic() { // something else comes first now
+		at.simpler, at.rounds = 0, 0
 	}
 	for range at.simpler {
 		letter.message, _ = letter.message.Simplify()
@@ -122,19 +126,19 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 		return
 	}
 	outcome := "ok"
-	if at.simpler > 0 {
+	switch {
+	case letter.message.Final():
+		outcome = "unsaid"
+		w.logUnsaid(channel, letter.kind, full)
+	case at.simpler > 0:
 		outcome = "simplified"
 	}
-	if letter.message.Final() {
-		w.log.Warn("Slack refuses a message in every form; the channel was told so, and this is what it said",
-			"channel", channel, "kind", letter.kind, "text", full.Text())
-	}
-	if at.trouble != nil && at.simpler == 0 {
+	if at.trouble != nil {
 		w.log.Info("the channel takes messages again", "channel", channel, "since", at.since)
 	}
 	w.metrics.messages.WithLabelValues(letter.kind, outcome).Inc()
 	w.log.Info("told", "channel", channel, "kind", letter.kind, "namespaces", namespacesOf(letter.news), "news", len(letter.news))
-	w.record(ctx, channel, delivery{notBefore: time.Now().Add(pace), accepted: letter.news})
+	w.record(ctx, channel, delivery{notBefore: time.Now().Add(pace), accepted: letter.news, delivered: true})
 }
 
 // dropTold takes out what the ledger has learned since the news was added: the image was looked at while
@@ -156,8 +160,7 @@ func (w *Watcher) dropTold(ripe []*news) bool {
 func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 	switch n.kind {
 	case kindIndexed:
-		f, _ := w.book.Failure(n.destination, n.told.Image)
-		return n.loading && f.Cause == causeLoading
+		return n.loading && w.knowsLoading(n.destination, n.subject.digest, n.image)
 	case kindFailed:
 		f, told := w.book.Failure(n.destination, n.subject.image)
 		return told && f.Cause == string(n.cause)
@@ -194,7 +197,7 @@ func (w *Watcher) record(ctx context.Context, channel slack.Webhook, at delivery
 	}
 	w.lookAgain(w.pending.remove(at.accepted))
 	w.channelBackoff.Forget(channel)
-	w.setDelivery(channel, delivery{notBefore: at.notBefore})
+	w.setDelivery(channel, delivery{notBefore: at.notBefore, delivered: true})
 	w.channels.AddAfter(channel, time.Until(at.notBefore)) // for what else is waiting
 }
 
@@ -239,14 +242,14 @@ func (w *Watcher) refused(ctx context.Context, channel slack.Webhook, at deliver
 		switch failed.Kind {
 		case slack.RateLimited, slack.Temporary:
 			wait = failed.RetryAfter
+			if failed.Guessed { // the next one is longer
+				wait = max(wait, w.channelBackoff.When(channel))
+			}
 		case slack.Channel:
 			wait = mendPause
 		case slack.Payload:
 			w.logRefused(channel, l)
-			wait, at.simpler, at.refused = pace, at.simpler+1, l.news[0]
-			if l.message.Final() { // so it is not this message that is wrong
-				wait, at.simpler = mendPause, 0
-			}
+			wait = at.simplify(l)
 		}
 	}
 	if wait <= 0 {
@@ -293,6 +296,24 @@ func (w *Watcher) dropStale(channel slack.Webhook) {
 	w.metrics.dropped.Add(float64(len(old)))
 }
 
+// simplify decides which form of a message is tried next after one that was refused, and returns when. All are tried a
+// second time, later, before the one that does not say anything: it may not have been Slack that refused them.
+func (d *delivery) simplify(l letter) time.Duration {
+	d.refused = l.news[0].topic()
+	next, any := l.message.Simplify()
+	switch {
+	case !any: // so it is not this message that is wrong
+		d.simpler, d.rounds = 0, 0
+		return mendPause
+	case next.Final() && d.rounds == 0:
+		d.simpler, d.rounds = 0, 1
+		return mendPause
+	default:
+		d.simpler++
+		return pace
+	}
+}
+
 // note remembers a failed try.
 func (d *delivery) note(err error) {
 	if d.trouble == nil {
@@ -308,6 +329,16 @@ func (w *Watcher) logRefused(channel slack.Webhook, l letter) {
 		return
 	}
 	w.log.Debug("Slack refuses this form of a message", "channel", channel, "kind", l.kind, "payload", string(payload))
+}
+
+// logUnsaid logs what a channel was not told, because Slack refused it in every form.
+func (w *Watcher) logUnsaid(channel slack.Webhook, kind string, m slack.Message) {
+	payload, err := m.JSON()
+	if err != nil { // it was sent a moment ago
+		payload = []byte(m.Text())
+	}
+	w.log.Warn("Slack refuses a message in every form; the channel was told that there is something, and this is it",
+		"channel", channel, "kind", kind, "text", m.Text(), "payload", string(payload))
 }
 
 // logTrouble warns once, from the first failure to the next success.

@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,7 +151,7 @@ func TestLedgerFails(t *testing.T) {
 		}
 		works.Store(true)
 		r.pass(lastRetry + time.Minute)
-		r.wantTexts("app1:v1 is running with 1 critical", "app2:v1 is running with", "app1:v1: 1 newly reported high vulnerability")
+		r.wantTexts("app1:v1 is running with 1 critical", "app2:v1 is running with", "app1:v1: 1 newly disclosed high vulnerability")
 	})
 }
 
@@ -262,7 +263,7 @@ func TestScanDuringSendingIsNotToldTwice(t *testing.T) {
 		})
 		r.notify()
 		r.pass(time.Hour)
-		r.wantTexts("app1:v1 is running with 1 critical", "app1:v1: 1 newly reported high vulnerability")
+		r.wantTexts("app1:v1 is running with 1 critical", "app1:v1: 1 newly disclosed high vulnerability")
 	})
 }
 
@@ -280,30 +281,41 @@ func TestNewsThatWasToldMeanwhile(t *testing.T) {
 	})
 }
 
-// What Slack refuses in every form is not tried for ever: the channel is told that there is something, the log has it.
+// What Slack refuses in every form, twice, is not tried for ever: the channel is told that there is something, and the
+// log has it.
 func TestRefusedInEveryForm(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		r.slack.answer = failing(3, &slack.Error{Kind: slack.Payload, Status: 400})
+		r.cfg.Refresh = time.Second // it is the same news, however often its image is looked at meanwhile
+		r.slack.answer = failing(6, &slack.Error{Kind: slack.Payload, Status: 400})
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
 		r.pass(settled)
+		if n := len(r.slack.all()); n != 3 {
+			t.Fatalf("%d messages were sent, want 3", n)
+		}
+		r.pass(mendPause)
 		sent := r.slack.all()
-		if len(sent) != 4 || strings.Contains(sent[3].json, "app1") {
+		if len(sent) != 7 || strings.Contains(sent[6].json, "app1") {
 			t.Fatalf("sent %+v", sent)
 		}
 		r.wantLogged(1, `level=WARN msg="Slack refuses a message in every form`)
-		r.wantLogged(3, `level=DEBUG msg="Slack refuses this form of a message"`)
-		if got := r.metric("clairwatch_messages_total", "report", "simplified"); got != 1 {
-			t.Errorf("%v messages are counted as simplified", got)
+		r.wantLogged(6, `level=DEBUG msg="Slack refuses this form of a message"`)
+		for line := range strings.Lines(r.log.String()) {
+			if strings.Contains(line, "in every form") && !strings.Contains(line, "CVE-2026-0001") {
+				t.Errorf("the log does not say what it was: %s", line)
+			}
+		}
+		if got := r.metric("clairwatch_messages_total", "report", "unsaid"); got != 1 {
+			t.Errorf("%v messages are counted as unsaid", got)
 		}
 		r.run(podOf("shop", "app-1", 2))
 		r.pass(settled)
 		r.wantTexts("Slack", "app2:v1 is running with") // the next one is whole
 		r.restart()
 		r.pass(time.Hour)
-		if n := len(r.slack.all()); n != 5 {
-			t.Errorf("%d messages after a restart, want 5", n)
+		if n := len(r.slack.all()); n != 8 {
+			t.Errorf("%d messages after a restart, want 8", n)
 		}
 	})
 }
@@ -311,33 +323,45 @@ func TestRefusedInEveryForm(t *testing.T) {
 // A webhook that refuses even that takes nothing at all: it is tried now and then, with the whole message.
 func TestRefusesEverything(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		r.slack.answer = failing(7, &slack.Error{Kind: slack.Payload, Status: 400})
+		r.slack.answer = failing(8, &slack.Error{Kind: slack.Payload, Status: 400})
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
-		r.pass(settled)
-		if n := len(r.slack.all()); n != 4 {
-			t.Fatalf("%d messages were sent, want 4", n)
+		if got := r.metric("clairwatch_channels", "untried"); got != 1 {
+			t.Errorf("%v channels are counted as untried", got)
 		}
+		r.pass(settled)
 		if got := r.metric("clairwatch_channels", "payload"); got != 1 {
 			t.Errorf("%v channels are counted as refusing", got)
 		}
 		if c := r.w.Channels(); len(c) != 1 || c[0].Trouble == nil || c[0].Waiting != 1 || !c[0].Next.After(time.Now()) || c[0].Since.After(time.Now()) {
 			t.Errorf("the pages show %+v", c)
 		}
-		r.pass(mendPause - settled)
-		r.pass(settled)
-		if n := len(r.slack.all()); n != 8 {
-			t.Fatalf("%d messages were sent, want 8", n)
+		r.pass(mendPause) // all forms again, and the last one
+		if n := len(r.slack.all()); n != 7 {
+			t.Fatalf("%d messages were sent, want 7", n)
 		}
-		r.wantTexts("Slack")
-		r.run(podOf("shop", "app-1", 2))
-		r.pass(settled)
-		if c := r.w.Channels(); c[0].Trouble != nil || c[0].Waiting != 0 {
+		r.pass(mendPause)
+		r.wantTexts("is running with")
+		if c := r.w.Channels(); c[0].Trouble != nil || c[0].Waiting != 0 || c[0].Untried {
 			t.Errorf("the pages show %+v", c)
 		}
 		if got := r.metric("clairwatch_channels", "ok"); got != 1 {
 			t.Errorf("%v channels are well", got)
 		}
+	})
+}
+
+// A proxy that answers for Slack for a few seconds makes nobody miss anything.
+func TestRefusedForAMoment(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.slack.answer = failing(3, &slack.Error{Kind: slack.Payload, Status: 400})
+		r.settings(map[string]string{"shop": scanner("shop")})
+		for n := range 7 {
+			r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.start()
+		r.pass(mendPause + settled)
+		r.wantTexts("Now watching 7 images…\"table\"…app1:v1")
 	})
 }

@@ -21,27 +21,14 @@ const (
 // writeDisclosed tells of all that is newly disclosed at once: what there is to do about one image, which images
 // have the one vulnerability, or which vulnerabilities there are in how many images.
 func (w *Watcher) writeDisclosed(ns []*news) letter {
-	byDigest := make(map[string][]*news)
-	for _, n := range ns {
-		byDigest[n.subject.digest] = append(byDigest[n.subject.digest], n)
-	}
-	if len(byDigest) == 1 {
+	images := byDigest(ns)
+	if len(images) == 1 {
 		return w.writeDisclosedIn(bySubject(ns)[0]) // what another Clair says of it is the next message
 	}
-	var images []findings.Share
-	for _, digest := range slices.Sorted(maps.Keys(byDigest)) {
-		var image findings.Share
-		for _, n := range byDigest[digest] {
-			image.Change = image.Change.With(n.told.Change)
-			image.Fixable = append(image.Fixable, n.fixable...)
-			image.Named = append(image.Named, n.worst...)
-		}
-		images = append(images, image)
-	}
-	spreads, counts := findings.Spreads(images)
+	spreads, counts := findings.Spreads(sharesOf(images))
 	l := letter{kind: "disclosed", news: ns}
 	if counts.Total() == 1 && len(spreads) == 1 {
-		l.message = w.widespread(spreads[0].Finding, w.affected(byDigest), ns).Message()
+		l.message = w.widespread(spreads[0].Finding, w.affected(images), ns).Message()
 		return l
 	}
 	m := slack.DisclosedMany{
@@ -49,11 +36,11 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 		Namespaces: namespacesOf(ns),
 		Counts:     counts,
 		Rows:       spreads,
-		Images:     len(byDigest),
+		Images:     len(images),
 		Pods:       len(w.podsOf(ns, w.byManifest())),
-		Link:       w.allLink(),
+		Link:       w.allLink(namespacesOf(ns)),
 	}
-	for _, n := range firstOfEach(ns)[:min(len(byDigest), namedImages)] {
+	for _, n := range firstOfEach(ns)[:min(len(images), namedImages)] {
 		m.Named = append(m.Named, w.named(n))
 	}
 	l.message = m.Message()
@@ -82,7 +69,7 @@ func (w *Watcher) widespread(f findings.Finding, affected []slack.Affected, ns [
 		Rows:      affected, // all of them say whether one version ends it
 		Workloads: len(workloads(slices.Collect(maps.Values(pods)))),
 		Pods:      len(pods),
-		Link:      w.allLink(),
+		Link:      w.allLink(namespacesOf(ns)),
 	}
 }
 
@@ -99,8 +86,8 @@ func (w *Watcher) affected(byDigest map[string][]*news) []slack.Affected {
 			Pods:       len(pods),
 			Link:       w.reportLink(digest),
 		}
-		if len(n.worst) > 0 {
-			row.Installed, row.FixedIn = n.worst[0].Installed, n.worst[0].FixedIn
+		if named := n.share.Named; len(named) > 0 {
+			row.Installed, row.FixedIn = named[0].Installed, named[0].FixedIn
 		}
 		if len(row.Namespaces) == 0 { // its pods are gone by now
 			row.Namespaces = namespacesOf(group)
@@ -111,6 +98,33 @@ func (w *Watcher) affected(byDigest map[string][]*news) []slack.Affected {
 		return cmp.Or(cmp.Compare(b.Pods, a.Pods), cmp.Compare(a.Image.Name, b.Image.Name), cmp.Compare(a.Image.Digest, b.Image.Digest))
 	})
 	return rows
+}
+
+// byDigest groups news by the image that it is about.
+func byDigest(ns []*news) map[string][]*news {
+	groups := make(map[string][]*news)
+	for _, n := range ns {
+		groups[n.subject.digest] = append(groups[n.subject.digest], n)
+	}
+	return groups
+}
+
+// sharesOf returns what news has of each image. Where several destinations are told of one, or several Clairs tell
+// of it, that is one image.
+func sharesOf(byDigest map[string][]*news) []findings.Share {
+	var shares []findings.Share
+	for _, digest := range slices.Sorted(maps.Keys(byDigest)) {
+		var image findings.Share
+		var record findings.Record
+		for _, n := range byDigest[digest] {
+			record = record.With(findings.Record{Entries: n.share.Entries})
+			image.Fixable = append(image.Fixable, n.share.Fixable...)
+			image.Named = append(image.Named, n.share.Named...)
+		}
+		image.Entries = record.Entries
+		shares = append(shares, image)
+	}
+	return shares
 }
 
 // firstOfEach returns the first news about each image, in order.

@@ -98,7 +98,7 @@ func TestDisclosedToTwoThresholdsOfOneChannel(t *testing.T) {
 		n := len(r.slack.all())
 		r.disclose(vulnerability{name: "CVE-2026-31415", severity: claircore.Low})(1)
 		r.pass(settled)
-		if got := r.slack.all()[n:]; len(got) != 1 || !strings.Contains(got[0].json, "newly reported low vulnerability") {
+		if got := r.slack.all()[n:]; len(got) != 1 || !strings.Contains(got[0].json, "newly disclosed low vulnerability") {
 			t.Errorf("got %+v", got)
 		}
 	})
@@ -163,10 +163,10 @@ func TestWithdrawn(t *testing.T) {
 				r.pass(time.Hour)
 				want := append([]string{"Now watching 2 images"}, test.want...)
 				r.wantTexts(want...)
-				if len(test.want) > 0 && !strings.Contains(r.slack.accepted()[1].json, "3 vulnerabilities") {
+				if len(test.want) > 0 && !strings.Contains(r.slack.accepted()[1].json, "2 vulnerabilities") {
 					t.Errorf("got %s", r.slack.accepted()[1].json)
 				}
-				// What comes back is no news, and goes again with a word.
+				// Who heard of it hears that it is back.
 				c.set(func(c *fakeClair) {
 					c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0002", severity: claircore.High}}
 				})
@@ -174,6 +174,9 @@ func TestWithdrawn(t *testing.T) {
 				r.pass(time.Hour)
 				r.restart()
 				r.pass(time.Hour)
+				if len(test.want) > 0 {
+					want = append(want, "1 vulnerability…is reported again")
+				}
 				r.wantTexts(want...)
 			})
 		})
@@ -190,6 +193,75 @@ func TestRemovedSaysWhatItTakesAway(t *testing.T) {
 		r.pass(settled)
 		r.delete("shop", "app-0")
 		r.pass(removalGrace + 2*sweepEvery + settled)
-		r.wantTexts("is running with", "no longer running…1 critical, 1 high")
+		r.wantTexts("is running with", "no longer running…it had…1 critical, 1 high")
+	})
+}
+
+// What no notification tells of, as Clair has none for Alpine, is found by the look at one image, each of which has
+// its own time: what it brings to light is one message all the same.
+func TestDisclosedWithoutANotification(t *testing.T) {
+	for _, images := range []int{14, 300} {
+		inRig(t, func(t *testing.T, r *rig) {
+			r.cfg.Refresh = time.Hour
+			r.cfg.GroupWait, r.cfg.GroupMax = 30*time.Second, 10*time.Minute // as shipped
+			r.settings(map[string]string{"shop": scanner("shop")})
+			for n := range images {
+				r.check(r.kube.Tracker().Add(podOf("shop", fmt.Sprintf("app-%d", n), n+1)))
+			}
+			r.start()
+			r.pass(5 * time.Hour)
+			r.clairs[clairBase].called()
+			r.clairs[clairBase].set(func(c *fakeClair) {
+				c.found = all(images, []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-31415", severity: claircore.High}})
+			})
+			r.pass(2 * time.Hour)
+			r.wantTexts("Now watching", fmt.Sprintf("CVE-2026-31415…%d running images", images))
+			if calls := len(r.clairs[clairBase].called()); calls > 5*images {
+				t.Errorf("%d calls to Clair", calls)
+			}
+		})
+	}
+}
+
+// One image in namespaces with different thresholds is one image to a channel that they share.
+func TestTwoThresholdsOfOneImage(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		found := func(second claircore.Severity) []vulnerability {
+			return []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0002", severity: second}}
+		}
+		c.found[digest(1)] = found(claircore.Low)
+		r.settings(map[string]string{"shop": scanner("all") + "minSeverity: High\n", "blog": scanner("all")})
+		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c.set(func(c *fakeClair) { c.found[digest(1)], c.notified = found(claircore.High), []string{digest(1)} })
+		r.notify()
+		r.pass(settled)
+		r.delete("shop", "app-0")
+		r.delete("blog", "app-0")
+		r.pass(removalGrace + 2*sweepEvery + settled)
+		r.wantTexts("is running with 1 critical, 1 low…2 pods", "CVE-2026-0002…is high now: `shop/app1:v1`", "no longer running…1 critical, 1 high")
+	})
+}
+
+// Who was told that something was withdrawn is told when it is back.
+func TestWithdrawnAndBack(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+		r.settings(map[string]string{"shop": scanner("shop") + "tell: {withdrawn: true}\n", "blog": scanner("blog")})
+		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		for _, found := range [][]vulnerability{nil, {{name: "CVE-2026-0001", severity: claircore.Critical}}} {
+			c.set(func(c *fakeClair) { c.found[digest(1)], c.notified = found, []string{digest(1)} })
+			r.notify()
+			r.pass(time.Hour)
+			r.restart()
+			r.pass(time.Hour)
+		}
+		r.wantEach("shop", "is running with", "was withdrawn", "is reported again")
+		r.wantEach("blog", "is running with")
 	})
 }

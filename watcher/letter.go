@@ -27,7 +27,7 @@ type letter struct {
 
 // messageKinds are the labels of messages in metrics and logs.
 var messageKinds = [...]string{
-	"indexed", "report", "inventory", "disclosed", "rose", "visible", "sourced", "renewed", "withdrawn", "failed", "removed",
+	"indexed", "report", "inventory", "disclosed", "rose", "visible", "sourced", "renewed", "returned", "withdrawn", "failed", "removed",
 }
 
 // MessageKinds lists the kinds of messages, as metrics and logs name them.
@@ -41,13 +41,13 @@ func (w *Watcher) write(ripe []*news, namespaces []string, untried int) letter {
 		return w.writeIndexed(ofKind(ripe, kindIndexed))
 	case kindReport:
 		reports := bySubject(ofKind(ripe, kindReport))
-		if len(reports) > mostCards || len(reports) > 1 && w.isFirst(ripe) {
+		if len(reports) > mostCards || len(reports) > 1 && w.isFirst(reports) {
 			return w.writeInventory(reports, ofKind(ripe, kindFailed), namespaces, untried)
 		}
 		return w.writeReport(reports[0])
 	case kindDisclosed:
 		return w.writeDisclosed(ofKind(ripe, kindDisclosed))
-	case kindRose, kindVisible, kindSourced, kindRenewed, kindWithdrawn:
+	case kindRose, kindVisible, kindSourced, kindRenewed, kindReturned, kindWithdrawn:
 		return w.writeChange(ofKind(ripe, first.kind))
 	case kindRemoved:
 		return w.writeRemoved(ofKind(ripe, kindRemoved))
@@ -67,19 +67,19 @@ func ofKind(all []*news, k kind) []*news {
 	return ns
 }
 
-// bySubject groups what one Clair says about the same image, in order. An image that cannot be scanned for two
-// causes, in two namespaces, is in two groups: each is to be told.
+// bySubject groups what one Clair says about the same image, in order: what was told of most comes first, where
+// destinations have different rules. An image that cannot be scanned for two causes, in two namespaces, is in two
+// groups: each is to be told.
 func bySubject(ns []*news) [][]*news {
 	type source struct {
 		subject subject
 		clair   string
-		rules   findings.Rules
 		cause   Cause
 	}
 	var groups [][]*news
 	at := make(map[source]int)
 	for _, n := range ns {
-		s := source{n.subject, n.clair, n.rules, n.cause}
+		s := source{n.subject, n.clair, n.cause}
 		i, ok := at[s]
 		if !ok {
 			i = len(groups)
@@ -101,14 +101,19 @@ func subjects(ns []*news) int {
 }
 
 // isFirst says whether a destination hears of its images for the first time.
-func (w *Watcher) isFirst(ns []*news) bool {
-	return slices.ContainsFunc(ns, func(n *news) bool { return !w.hasHeard(n.destination) })
-}
-
-// hasHeard says whether a destination was told anything but that Clair is still loading.
-func (w *Watcher) hasHeard(d ledger.Destination) bool {
-	return w.book.Known(d) && (len(w.book.Held(d)) > 0 ||
-		slices.ContainsFunc(w.book.HeldFailures(d), func(f ledger.HeldFailure) bool { return f.Cause != causeLoading }))
+func (w *Watcher) isFirst(groups [][]*news) bool {
+	heard := make(map[ledger.Destination]bool)
+	for _, group := range groups {
+		for _, n := range group {
+			if _, asked := heard[n.destination]; !asked {
+				heard[n.destination] = w.book.HasTold(n.destination, causeLoading)
+			}
+			if !heard[n.destination] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // writeIndexed tells of all indexed images at once: they are of interest only until the reports are there.
@@ -148,7 +153,7 @@ func (w *Watcher) writeReport(group []*news) letter {
 }
 
 func (w *Watcher) writeFailed(ns []*news) letter {
-	m := slack.Failed{Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Causes: w.causes(ns), Link: w.allLink()}
+	m := slack.Failed{Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Causes: w.causes(ns), Link: w.allLink(namespacesOf(ns))}
 	return letter{kind: "failed", message: m.Message(), news: ns}
 }
 
@@ -161,25 +166,31 @@ var changeKinds = map[kind]struct {
 	kindVisible: {"visible", slack.Visible},
 	kindSourced: {"sourced", slack.Sourced},
 	kindRenewed: {"renewed", slack.Renewed},
-
+	// For who wants to hear of withdrawals.
+	kindReturned:  {"returned", slack.Returned},
 	kindWithdrawn: {"withdrawn", slack.Withdrawn},
 }
 
 // writeChange tells what else has changed about images that are known.
 func (w *Watcher) writeChange(ns []*news) letter {
 	kind := changeKinds[ns[0].kind]
-	groups, all := bySubject(ns), w.byManifest()
-	m := slack.Change{Kind: kind.is, Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Images: len(groups), Rules: rulesOf(ns)}
-	for _, group := range groups {
-		n := group[0]
-		m.Counts = m.Counts.Add(n.summary.Counts)
-		m.Gone += n.gone
-		m.Worst = append(m.Worst, n.worst...)
+	images, all := byDigest(ns), w.byManifest()
+	m := slack.Change{Kind: kind.is, Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Images: len(images), Rules: rulesOf(ns)}
+	m.Worst, m.Counts = findings.Spreads(sharesOf(images))
+	gone := make(map[findings.ID]bool)
+	for _, n := range ns {
+		for _, e := range n.gone {
+			gone[e.ID] = true
+		}
 		for _, u := range n.updaters {
 			if !slices.Contains(m.Updaters, u) {
 				m.Updaters = append(m.Updaters, u)
 			}
 		}
+	}
+	m.Gone = len(gone)
+	for _, n := range firstOfEach(ns) {
+		group := images[n.subject.digest]
 		m.Rows = append(m.Rows, slack.Row{
 			Image:     w.named(n),
 			Namespace: oneNamespace(group),
@@ -189,7 +200,6 @@ func (w *Watcher) writeChange(ns []*news) letter {
 		})
 	}
 	slices.Sort(m.Updaters)
-	findings.Sort(m.Worst)
 	return letter{kind: kind.label, message: m.Message(), news: ns}
 }
 
@@ -201,17 +211,22 @@ func (w *Watcher) writeRemoved(ns []*news) letter {
 		m.Images = append(m.Images, slack.RemovedImage{
 			Image:     w.named(group[0]),
 			Namespace: oneNamespace(group),
-			Counts:    w.knownOf(group[0]),
+			Counts:    w.knownOf(group),
 			Replaced:  slices.ContainsFunc(group, func(n *news) bool { return running[n.image.namespace][n.name] }),
 		})
 	}
 	return letter{kind: "removed", message: m.Message(), news: ns}
 }
 
-// knownOf counts what is remembered of the image of a piece of news.
-func (w *Watcher) knownOf(n *news) findings.Counts {
-	record, _ := w.book.Record(n.destination, n.subject.digest)
-	return record.Known()
+// knownOf counts what is remembered of the image of news, by the destination that was told most.
+func (w *Watcher) knownOf(group []*news) findings.Counts {
+	var most findings.Counts
+	for _, n := range group {
+		if c, _ := w.book.Told(n.destination, n.subject.digest); c.Total() > most.Total() {
+			most = c
+		}
+	}
+	return most
 }
 
 // rulesOf are the rules of the news' destinations; zero when they have several.
@@ -247,7 +262,6 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 	m := slack.Inventory{
 		Cluster: w.cfg.Cluster,
 		Failed:  w.causes(failed),
-		Link:    w.allLink(),
 		Untried: untried,
 		Images:  len(reports) + subjects(failed) + untried,
 	}
@@ -282,12 +296,14 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 	}
 	m.Pods = len(pods)
 	m.Rules = rulesOf(l.news)
-	m.Again = slices.ContainsFunc(l.news, func(n *news) bool { return w.forgotten[n.destination] })
+	m.More = !w.isFirst(reports)
+	m.Again = !m.More && slices.ContainsFunc(l.news, func(n *news) bool { return w.forgotten[n.destination] })
 	l.news = append(l.news, failed...)
 	m.Namespaces = namespacesOf(l.news)
 	if untried > 0 { // those whose images are all still to come are watched too
 		m.Namespaces = namespaces
 	}
+	m.Link = w.allLink(m.Namespaces)
 	if len(m.Namespaces) == 1 {
 		for i := range m.Worst {
 			m.Worst[i].Namespace = "" // the headline has it

@@ -10,5 +10,10 @@ func (w *Watcher) reportLink(digest string) string {
 	return w.cfg.ExternalURL + "images/" + url.PathEscape(digest)
 }
 
-// allLink is the address of the page that lists all images.
-func (w *Watcher) allLink() string { return w.cfg.ExternalURL }
+// allLink is the address of the page that lists the images of some namespaces: those of one, or all.
+func (w *Watcher) allLink(namespaces []string) string {
+	if w.cfg.ExternalURL == "" || len(namespaces) != 1 {
+		return w.cfg.ExternalURL
+	}
+	return w.cfg.ExternalURL + "?" + url.Values{"namespace": namespaces}.Encode()
+}

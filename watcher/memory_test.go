@@ -140,7 +140,7 @@ func TestRemoved(t *testing.T) {
 		})
 		r.run(podOf("shop", "app-0", 1))
 		r.pass(time.Hour)
-		r.wantTexts("Now watching 2 images", "is no longer running", "is no longer running", "app1:v1: 1 newly reported high vulnerability")
+		r.wantTexts("Now watching 2 images", "is no longer running", "is no longer running", "app1:v1: 1 newly disclosed high vulnerability")
 
 		// After a month it is a new image.
 		r.delete("shop", "app-0")
@@ -148,7 +148,7 @@ func TestRemoved(t *testing.T) {
 		r.skip(goneFor)
 		r.run(podOf("shop", "app-0", 1))
 		r.pass(time.Hour)
-		r.wantTexts("Now watching", "is no longer", "is no longer", "newly reported", "is no longer", "app1:v1 is running with")
+		r.wantTexts("Now watching", "is no longer", "is no longer", "newly disclosed", "is no longer", "app1:v1 is running with")
 	})
 }
 
@@ -167,12 +167,12 @@ func TestRemovedMeanwhile(t *testing.T) {
 		r.run(podOf("shop", "app-4", 4))
 		r.start()
 		r.pass(settled)
-		r.wantTexts("Now watching 3 images", "app4:v1 is running with", "app3:v1: 1 newly reported")
+		r.wantTexts("Now watching 3 images", "app4:v1 is running with", "app3:v1: 1 newly disclosed")
 		r.pass(removalGrace + 2*sweepEvery + settled)
-		r.wantTexts("Now watching 3 images", "app4:v1 is running with", "app3:v1: 1 newly reported", "2 images* are no longer running")
+		r.wantTexts("Now watching 3 images", "app4:v1 is running with", "app3:v1: 1 newly disclosed", "2 images* are no longer running")
 		r.restart()
 		r.pass(time.Hour)
-		r.wantTexts("Now watching 3 images", "app4:v1 is running with", "app3:v1: 1 newly reported", "2 images* are no longer running")
+		r.wantTexts("Now watching 3 images", "app4:v1 is running with", "app3:v1: 1 newly disclosed", "2 images* are no longer running")
 	})
 }
 
@@ -251,7 +251,7 @@ func TestThresholds(t *testing.T) {
 		r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog")})
 		r.pass(settled)
 		r.wantEach("shop", "is running with 1 critical", "no longer held back…1 medium…1 low")
-		r.wantEach("blog", "1 critical…1 low", "newly reported medium")
+		r.wantEach("blog", "1 critical…1 low", "newly disclosed medium")
 		r.settings(map[string]string{"shop": scanner("shop") + high, "blog": scanner("blog")})
 		r.pass(settled)
 		r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog")})
@@ -291,7 +291,7 @@ func TestAnotherClair(t *testing.T) {
 	}{
 		"that says the same": {[]vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}}, nil},
 		"that says otherwise": {[]vulnerability{{name: "CVE-2026-0008", severity: claircore.High}, {name: "CVE-2026-0009", severity: claircore.Low}},
-			[]string{"another Clair now…+4, −2"}},
+			[]string{"another Clair now…+2, −1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, func(t *testing.T, r *rig) {
@@ -429,7 +429,7 @@ func TestOtherScanners(t *testing.T) {
 		if calls := c.called(); strings.Count(strings.Join(calls, " "), "index") != 2 {
 			t.Errorf("calls to Clair: %v", calls)
 		}
-		r.wantTexts("Now watching 2 images", "+2*")
+		r.wantTexts("Now watching 2 images", "+1*")
 		r.restart()
 		r.pass(settled)
 		if calls := c.called(); !slices.Equal(calls, []string{"report", "report"}) {
@@ -440,7 +440,7 @@ func TestOtherScanners(t *testing.T) {
 		c.set(func(c *fakeClair) { c.state = "s3" })
 		r.registry.failWith(func(int) error { return registry.ErrNotFound })
 		r.pass(3 * time.Hour)
-		r.wantTexts("Now watching 2 images", "+2*")
+		r.wantTexts("Now watching 2 images", "+1*")
 		if got := r.w.progress.count()[StateScanned]; got != 2 {
 			t.Errorf("%d images are scanned", got)
 		}
@@ -497,7 +497,7 @@ func TestNewSource(t *testing.T) {
 		})
 		r.restart()
 		r.pass(settled)
-		r.wantTexts("Now watching 2 images", "app1:v1: 1 newly reported", "new source of advisories, `osv`")
+		r.wantTexts("Now watching 2 images", "app1:v1: 1 newly disclosed", "new source of advisories, `osv`")
 		// From now on it is a source like the others.
 		c.set(func(c *fakeClair) {
 			c.found[digest(2)] = append(c.found[digest(2)], vulnerability{name: "CVE-2026-0001", severity: claircore.Critical},
@@ -506,7 +506,7 @@ func TestNewSource(t *testing.T) {
 		r.pass(2 * time.Hour)
 		r.restart()
 		r.pass(settled)
-		r.wantTexts("Now watching 2 images", "app1:v1: 1 newly reported", "new source", "app2:v1: 1 newly reported")
+		r.wantTexts("Now watching 2 images", "app1:v1: 1 newly disclosed", "new source", "app2:v1: 1 newly disclosed")
 	})
 }
 
@@ -753,15 +753,15 @@ func TestRefusedForADay(t *testing.T) {
 		r.restart()
 		r.pass(12 * time.Hour)
 		r.wantEach("shop", "Now watching 2 images")
-		blog := []string{"Now watching 2 images", "app1:v1: 1 newly reported high", "app3:v1 is running with", "app2:v1` is no longer running"}
+		blog := []string{"Now watching 2 images", "app1:v1: 1 newly disclosed high", "app3:v1 is running with", "app2:v1` is no longer running"}
 		r.wantEach("blog", blog...)
 		r.slack.set(nil)
 		r.pass(time.Hour)
-		r.wantEach("shop", "Now watching 2 images", "app3:v1 is running with", "app1:v1: 1 newly reported high", "app2:v1` is no longer running")
+		r.wantEach("shop", "Now watching 2 images", "app3:v1 is running with", "app1:v1: 1 newly disclosed high", "app2:v1` is no longer running")
 		r.wantEach("blog", blog...)
 		r.restart()
 		r.pass(2 * time.Hour)
-		r.wantEach("shop", "Now watching 2 images", "app3:v1 is running with", "app1:v1: 1 newly reported high", "app2:v1` is no longer running")
+		r.wantEach("shop", "Now watching 2 images", "app3:v1 is running with", "app1:v1: 1 newly disclosed high", "app2:v1` is no longer running")
 		r.wantEach("blog", blog...)
 	})
 }
@@ -859,5 +859,10 @@ func TestInventoryAfterADamagedLedger(t *testing.T) {
 		r.restart()
 		r.pass(settled)
 		r.wantEach("shop", "2 images…lost")
+		for n := range 6 {
+			r.run(podOf("shop", fmt.Sprintf("new-%d", n), n+10))
+		}
+		r.pass(settled)
+		r.wantEach("shop", "2 images…lost", "6 new images")
 	})
 }

@@ -18,7 +18,7 @@ type metrics struct {
 }
 
 // messageOutcomes are the labels of what became of a message.
-var messageOutcomes = [...]string{"ok", "simplified", "temporary", "rate_limited", "payload", "channel"}
+var messageOutcomes = [...]string{"ok", "simplified", "unsaid", "temporary", "rate_limited", "payload", "channel"}
 
 func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 	f := promauto.With(reg)

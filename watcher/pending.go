@@ -28,6 +28,8 @@ const (
 	kindSourced
 	// kindRenewed: what another Clair, or other scanners, see in an image that is known.
 	kindRenewed
+	// kindReturned: findings that were withdrawn and are reported again.
+	kindReturned
 	// kindWithdrawn: findings that were told of and are not reported any more.
 	kindWithdrawn
 	// kindFailed: the image could not be scanned.
@@ -55,14 +57,12 @@ type news struct {
 	rules findings.Rules
 	// summary is of all findings, or of those that the kind is about.
 	summary findings.Summary
-	// worst are the worst of them, for the kinds that name single ones.
-	worst []findings.Finding
-	// fixable are, for kindDisclosed, all of them that have a fix.
-	fixable []findings.ID
+	// share is what is kept of them for messages about several images; none for kindReport, which says all of it.
+	share findings.Share
 	// updaters are, for kindSourced, where they come from.
 	updaters []string
-	// gone counts, for kindRenewed, what was told and is not seen any more.
-	gone int
+	// gone are, for kindRenewed, those that were told and are not seen any more.
+	gone []findings.Entry
 	// loading says that the report is not there because Clair has no data yet, or that it is not complete.
 	loading bool
 	// jobs says that nothing but Jobs ran the image.
@@ -93,6 +93,9 @@ type topic struct {
 	subject     subject
 }
 
+// topic is what the news is about.
+func (n *news) topic() topic { return topic{n.destination, n.kind, n.subject} }
+
 // pending is the news that waits for Slack. It belongs to destinations, so that it follows them when
 // their channel changes.
 type pending struct {
@@ -112,7 +115,7 @@ func (p *pending) add(n *news, now time.Time) {
 		of = make(map[topic]*news)
 		p.news[n.destination] = of
 	}
-	t := topic{n.destination, n.kind, n.subject}
+	t := n.topic()
 	n.added = now
 	if old := of[t]; old != nil {
 		if old.inHand {
@@ -131,7 +134,7 @@ func (p *pending) takeInHand(ns []*news) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, n := range ns {
-		if p.news[n.destination][topic{n.destination, n.kind, n.subject}] != n {
+		if p.news[n.destination][n.topic()] != n {
 			return false
 		}
 	}
@@ -162,7 +165,7 @@ func (p *pending) remove(ns []*news) (overtaken []*news) {
 		if n.overtaken {
 			overtaken = append(overtaken, n)
 		}
-		p.removeTopic(topic{n.destination, n.kind, n.subject}, n)
+		p.removeTopic(n.topic(), n)
 	}
 	return overtaken
 }
@@ -194,6 +197,13 @@ func (p *pending) drop(d ledger.Destination) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.news, d)
+}
+
+// holds says whether there is news about something.
+func (p *pending) holds(t topic) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.news[t.destination][t] != nil
 }
 
 // destinations returns those that have news.

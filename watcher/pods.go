@@ -216,17 +216,14 @@ var cronJob = regexp.MustCompile(`^(.+)-[0-9]{8}$`)
 
 // workloads sums up pods by workload, most pods first.
 func workloads(pods []*corev1.Pod) []slack.Workload {
-	var ws []slack.Workload
+	counts := make(map[slack.Workload]int)
 	for _, pod := range pods {
-		w := workload(pod)
-		i := slices.IndexFunc(ws, func(o slack.Workload) bool {
-			return o.Kind == w.Kind && o.Namespace == w.Namespace && o.Name == w.Name
-		})
-		if i < 0 {
-			ws = append(ws, w)
-			continue
-		}
-		ws[i].Pods++
+		counts[workload(pod)]++
+	}
+	ws := make([]slack.Workload, 0, len(counts))
+	for w, n := range counts {
+		w.Pods = n
+		ws = append(ws, w)
 	}
 	slices.SortFunc(ws, compareWorkloads)
 	return ws

@@ -247,7 +247,7 @@ func (w *Watcher) tellIndexed(base string, img image, name string, indexed findi
 		if _, told := w.book.Record(l.destination, indexed.Digest); told {
 			continue // it has been indexed before, and the destination has its report
 		}
-		if known, _ := w.book.Failure(l.destination, img.inLedger()); loading && known.Cause == causeLoading {
+		if loading && w.knowsLoading(l.destination, indexed.Digest, img) {
 			continue // the daemon before this one has said so
 		}
 		n := &news{
@@ -265,4 +265,12 @@ func (w *Watcher) tellIndexed(base string, img image, name string, indexed findi
 		}
 		w.tell(n)
 	}
+}
+
+// knowsLoading says whether a destination was told that an image waits for Clair's data, under whatever id.
+func (w *Watcher) knowsLoading(d ledger.Destination, digest string, img image) bool {
+	return slices.ContainsFunc(append(w.book.Images(digest), img.inLedger()), func(i ledger.Image) bool {
+		known, _ := w.book.Failure(d, i)
+		return known.Cause == causeLoading
+	})
 }

@@ -80,7 +80,7 @@ type failure struct {
 // scan makes what is known and told about an image right, whatever was the reason to look at it.
 func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, listeners []listener) outcome {
 	identity, name, unclear := identify(pods, img)
-	if unclear == nil && !w.progress.admit(img, w.cfg.MaxImages, w.wasScanned(img, listeners)) {
+	if unclear == nil && !w.progress.admit(img, w.cfg.MaxImages) {
 		unclear = errOverLimit
 	}
 	o := outcome{name: name}
@@ -125,10 +125,7 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 // wasScanned says whether any listener was told of an image, under whatever id it ran then.
 func (w *Watcher) wasScanned(img image, listeners []listener) bool {
 	digest := w.book.Manifest(img.inLedger())
-	return digest != "" && slices.ContainsFunc(listeners, func(l listener) bool {
-		_, told := w.book.Record(l.destination, digest)
-		return told
-	})
+	return digest != "" && slices.ContainsFunc(listeners, func(l listener) bool { return w.book.Has(l.destination, digest) })
 }
 
 // clairsOf returns the Clairs that are to look at an image, each once.
@@ -217,9 +214,9 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 	}
 	w.book.ForgetFailure(l.destination, of.image.inLedger())
 	difference := record.Compare(r.report, r.basis, l.rules)
-	if !l.tell.Withdrawn && !difference.Withdrawn.Change.IsEmpty() {
-		difference.Silent = difference.Silent.With(difference.Withdrawn.Change)
-		difference.Withdrawn = findings.Part{}
+	if !l.tell.Withdrawn {
+		difference.Silent = difference.Silent.With(difference.Withdrawn.Change).With(difference.Returned.Change)
+		difference.Withdrawn, difference.Returned = findings.Part{}, findings.Part{}
 	}
 	if !difference.Silent.IsEmpty() {
 		w.book.Change(l.destination, r.report.Digest, difference.Silent)
@@ -233,6 +230,7 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 		{kindVisible, difference.Visible},
 		{kindSourced, difference.Sourced},
 		{kindRenewed, difference.Renewed},
+		{kindReturned, difference.Returned},
 		{kindWithdrawn, difference.Withdrawn},
 	} {
 		if part.Change.IsEmpty() {
@@ -240,16 +238,21 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 			continue
 		}
 		n := w.newsOf(l, of, part.kind, r, part.Findings, part.Change)
-		n.worst = worstOf(part.Findings)
+		// What one image's turn brings to light others have as well: looked at now, they are one message.
+		if part.kind == kindDisclosed && !w.progress.isDue(of.image) && !w.pending.holds(n.topic()) {
+			w.lookAllAt(of.clair)
+		}
+		n.share = findings.Share{
+			Entries: part.Entries(), Fixable: findings.Fixable(part.Findings), Named: worstOf(part.Findings),
+		}
 		switch part.kind {
-		case kindDisclosed:
-			n.fixable = findings.Fixable(part.Findings)
 		case kindSourced:
 			n.updaters = updatersOf(part.Findings)
 		case kindRenewed:
 			n.gone = difference.Vanished
 		case kindWithdrawn: // which have no names any more
-			n.summary.Counts = findings.CountEntries(part.Change.Entries, func(findings.Entry) bool { return true })
+			n.share.Entries = part.Change.Entries
+			_, n.summary.Counts = findings.Spreads([]findings.Share{n.share})
 		}
 		w.tell(n)
 	}
@@ -343,7 +346,7 @@ func (w *Watcher) toldFailure(img image, listeners []listener) (next time.Time, 
 	digest := w.book.Manifest(img.inLedger())
 	for _, l := range listeners {
 		f, told := w.book.Failure(l.destination, img.inLedger())
-		if !told || !f.Next.After(time.Now()) {
+		if !told || !f.Next.After(time.Now()) || f.Cause == string(CauseOverLimit) { // there may be room now
 			return time.Time{}, ""
 		}
 		if _, scanned := w.book.Record(l.destination, digest); scanned {
@@ -377,7 +380,7 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 	if ctx.Err() != nil { // the process ends; the next one starts over
 		return
 	}
-	log := w.log.With("namespace", img.namespace, "image", img.id)
+	log := w.log.With("namespace", img.namespace, "image", img.id, "clair", o.failures[0].clair)
 	verdicts := make([]verdict, len(o.failures))
 	var failed verdict // the first that is more than waiting
 	var errs []error

@@ -68,7 +68,7 @@ func TestInventoryOrCards(t *testing.T) {
 			want:         []string{"app1:v1 is running with"},
 			wantAtTheEnd: []string{"app4:v1 is running with 3 critical", "app3:v1 is running with 2 critical", "app2:v1 is running with 1 critical"}},
 		{name: "six later", first: 1, later: 6,
-			want: []string{"app1:v1 is running with"}, wantAtTheEnd: []string{"Now watching 6 images"}},
+			want: []string{"app1:v1 is running with"}, wantAtTheEnd: []string{"6 new images"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -183,6 +183,21 @@ func TestClairLoading(t *testing.T) {
 			r.wantTexts("Indexed 2 images", "Now watching 2 images", "app3:v1…could not be scanned")
 		})
 	})
+	t.Run("of one image under two ids", func(t *testing.T) {
+		inRig(t, func(t *testing.T, r *rig) {
+			r.clairs[clairBase].loading = true
+			r.registry.manifests[digest(2)] = map[registry.Platform]string{{OS: "linux", Architecture: "amd64"}: digest(1)}
+			r.settings(map[string]string{"shop": scanner("shop")})
+			r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
+			r.start()
+			r.pass(groupMax + time.Second)
+			for range 3 {
+				r.restart()
+				r.pass(2 * groupMax)
+			}
+			r.wantTexts("Indexed shop/app")
+		})
+	})
 	t.Run("and then a failure", func(t *testing.T) {
 		inRig(t, func(t *testing.T, r *rig) {
 			r.clairs[clairBase].loading = true
@@ -239,9 +254,9 @@ func TestDisclosed(t *testing.T) {
 			r.notify()
 			r.pass(settled)
 		}
-		r.wantTexts("app1:v1 is running with", "app1:v1: 1 newly reported high vulnerability")
+		r.wantTexts("app1:v1 is running with", "app1:v1: 1 newly disclosed high vulnerability")
 		if told := r.slack.all()[1].json; strings.Contains(told, "CVE-2026-0001") {
-			t.Errorf("what was known is told as newly reported: %s", told)
+			t.Errorf("what was known is told as newly disclosed: %s", told)
 		}
 		// What is withdrawn before it was told is not told.
 		c.set(func(c *fakeClair) {
@@ -282,7 +297,7 @@ func TestRefresh(t *testing.T) {
 		r.wantTexts("app1:v1 is running with") // nothing new
 		disclose(c)
 		r.pass(2 * refresh)
-		r.wantTexts("app1:v1 is running with", "app1:v1: 1 newly reported high vulnerability")
+		r.wantTexts("app1:v1 is running with", "app1:v1: 1 newly disclosed high vulnerability")
 		// It ends with the image.
 		r.delete("shop", "app-0")
 		c.called()

@@ -80,8 +80,8 @@ type progress struct {
 	due map[image]struct{}
 	// under is the index_state of each Clair when an image was last indexed by it.
 	under map[image]map[string]string
-	// admitted are the images of each namespace that count for its limit.
-	admitted map[string]map[image]struct{}
+	// admitted are the images of each namespace that count for its limit, over those that wait to be let in.
+	admitted, over byNamespace
 }
 
 func newProgress() *progress {
@@ -90,8 +90,9 @@ func newProgress() *progress {
 		untried: make(map[string]int),
 		due:     make(map[image]struct{}),
 		under:   make(map[image]map[string]string),
-
-		admitted: make(map[string]map[image]struct{}),
+		// The limit of each namespace.
+		admitted: make(byNamespace),
+		over:     make(byNamespace),
 	}
 }
 
@@ -141,50 +142,75 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 	return now, was.state != s
 }
 
-// forget drops an image that no longer runs, or that nobody wants to hear about.
-func (p *progress) forget(img image) {
+// forget drops an image that no longer runs, or that nobody wants to hear about. It returns one that can be looked
+// at in its place, if any was over the limit.
+func (p *progress) forget(img image) (next image, waits bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
 	delete(p.images, img)
 	delete(p.due, img)
 	delete(p.under, img)
-	delete(p.admitted[img.namespace], img)
-	if len(p.admitted[img.namespace]) == 0 {
-		delete(p.admitted, img.namespace)
-	}
+	return p.leave(img)
 }
 
 // admit says whether an image is one of the most that are looked at in its namespace; zero is no limit. Who is in
-// stays in until it is forgotten. One that is known from before is always let in: it was.
-func (p *progress) admit(img image, most int, known bool) bool {
+// stays in until it is forgotten, and who is not waits for that.
+func (p *progress) admit(img image, most int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	of := p.admitted[img.namespace]
-	if _, in := of[img]; in || p.images[img].state == "" { // or it has gone meanwhile
+	if _, in := p.admitted[img.namespace][img]; in || p.images[img].state == "" { // or it has gone meanwhile
 		return true
 	}
-	if most > 0 && len(of) >= most && !known {
+	if most > 0 && len(p.admitted[img.namespace]) >= most {
+		p.over.put(img)
 		return false
 	}
-	if of == nil {
-		of = make(map[image]struct{})
-		p.admitted[img.namespace] = of
-	}
-	of[img] = struct{}{}
+	p.over.remove(img)
+	p.admitted.put(img)
 	return true
 }
 
-// next returns an image of a namespace that is in a state.
-func (p *progress) next(namespace string, s State) (image, bool) {
+// admitKnown lets in what was looked at by the daemon before this one, before anything else is: a restart changes
+// nothing.
+func (p *progress) admitKnown(img image) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for img, step := range p.images {
-		if img.namespace == namespace && step.state == s {
-			return img, true
-		}
+	p.admitted.put(img)
+}
+
+// leave takes an image out of those that count for the limit of its namespace. It returns one that has waited for
+// that, if any. p.mu is held.
+func (p *progress) leave(img image) (next image, waits bool) {
+	p.over.remove(img)
+	if !p.admitted.remove(img) {
+		return image{}, false
+	}
+	for next = range p.over[img.namespace] {
+		p.over.remove(next)
+		return next, true
 	}
 	return image{}, false
+}
+
+// byNamespace are images of each namespace; never an empty set.
+type byNamespace map[string]map[image]struct{}
+
+func (s byNamespace) put(img image) {
+	if s[img.namespace] == nil {
+		s[img.namespace] = make(map[image]struct{})
+	}
+	s[img.namespace][img] = struct{}{}
+}
+
+// remove says whether the image was in.
+func (s byNamespace) remove(img image) bool {
+	_, in := s[img.namespace][img]
+	delete(s[img.namespace], img)
+	if len(s[img.namespace]) == 0 {
+		delete(s, img.namespace)
+	}
+	return in
 }
 
 // markDue notes that images are going to be looked at for one reason: what comes of it belongs together.
@@ -196,6 +222,14 @@ func (p *progress) markDue(imgs []image) {
 			p.due[img] = struct{}{}
 		}
 	}
+}
+
+// isDue says whether an image is looked at because of something that concerns many.
+func (p *progress) isDue(img image) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, due := p.due[img]
+	return due
 }
 
 // markIndexedUnder notes with which index_state a Clair has indexed an image.

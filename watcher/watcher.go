@@ -379,6 +379,11 @@ func (w *Watcher) lead(ctx context.Context) error {
 	known := w.progress.filter(func(image) bool { return true })
 	slices.SortFunc(known, compareImages) // so that two starts do the same
 	for _, img := range known {
+		if w.wasScanned(img, w.assigned.Load().of(img.namespace)) {
+			w.progress.admitKnown(img)
+		}
+	}
+	for _, img := range known {
 		w.fromBefore.put(img)
 		w.look(img)
 	}
@@ -471,8 +476,7 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 	}
 	w.images.Forget(img)
 	w.fromBefore.take(img)
-	w.progress.forget(img)
-	if next, waits := w.progress.next(img.namespace, State(CauseOverLimit)); waits {
+	if next, waits := w.progress.forget(img); waits {
 		w.look(next)
 	}
 	// A pod that has appeared before this found the image known and left it at that.

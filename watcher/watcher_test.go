@@ -26,7 +26,7 @@ func TestGrouping(t *testing.T) {
 				r.wantTexts("app100:v1")
 			}
 			r.pass(2 * time.Second)
-			r.wantTexts("app100:v1", "Now watching 7 images")
+			r.wantTexts("app100:v1", "7 new images")
 		})
 	})
 	t.Run("but not beyond the longest wait", func(t *testing.T) {
@@ -38,7 +38,7 @@ func TestGrouping(t *testing.T) {
 				r.pass(groupWait - time.Second)
 			}
 			r.pass(settled)
-			r.wantTexts("app100:v1", "Now watching", "Now watching")
+			r.wantTexts("app100:v1", "new images", "new images")
 			if at := r.slack.all()[1].at.Sub(began); at != groupMax {
 				t.Errorf("the first part came after %v, want %v", at, groupMax)
 			}

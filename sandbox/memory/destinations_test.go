@@ -53,12 +53,14 @@ func (c *cluster) destinations(t *testing.T) {
 	// Slack refuses one of the channels while there is news of three kinds, and over a restart.
 	refused := slackstand.Path(strict)
 	c.Slack.FailNext(refused, math.MaxInt, slackstand.Answer{Status: 500, Body: "rollup_error"})
+	written := c.writes(t, d)
 	c.run(t, strict, comes)
 	c.run(t, open, comes)
 	c.remove(t, strict, goes)
 	must(t, c.Import(c.wait(t), vulnerability.Second)) // into the Clair of the one that is refused
 	c.told(t, d, open, comes.name, 1)
 	c.awaitRefusals(t, d, refused, 1)
+	c.await(t, d, "what was told to be recorded", func(context.Context) bool { return c.writes(t, d) > written })
 	must(t, d.Kill())
 	must(t, d.Start(c.wait(t)))
 	c.awaitRefusals(t, d, refused, 1)
@@ -69,7 +71,7 @@ func (c *cluster) destinations(t *testing.T) {
 	c.told(t, d, strict, shared.name, 2)
 	c.settled(t, d, 0)
 	c.says(t, strict, goes, 1, "no longer running")
-	c.says(t, strict, shared, 1, "newly reported")
+	c.says(t, strict, shared, 1, "newly disclosed")
 	for _, a := range []app{goes, shared} {
 		c.times(t, strict, a.name, 2)
 	}
@@ -138,6 +140,14 @@ func (c *cluster) renew(t *testing.T, clair *sandbox.ClairServer, edition vulner
 	t.Helper()
 	must(t, clair.Reset(c.wait(t)))
 	must(t, c.ImportInto(c.wait(t), clair, edition))
+}
+
+// writes counts what a daemon has written into the ledger.
+func (c *cluster) writes(t *testing.T, d *stage.Daemon) float64 {
+	t.Helper()
+	metrics, err := d.Metrics(c.wait(t))
+	must(t, err)
+	return metrics[`clairwatch_ledger_writes_total{outcome="ok"}`]
 }
 
 // awaitRefusals waits until a channel has been refused n times more.

@@ -34,7 +34,7 @@ func (c *cluster) downtime(t *testing.T) {
 	c.told(t, d, namespace, stays.name, 2)
 	c.told(t, d, namespace, goes[0].name, 2)
 	c.settled(t, d, 0)
-	c.says(t, namespace, stays, 1, "newly reported")
+	c.says(t, namespace, stays, 1, "newly disclosed")
 	for _, a := range goes {
 		c.told(t, d, namespace, a.name, 2)
 		c.says(t, namespace, a, 1, "no longer running")

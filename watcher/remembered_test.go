@@ -1,0 +1,106 @@
+package watcher
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quay/claircore"
+
+	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+// A vulnerability that goes without a word is gone all the same: it counts neither on the pages nor at the image's end.
+func TestWithdrawnWithoutAWord(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0002", severity: claircore.High}}
+		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c.set(func(c *fakeClair) {
+			c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0002", severity: claircore.High}}
+			c.notified = []string{digest(1)}
+		})
+		r.notify()
+		r.pass(time.Hour)
+		if got := r.w.Running(); len(got) != 1 || got[0].Counts != (findings.Counts{High: 1}) {
+			t.Errorf("got %+v", got)
+		}
+		r.delete("shop", "app-0")
+		r.pass(removalGrace + 2*sweepEvery + settled)
+		r.wantTexts("is running with 1 critical, 1 high", "no longer running")
+		if text := r.slack.accepted()[1].text; !strings.Contains(text, "1 high") || strings.Contains(text, "critical") {
+			t.Errorf("got %q", text)
+		}
+	})
+}
+
+// A smaller limit shuts nobody out of whom people have been told.
+func TestLimitIsLowered(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2), podOf("shop", "app-2", 3))
+		r.start()
+		r.pass(settled)
+		r.stop()
+		r.cfg.MaxImages = 2
+		r.start()
+		r.pass(2 * recheck)
+		r.wantTexts("Now watching 3 images")
+		if states := r.w.progress.count(); states[StateScanned] != 3 {
+			t.Errorf("states: %v", states)
+		}
+		r.run(podOf("shop", "app-3", 4))
+		r.pass(settled)
+		r.wantTexts("Now watching 3 images", "app4:v1…could not be scanned…maxImages")
+	})
+}
+
+// Who knows of an image only that Clair is loading is told of trouble as soon as who knows nothing of it.
+func TestTroubleAfterLoading(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.loading = true
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(groupMax + time.Second)
+		r.wantTexts("Indexed shop/app1:v1…still loading")
+		// Its causes take turns, so that none of them lasts.
+		calls := 0
+		c.set(func(c *fakeClair) {
+			c.fail = func(call string) error {
+				calls++
+				return &clair.Error{Op: call, Kind: []clair.Kind{clair.Temporary, clair.LayerUnauthorized}[calls%2]}
+			}
+		})
+		r.pass(4 * time.Hour)
+		r.wantTexts("Indexed shop/app1:v1", "could not be scanned")
+	})
+}
+
+// Where the rules of two namespaces differ none of them is given as that of the channel.
+func TestInventoryOfTwoRules(t *testing.T) {
+	for _, second := range []string{"High", "Critical"} {
+		t.Run(second, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				for n := range 2 {
+					r.clairs[clairBase].found[digest(n+1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0002", severity: claircore.Low}}
+				}
+				r.settings(map[string]string{"shop": scanner("all") + "minSeverity: High\n", "blog": scanner("all") + "minSeverity: " + second + "\n"})
+				r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 2))
+				r.start()
+				r.pass(settled)
+				want := "below this channel's minimum severity (high)"
+				if second != "High" {
+					want = "held back by the rules of this channel"
+				}
+				r.wantTexts("Now watching 2 images…Not counted here: 2 vulnerabilities " + want)
+			})
+		})
+	}
+}

@@ -1,0 +1,147 @@
+package watcher
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/clairwatch/clairwatch/findings"
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+// Running is an image that runs under one name, as the pages show it.
+type Running struct {
+	// Image is what runs. Its digest is that of the platform manifest; empty while it is not known.
+	Image slack.Image
+	// Namespaces are where it runs, in order.
+	Namespaces []string
+	// Workloads run it, those with the most pods first; Pods is the number of pods.
+	Workloads []slack.Workload
+	Pods      int
+	// State is how far it has come; where its namespaces differ, the one that needs most to be seen to.
+	State State
+	// Counts counts what was told of it, without what has a fix; where channels were told different parts, the
+	// largest.
+	Counts findings.Counts
+	// Told says that a channel was told of it.
+	Told bool
+}
+
+// Advice says of an image that could not be scanned or checked why, and what to do; empty for any other.
+func (s State) Advice() (what, remedy string) {
+	if s == StateNotCovered {
+		return "Clair has no data for what is in it", "know that nobody checks it"
+	}
+	return advice[Cause(s)][0], advice[Cause(s)][1]
+}
+
+// Leading says whether this replica tells, and since when.
+func (w *Watcher) Leading() (since time.Time, leads bool) {
+	if !w.leading.Load() {
+		return time.Time{}, false
+	}
+	return time.Unix(w.leadingSince.Load(), 0), true
+}
+
+// Running returns the images that run in the namespaces of the settings, those first that are worst.
+func (w *Watcher) Running() []Running {
+	type key struct{ name, digest, id, platform string }
+	at := make(map[key]*Running)
+	pods := make(map[key]map[string]*corev1.Pod)
+	states := w.progress.states()
+	for _, img := range slices.SortedFunc(maps.Keys(states), compareImages) {
+		digest, of := w.book.Manifest(img.inLedger()), w.running(img)
+		_, name, _ := identify(of, img)
+		k := key{name: name, digest: digest}
+		if digest == "" {
+			k = key{name: name, id: img.id, platform: img.platform.String()}
+		}
+		r := at[k]
+		if r == nil {
+			r = &Running{State: states[img], Image: slack.Image{Name: name, Digest: digest}}
+			if w.nodes.several() {
+				r.Image.Platform = img.platform.String()
+			}
+			at[k], pods[k] = r, make(map[string]*corev1.Pod)
+		}
+		if slices.Index(States(), states[img]) > slices.Index(States(), r.State) {
+			r.State = states[img]
+		}
+		if !slices.Contains(r.Namespaces, img.namespace) {
+			r.Namespaces = append(r.Namespaces, img.namespace)
+		}
+		for _, pod := range of {
+			pods[k][pod.Namespace+"/"+pod.Name] = pod // one can run an image twice, under two ids
+		}
+		for _, l := range w.assigned.Load().of(img.namespace) {
+			if c, told := w.book.Told(l.destination, digest); told {
+				if c.Total() > r.Counts.Total() {
+					r.Counts = c
+				}
+				r.Told = true
+			}
+		}
+	}
+	all := make([]Running, 0, len(at))
+	for k, r := range at {
+		r.Workloads, r.Pods = workloads(slices.Collect(maps.Values(pods[k]))), len(pods[k])
+		all = append(all, *r)
+	}
+	slices.SortFunc(all, func(a, b Running) int {
+		return cmp.Or(
+			a.Counts.Compare(b.Counts),
+			cmp.Compare(a.Image.Name, b.Image.Name),
+			cmp.Compare(a.Image.Digest, b.Image.Digest),
+			cmp.Compare(a.Image.Platform, b.Image.Platform),
+			cmp.Compare(first(a.Namespaces), first(b.Namespaces)),
+			cmp.Compare(a.Pods, b.Pods),
+		)
+	})
+	return all
+}
+
+func first(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
+}
+
+// ErrNotRunning is the error for a digest that nothing runs in the namespaces of the settings.
+var ErrNotRunning = errors.New("no pod runs it")
+
+// Report fetches what Clair knows of an image that runs, by the digest of its platform manifest. Where several Clairs
+// do it is the first that says. It returns ErrNotRunning, or the last one's error.
+func (w *Watcher) Report(ctx context.Context, digest string) (findings.Report, error) {
+	var bases []string
+	for _, img := range w.byManifest()[digest] {
+		bases = append(bases, clairsOf(w.assigned.Load().of(img.namespace))...)
+	}
+	slices.Sort(bases)
+	err := ErrNotRunning
+	for _, base := range slices.Compact(bases) {
+		var report findings.Report
+		if report, err = w.reportAt(ctx, base, digest); err == nil {
+			return report, nil
+		}
+	}
+	return findings.Report{}, fmt.Errorf("the report of %s: %w", digest, err)
+}
+
+func (w *Watcher) reportAt(ctx context.Context, base, digest string) (findings.Report, error) {
+	c, err := w.clairs.at(base)
+	if err != nil {
+		return findings.Report{}, err
+	}
+	vr, err := c.Report(ctx, digest)
+	if err != nil {
+		return findings.Report{}, err
+	}
+	return findings.FromClair(vr), nil
+}
