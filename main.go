@@ -175,7 +175,10 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if site != nil {
-		handler := web.New(web.Config{Source: pages{watcher: w, cluster: cfg.Cluster}})
+		handler, err := web.New(web.Config{Source: &pages{watcher: w, cluster: cfg.Cluster}})
+		if err != nil {
+			return err
+		}
 		group.Go(func() error { return serve(ctx, site, handler, log) })
 	}
 	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done())

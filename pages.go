@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"sync"
+	"time"
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/findings"
@@ -10,22 +12,44 @@ import (
 	"github.com/clairwatch/clairwatch/web"
 )
 
+// imagesFor is how long the images that run are shown as they were: to list 10,000 of them takes most of a second,
+// and every page begins with them.
+const imagesFor = 2 * time.Second
+
 // pages is what the pages show of a watcher.
 type pages struct {
 	watcher *watcher.Watcher
 	cluster string
+
+	// mu is held while the images are listed, so that those who ask meanwhile wait for the same list.
+	mu     sync.Mutex
+	images []web.Image
+	// until is how long images may be shown; zero: they have never been listed.
+	until time.Time
 }
 
-var _ web.Source = pages{}
+var _ web.Source = (*pages)(nil)
 
 // Cluster implements web.Source.
-func (p pages) Cluster() web.Cluster {
+func (p *pages) Cluster() web.Cluster {
 	since, leads := p.watcher.Leading()
 	return web.Cluster{Name: p.cluster, Leads: leads, Since: since}
 }
 
-// Images implements web.Source.
-func (p pages) Images() []web.Image {
+// Images implements web.Source. It lists them anew when imagesFor has passed since they were last listed.
+func (p *pages) Images() []web.Image {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if time.Now().Before(p.until) {
+		return p.images
+	}
+	p.images = p.list()
+	p.until = time.Now().Add(imagesFor)
+	return p.images
+}
+
+// list returns the images that run now.
+func (p *pages) list() []web.Image {
 	var images []web.Image
 	for _, r := range p.watcher.Running() {
 		i := web.Image{
@@ -48,10 +72,10 @@ func (p pages) Images() []web.Image {
 }
 
 // Channels implements web.Source.
-func (p pages) Channels() []web.Channel {
+func (p *pages) Channels() []web.Channel {
 	var channels []web.Channel
 	for _, c := range p.watcher.Channels() {
-		channel := web.Channel{Name: c.Channel.String(), Namespaces: c.Namespaces, Waiting: c.Waiting, Since: c.Since, Next: c.Next}
+		channel := web.Channel{Name: c.Channel.String(), Namespaces: c.Namespaces, Waiting: c.Waiting, Untried: c.Untried, Since: c.Since, Next: c.Next}
 		if c.Trouble != nil {
 			channel.Trouble = c.Trouble.Error()
 		}
@@ -61,7 +85,7 @@ func (p pages) Channels() []web.Channel {
 }
 
 // Report implements web.Source.
-func (p pages) Report(ctx context.Context, digest string) (findings.Report, error) {
+func (p *pages) Report(ctx context.Context, digest string) (findings.Report, error) {
 	report, err := p.watcher.Report(ctx, digest)
 	switch {
 	case errors.Is(err, watcher.ErrNotRunning):

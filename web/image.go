@@ -93,7 +93,12 @@ func (p *pages) serveImage(w http.ResponseWriter, r *http.Request, digest string
 		p.serveFault(w, r, http.StatusNotFound, "There is no such image", "An image's address ends in its digest: sha256: and 64 hexadecimal digits.")
 		return
 	}
-	images := slices.DeleteFunc(slices.Clone(p.source.Images()), func(img Image) bool { return img.Digest != digest })
+	var images []Image
+	for _, img := range p.source.Images() {
+		if img.Digest == digest {
+			images = append(images, img)
+		}
+	}
 	if len(images) == 0 {
 		p.serveFault(w, r, http.StatusNotFound, "Nothing with this digest runs", gone)
 		return

@@ -15,7 +15,7 @@ import (
 const (
 	mostImages    = 500
 	mostStates    = 50  // there are about 20
-	mostChannels  = 100 // of those in trouble, and of the others
+	mostChannels  = 100 // of those in trouble, of those that take messages, and of those that nobody knows of
 	mostChoices   = 500 // namespaces that the form offers; others can be written
 	fewNamespaces = 3
 )
@@ -35,11 +35,8 @@ type overviewPage struct {
 	States []stateRow
 	// Choices are what the form offers.
 	Namespaces, AllStates []string
-	// Troubled and Fine are the first of the channels, MoreTroubled and MoreFine how many there are besides.
-	Troubled, Fine         []channelRow
-	MoreTroubled, MoreFine int
-	// AllFine is the number of channels that take messages.
-	AllFine int
+	// Troubled are the channels in trouble, Fine those that take messages, Untried those of which nobody knows.
+	Troubled, Fine, Untried channelRows
 	// Images are the first of the chosen ones, More how many there are besides.
 	Images []imageRow
 	More   int
@@ -51,6 +48,16 @@ type stateRow struct {
 	Images         int
 	Advice, Remedy string
 }
+
+// channelRows are channels.
+type channelRows struct {
+	// Rows are the first of them, All the number of all of them.
+	Rows []channelRow
+	All  int
+}
+
+// More is how many there are besides those that are shown.
+func (r channelRows) More() int { return r.All - len(r.Rows) }
 
 // channelRow is a channel.
 type channelRow struct {
@@ -190,16 +197,18 @@ func choices(images []Image) (namespaces, states []string) {
 // channels fills in where messages go.
 func (v *overviewPage) channels(channels []Channel, now time.Time) {
 	for _, c := range channels {
-		rows, more := &v.Troubled, &v.MoreTroubled
-		if c.Trouble == "" {
-			v.AllFine++
-			rows, more = &v.Fine, &v.MoreFine
+		of := &v.Fine
+		switch {
+		case c.Trouble != "":
+			of = &v.Troubled
+		case c.Untried:
+			of = &v.Untried
 		}
-		if len(*rows) == mostChannels {
-			*more++
+		of.All++
+		if len(of.Rows) == mostChannels {
 			continue
 		}
-		*rows = append(*rows, channelRow{
+		of.Rows = append(of.Rows, channelRow{
 			Name:       c.Name,
 			Namespaces: first(c.Namespaces, fewNamespaces),
 			Waiting:    c.Waiting,

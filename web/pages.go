@@ -8,6 +8,8 @@ package web
 import (
 	"bytes"
 	"embed"
+	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"strconv"
@@ -37,26 +39,27 @@ type pages struct {
 }
 
 // New returns a handler of the pages: / shows what runs, /images/<digest> one image. It answers GET and HEAD
-// alone. Both addresses stay as they are, since Slack messages link to them.
-func New(cfg Config) http.Handler {
-	now := cfg.Now
-	if now == nil {
-		now = time.Now
+// alone. Both addresses stay as they are, since Slack messages link to them. Its error is a mistake in a template,
+// which is part of the program.
+func New(cfg Config) (http.Handler, error) {
+	p := &pages{source: cfg.Source, now: cfg.Now, reading: make(chan struct{}, reportsAtOnce)}
+	if p.now == nil {
+		p.now = time.Now
 	}
-	return &pages{
-		source:   cfg.Source,
-		now:      now,
-		reading:  make(chan struct{}, reportsAtOnce),
-		overview: parse("overview.html"),
-		image:    parse("image.html"),
-		fault:    parse("fault.html"),
+	var errs [3]error
+	p.overview, errs[0] = parse("overview.html")
+	p.image, errs[1] = parse("image.html")
+	p.fault, errs[2] = parse("fault.html")
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("reading the templates of the pages: %w", err)
 	}
+	return p, nil
 }
 
-// parse reads one page's template, with what all have in common. The templates are part of the program.
-func parse(name string) *template.Template {
-	t := template.New("layout.html").Funcs(template.FuncMap{"brief": brief, "number": number, "count": count})
-	return template.Must(t.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name))
+// parse reads one page's template, with what all have in common.
+func parse(name string) (*template.Template, error) {
+	t := template.New("layout.html").Funcs(template.FuncMap{"brief": brief, "number": number, "count": count, "words": stateWords})
+	return t.ParseFS(files, "templates/layout.html", "templates/parts.html", "templates/"+name)
 }
 
 // policy lets a page use its own stylesheet, icon and form, and nothing else.

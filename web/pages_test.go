@@ -49,8 +49,13 @@ func answers(r findings.Report, err error) func(context.Context, string) (findin
 	return func(context.Context, string) (findings.Report, error) { return r, err }
 }
 
-func newPages(s Source) http.Handler {
-	return New(Config{Source: s, Now: func() time.Time { return noon }})
+func newPages(t testing.TB, s Source) http.Handler {
+	t.Helper()
+	h, err := New(Config{Source: s, Now: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
 // get asks for a path, which is taken as it is.
@@ -135,6 +140,7 @@ var manyChannels = []Channel{
 	},
 	{Name: "hooks.slack.com/…#90b77e", Namespaces: []string{"cart", "default", "kube-system", "monitoring", "shop"}, Waiting: 1},
 	{Name: "hooks.slack.com/…#d41a20", Namespaces: []string{"shop"}},
+	{Name: "hooks.slack.com/…#08e5b1", Namespaces: []string{"payments-staging"}, Untried: true},
 }
 
 // golden are pages that are kept to be looked at.
@@ -153,12 +159,14 @@ func golden() map[string]struct {
 		return &fixture{cluster: leads, images: manyImages(n), channels: manyChannels, report: answers(r, err)}
 	}
 	refused := manyImages(400)[36:37]
+	unscanned := []Image{{Name: "ghcr.io/shop/checkout-api:2", Namespaces: []string{"shop"}, Pods: 1, State: "untried"}}
 	return map[string]page{
 		"overview-empty":    {&fixture{cluster: leads}, "/", "", 200},
 		"overview-standby":  {&fixture{}, "/", "", 200},
-		"overview-1":        {&fixture{cluster: leads, images: manyImages(1), channels: manyChannels[2:]}, "/", "", 200},
+		"overview-1":        {&fixture{cluster: leads, images: manyImages(1), channels: manyChannels[2:3]}, "/", "", 200},
 		"overview-400":      {of(400, findings.Report{}, nil), "/", "", 200},
 		"overview-filtered": {of(400, findings.Report{}, nil), "/", "namespace=checkout&q=NGINX", 200},
+		"overview-new":      {&fixture{cluster: leads, images: unscanned, channels: manyChannels[3:]}, "/", "", 200},
 		"overview-none":     {of(400, findings.Report{}, nil), "/", "q=no+such+image", 200},
 		"image-900":         {of(400, manyFindings(900), nil), "/images/" + digestOf(0), "", 200},
 		"image-12":          {of(400, manyFindings(12), nil), "/images/" + digestOf(3), "", 200},
@@ -175,7 +183,7 @@ func TestGolden(t *testing.T) {
 	pages := golden()
 	for name, p := range pages {
 		t.Run(name, func(t *testing.T) {
-			w := get(t, newPages(p.source), p.path, p.query)
+			w := get(t, newPages(t, p.source), p.path, p.query)
 			if w.Code != p.status {
 				t.Errorf("status %d, want %d", w.Code, p.status)
 			}
@@ -211,7 +219,7 @@ func TestGolden(t *testing.T) {
 
 // TestViolations shows that the rules find what they are for.
 func TestViolations(t *testing.T) {
-	good := get(t, newPages(golden()["overview-1"].source), "/", "").Body.String()
+	good := get(t, newPages(t, golden()["overview-1"].source), "/", "").Body.String()
 	if vs := violations(good); len(vs) != 0 {
 		t.Fatalf("of a good page: %q", vs)
 	}
@@ -247,7 +255,7 @@ func TestViolations(t *testing.T) {
 }
 
 func TestMethodsAndHeaders(t *testing.T) {
-	server := httptest.NewServer(newPages(golden()["image-12"].source))
+	server := httptest.NewServer(newPages(t, golden()["image-12"].source))
 	defer server.Close()
 	client := server.Client()
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -313,7 +321,7 @@ func TestMethodsAndHeaders(t *testing.T) {
 // TestLinksBehindPrefix follows every link of the pages where the site has a prefix.
 func TestLinksBehindPrefix(t *testing.T) {
 	const prefix = "/proxy/clairwatch"
-	site := newPages(golden()["image-12"].source)
+	site := newPages(t, golden()["image-12"].source)
 	mux := http.NewServeMux()
 	mux.Handle(prefix+"/", http.StripPrefix(prefix, site))
 	for _, from := range []string{"/", "/images/" + digestOf(0), "/no/such/page"} {
@@ -361,7 +369,7 @@ func TestReportErrors(t *testing.T) {
 		{"anything else", errors.New(secret), 502, "Clair does not answer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := get(t, newPages(&fixture{images: manyImages(1), report: answers(findings.Report{}, c.err)}), "/images/"+digestOf(0), "")
+			w := get(t, newPages(t, &fixture{images: manyImages(1), report: answers(findings.Report{}, c.err)}), "/images/"+digestOf(0), "")
 			page := w.Body.String()
 			if w.Code != c.status || !strings.Contains(page, c.says) {
 				t.Errorf("%d, want %d with %q\n%s", w.Code, c.status, c.says, page)
@@ -391,7 +399,7 @@ func TestReportsAtOnce(t *testing.T) {
 			time.Sleep(12 * time.Second)
 			return manyFindings(3), nil
 		}
-		h := newPages(source)
+		h := newPages(t, source)
 		var mu sync.Mutex
 		statuses := make(map[int]int)
 		var wg sync.WaitGroup
@@ -423,7 +431,7 @@ func TestReportsAtOnce(t *testing.T) {
 // TestReportTimeout shows that a Clair that hangs is given up.
 func TestReportTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newPages(&fixture{images: manyImages(1), report: func(ctx context.Context, _ string) (findings.Report, error) {
+		h := newPages(t, &fixture{images: manyImages(1), report: func(ctx context.Context, _ string) (findings.Report, error) {
 			<-ctx.Done() // without a deadline the test would never end
 			return findings.Report{}, ctx.Err()
 		}})
@@ -436,7 +444,7 @@ func TestReportTimeout(t *testing.T) {
 // TestTurnAfterPanic shows that a source that panics does not keep its turn for ever.
 func TestTurnAfterPanic(t *testing.T) {
 	source := &fixture{images: manyImages(1)}
-	h := newPages(source)
+	h := newPages(t, source)
 	source.report = func(context.Context, string) (findings.Report, error) { panic("a mistake") }
 	for range 3 {
 		func() {
@@ -462,24 +470,26 @@ func TestBounds(t *testing.T) {
 	for i := 1; i < 100; i++ {
 		images[i].Digest = images[0].Digest
 	}
-	channels := make([]Channel, 1000)
+	channels := make([]Channel, 1500)
 	for i := range channels {
-		channels[i] = manyChannels[i%2]
-		channels[i].Trouble += strings.Repeat(long, 1-i%2)
+		channels[i] = manyChannels[[...]int{0, 1, 3}[i%3]]
+		if channels[i].Trouble != "" {
+			channels[i].Trouble += long
+		}
 	}
 	r := manyFindings(5000)
 	for i := range r.Findings {
 		r.Findings[i].Package = fmt.Sprint("p", i)
 		r.Findings[i].Name = long
 	}
-	h := newPages(&fixture{images: images, channels: channels, report: answers(r, nil)})
+	h := newPages(t, &fixture{images: images, channels: channels, report: answers(r, nil)})
 	for _, c := range []struct {
 		path, row string
 		rows      int
 		says      []string
 		most      int
 	}{
-		{"/", `<a href="images/`, 500, []string{"and 2,500 images more", "and 400 channels more that take", "and 400 more"}, 1 << 20},
+		{"/", `<a href="images/`, 500, []string{"and 2,500 images more", "and 400 channels more", "500 channels take messages", "500 channels have been sent nothing", "and 400 more"}, 1 << 20},
 		{"/images/" + digestOf(0), "", 0, []string{"and 3,000 more", "and 1,167 updates more", "workloads more"}, 4 << 20},
 	} {
 		w := get(t, h, c.path, "")
@@ -539,7 +549,7 @@ func TestHostile(t *testing.T) {
 				channels: []Channel{{Name: s, Namespaces: []string{s}, Trouble: s}, {Name: s, Waiting: -1}, {Name: s, Trouble: "x" + s}},
 				report:   answers(findings.Report{Distribution: s, Packages: -1, Findings: []findings.Finding{f, f}}, nil),
 			}
-			h := newPages(source)
+			h := newPages(t, source)
 			query := url.Values{"q": {s}, "namespace": {s}, "state": {s}}.Encode()
 			for _, w := range []*httptest.ResponseRecorder{
 				get(t, h, "/", ""), get(t, h, "/", query), get(t, h, "/images/"+digestOf(0), ""), get(t, h, "/images/"+s, ""), get(t, h, "/"+s+"x", ""),
@@ -560,7 +570,7 @@ func TestHostile(t *testing.T) {
 
 // TestParallel asks for everything at once; the race detector looks on.
 func TestParallel(t *testing.T) {
-	h := newPages(golden()["image-12"].source)
+	h := newPages(t, golden()["image-12"].source)
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
@@ -584,7 +594,7 @@ func FuzzPages(f *testing.F) {
 	for _, s := range hostile {
 		f.Add("/images/"+s, url.Values{"q": {s}, "namespace": {s}, "state": {s}}.Encode())
 	}
-	h := newPages(&fixture{images: manyImages(21), channels: manyChannels, report: answers(manyFindings(3), nil)})
+	h := newPages(f, &fixture{images: manyImages(21), channels: manyChannels, report: answers(manyFindings(3), nil)})
 	f.Fuzz(func(t *testing.T, path, query string) {
 		w := get(t, h, path, query)
 		known := path == "/" || path == "/style.css" || path == "/icon.svg"

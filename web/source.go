@@ -46,8 +46,8 @@ type Cluster struct {
 type Image struct {
 	// Name is the image as pods ask for it, for example ghcr.io/shop/api:1.4.
 	Name string
-	// Digest is that of the manifest for the platform, or what the container runtime shows where that is not
-	// known. The page of the image is found by it; without one of the usual form there is no page.
+	// Digest is that of the manifest for the platform, by which the page of the image is found. Empty where the
+	// manifest is not known, as before the first scan: there is no page then.
 	Digest string
 	// Platform is for example linux/amd64; empty when not known.
 	Platform string
@@ -87,6 +87,9 @@ type Channel struct {
 	Namespaces []string
 	// Waiting is the number of pieces of news that it has not taken yet.
 	Waiting int
+	// Untried says that nothing has been sent to it since this replica began to lead, so that nobody knows
+	// whether it takes messages.
+	Untried bool
 	// Trouble says in a sentence what is wrong and what to do; empty when nothing is.
 	Trouble string
 	// Since is when the trouble began, Next when it is tried again; zero when not known.

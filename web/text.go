@@ -81,8 +81,11 @@ func newMoment(t, now time.Time) moment {
 // distance says how far something is from now, in the largest unit of which it has two.
 func distance(d time.Duration) string {
 	length := d.Abs()
-	if length < time.Minute {
-		return "now"
+	switch {
+	case length < time.Minute && d > 0:
+		return "within a minute"
+	case length < time.Minute:
+		return "just now"
 	}
 	n, noun := int(length/time.Minute), "minute"
 	switch {

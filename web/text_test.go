@@ -47,7 +47,7 @@ func TestCount(t *testing.T) {
 
 func TestMoment(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "now", -59 * time.Second: "now", -time.Minute: "1 minute ago", 119 * time.Minute: "in 119 minutes",
+		0: "just now", -59 * time.Second: "just now", time.Second: "within a minute", time.Minute: "in 1 minute", -time.Minute: "1 minute ago", 119 * time.Minute: "in 119 minutes",
 		-2 * time.Hour: "2 hours ago", 47 * time.Hour: "in 47 hours", -48 * time.Hour: "2 days ago", 1000 * 24 * time.Hour: "in 1,000 days",
 	} {
 		if got := newMoment(noon.Add(d), noon); got.Distance != want {
@@ -55,7 +55,7 @@ func TestMoment(t *testing.T) {
 		}
 	}
 	berlin := time.FixedZone("", 3600)
-	if got := newMoment(noon.In(berlin), noon); got != (moment{ISO: "2026-03-01T12:00:00Z", Text: "2026-03-01 12:00 UTC", Distance: "now"}) {
+	if got := newMoment(noon.In(berlin), noon); got != (moment{ISO: "2026-03-01T12:00:00Z", Text: "2026-03-01 12:00 UTC", Distance: "just now"}) {
 		t.Errorf("%+v", got)
 	}
 	if got := newMoment(time.Time{}, noon); got != (moment{}) {

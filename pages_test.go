@@ -1,0 +1,371 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/quay/claircore"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
+
+	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/slack"
+	"github.com/clairwatch/clairwatch/watcher"
+	"github.com/clairwatch/clairwatch/web"
+)
+
+const (
+	runningDigest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
+	unknownDigest = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
+
+	// revokedPath and idlePath are what no page may show a part of.
+	revokedPath = "/services/T0SECRET1/B0SECRET2/refusesSecret3"
+	idlePath    = "/services/T0SECRET1/B0SECRET4/idleSecret5"
+
+	// siteURL is the address of the pages that messages link to.
+	siteURL = "https://clairwatch.example.com/security/"
+)
+
+// site is the pages of a Watcher in whose cluster the pod shop/api runs. The channel of shop takes no messages, that
+// of idle has none to take.
+type site struct {
+	t       *testing.T
+	kube    *fake.Clientset
+	clair   *oneClair
+	slack   *revokedSlack
+	source  *pages
+	handler http.Handler
+}
+
+// inSite runs a test of the pages in a bubble of virtual time, once the Watcher has done what it can.
+func inSite(t *testing.T, test func(*testing.T, *site)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		scheme := metadatafake.NewTestScheme()
+		if err := metav1.AddMetaToScheme(scheme); err != nil {
+			t.Fatal(err)
+		}
+		s := &site{t: t, kube: fake.NewClientset(settingsOf(), apiPod()), clair: &oneClair{}, slack: &revokedSlack{}}
+		w, err := watcher.New(watcher.Config{
+			Kubernetes: s.kube,
+			Metadata: metadatafake.NewSimpleMetadataClient(scheme, &metav1.PartialObjectMetadata{
+				TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Node"},
+				ObjectMeta: metav1.ObjectMeta{Name: "node-1", Labels: map[string]string{corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64"}},
+			}),
+			Namespace:    "clairwatch",
+			SettingsName: "clairwatch",
+			ExternalURL:  siteURL,
+			Lease:        watcher.LeaseConfig{Off: true},
+			Registry:     oneRegistry{},
+			Clair:        func(string) (watcher.Clair, error) { return s.clair, nil },
+			Slack:        s.slack,
+			Webhook:      func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, nil) },
+			Metrics:      prometheus.NewRegistry(),
+			Log:          slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.source = &pages{watcher: w, cluster: "production"}
+		if s.handler, err = web.New(web.Config{Source: s.source}); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- w.Run(ctx) }()
+		defer func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		}()
+		synctest.Wait()
+		test(t, s)
+	})
+}
+
+func settingsOf() *corev1.ConfigMap {
+	of := func(path string) string {
+		return "backend: clair\nnotifier: slack\nclairBaseUrl: http://clair:6060/\nslackWebhookUrl: https://hooks.slack.com" + path + "\n"
+	}
+	return &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "clairwatch", Name: "clairwatch"},
+		Data:       map[string]string{"shop": of(revokedPath), "idle": of(idlePath)},
+	}
+}
+
+func apiPod() *corev1.Pod {
+	const image = "registry.example.com/shop/api:v1"
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "api-7d4f"},
+		Spec:       corev1.PodSpec{NodeName: "node-1", Containers: []corev1.Container{{Name: "api", Image: image}}},
+		Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "api", Image: image, ImageID: "registry.example.com/shop/api@" + runningDigest,
+		}}},
+	}
+}
+
+// get asks for a page and looks in it for the webhooks.
+func (s *site) get(path string) *httptest.ResponseRecorder {
+	s.t.Helper()
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil).WithContext(s.t.Context()))
+	for part := range strings.SplitSeq(revokedPath+idlePath, "/") {
+		if part != "" && strings.Contains(w.Body.String(), part) {
+			s.t.Errorf("%s shows %q of a webhook", path, part)
+		}
+	}
+	return w
+}
+
+// want checks the status of a page and what it says.
+func (s *site) want(path string, status int, says ...string) {
+	s.t.Helper()
+	w := s.get(path)
+	if w.Code != status {
+		s.t.Errorf("%s: status %d, want %d", path, w.Code, status)
+	}
+	for _, text := range says {
+		if !strings.Contains(w.Body.String(), text) {
+			s.t.Errorf("%s does not say %q:\n%s", path, text, w.Body)
+		}
+	}
+}
+
+func TestPages(t *testing.T) {
+	inSite(t, func(t *testing.T, s *site) {
+		s.want("/", 200,
+			"What runs in <bdi>production</bdi>",
+			"This replica has scanned and told since",
+			`<a href="images/`+runningDigest+`"><bdi>registry.example.com/shop/api:v1</bdi></a>`, `<td class="n pods">1</td>`,
+			"Channels in trouble", "for <bdi>shop</bdi>",
+			"Slack does not know the webhook (any more): make a new one and put it into the settings",
+			"1 piece of news kept for it", "(just now) · next try",
+			"1 channel has been sent nothing", "<bdi>idle</bdi>",
+		)
+		s.want("/images/"+runningDigest, 200, "CVE-2026-0001", "openssl", "3.0.2", "1 pod of <bdi>shop</bdi>", "api-7d4f", "nothing yet")
+		s.want("/images/"+unknownDigest, 404, "Nothing with this digest runs")
+	})
+}
+
+// TestMessagesLinkToPages shows that what a message links to is there.
+func TestMessagesLinkToPages(t *testing.T) {
+	inSite(t, func(t *testing.T, s *site) {
+		links := regexp.MustCompile(regexp.QuoteMeta(siteURL)+`[^|>"\\]*`).FindAllString(s.slack.sent(), -1)
+		if len(links) == 0 {
+			t.Fatalf("the message links to no page: %s", s.slack.sent())
+		}
+		for _, link := range links {
+			s.want("/"+strings.TrimPrefix(link, siteURL), 200)
+		}
+	})
+}
+
+func TestPagesWithoutReport(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		kind   clair.Kind
+		status int
+		says   string
+	}{
+		{"not found", clair.NotFound, 200, "Clair has no report of this image"},
+		{"not ready", clair.NotReady, 200, "Clair has no report of this image"},
+		{"too large", clair.TooLarge, 502, "larger than clairwatch reads"},
+		{"temporary", clair.Temporary, 502, "Clair does not answer"},
+		{"unauthorized", clair.Unauthorized, 502, "Clair does not answer"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inSite(t, func(t *testing.T, s *site) {
+				s.clair.fail(&clair.Error{Op: "fetching a report", Kind: c.kind})
+				s.want("/images/"+runningDigest, c.status, c.says, "api-7d4f")
+			})
+		})
+	}
+}
+
+// TestPageOfWhatHasEnded shows that an image has no page once its last pod is gone, even while the list of images is
+// one of before.
+func TestPageOfWhatHasEnded(t *testing.T) {
+	inSite(t, func(t *testing.T, s *site) {
+		s.want("/", 200, "shop/api:v1")
+		if err := s.kube.CoreV1().Pods("shop").Delete(t.Context(), "api-7d4f", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		s.want("/", 200, "shop/api:v1")
+		s.want("/images/"+runningDigest, 404, "Nothing with this digest runs")
+		time.Sleep(imagesFor)
+		s.want("/", 200, "No image runs in a namespace that is watched")
+	})
+}
+
+// TestImagesAreListedOnce shows that the images are listed once for all who ask within a while, at the same time or
+// one after another.
+func TestImagesAreListedOnce(t *testing.T) {
+	inSite(t, func(t *testing.T, s *site) {
+		lists := make([]*web.Image, 32)
+		var wg sync.WaitGroup
+		for i := range lists {
+			wg.Go(func() { lists[i] = &s.source.Images()[0] })
+		}
+		wg.Wait()
+		for i, list := range lists {
+			if list != lists[0] {
+				t.Fatalf("number %d of those who asked at once has a list of its own", i)
+			}
+		}
+		time.Sleep(imagesFor - time.Nanosecond)
+		if list := &s.source.Images()[0]; list != lists[0] {
+			t.Error("they were listed again too early")
+		}
+		time.Sleep(time.Nanosecond)
+		if list := &s.source.Images()[0]; list == lists[0] {
+			t.Errorf("they were not listed again after %s", imagesFor)
+		}
+	})
+}
+
+func TestListenForPages(t *testing.T) {
+	const warning = "level=WARN"
+	for _, c := range []struct {
+		name, listen string
+		warns        bool
+	}{
+		{"loopback", "127.0.0.1:0", false},
+		// A group's address: no connection can be made to it, so that the test opens nothing.
+		{"not loopback", "224.0.0.1:0", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.warns && runtime.GOOS != "linux" {
+				t.Skip("only Linux lets a program listen there")
+			}
+			var logged bytes.Buffer
+			listener, err := listenForPages(t.Context(), Config{Web: WebConfig{Listen: c.listen}}, slog.New(slog.NewTextHandler(&logged, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer listener.Close()
+			if got := strings.Contains(logged.String(), warning); got != c.warns {
+				t.Errorf("logged:\n%s", &logged)
+			}
+			if !strings.Contains(logged.String(), "listen="+listener.Addr().String()) {
+				t.Errorf("the log does not say where:\n%s", &logged)
+			}
+		})
+	}
+	t.Run("nowhere", func(t *testing.T) {
+		var logged bytes.Buffer
+		listener, err := listenForPages(t.Context(), Config{}, slog.New(slog.NewTextHandler(&logged, nil)))
+		if listener != nil || err != nil || logged.Len() != 0 {
+			t.Errorf("%v, %v, logged:\n%s", listener, err, &logged)
+		}
+	})
+	t.Run("taken", func(t *testing.T) {
+		taken, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close()
+		_, err = listenForPages(t.Context(), Config{Web: WebConfig{Listen: taken.Addr().String()}}, slog.New(slog.DiscardHandler))
+		if err == nil || !strings.Contains(err.Error(), "web.listen") {
+			t.Errorf("the error does not name the setting: %v", err)
+		}
+	})
+}
+
+func TestExternalURL(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                "",
+		"https://clairwatch.example.com":  "https://clairwatch.example.com/",
+		"https://clairwatch.example.com/": "https://clairwatch.example.com/",
+		"https://example.com/security":    "https://example.com/security/",
+		"https://example.com/security//":  "https://example.com/security/",
+	} {
+		if got := externalURL(Config{ExternalURL: in}); got != want {
+			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// oneRegistry has the image that runs.
+type oneRegistry struct{ watcher.Registry }
+
+func (oneRegistry) Resolve(_ context.Context, id registry.Identity, _ registry.Platform, _ registry.Credentials) (*registry.Image, error) {
+	return &registry.Image{Repo: id.Candidates[0].Repo, Digest: runningDigest}, nil
+}
+
+// oneClair has a report of the image that runs, until it is told to fail.
+type oneClair struct {
+	watcher.Clair
+	mu  sync.Mutex
+	err error
+}
+
+func (c *oneClair) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+}
+
+func (c *oneClair) Report(context.Context, string) (*claircore.VulnerabilityReport, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
+	return &claircore.VulnerabilityReport{
+		Hash:                   claircore.MustParseDigest(runningDigest),
+		Packages:               map[string]*claircore.Package{"1": {ID: "1", Name: "openssl", Version: "3.0.1"}},
+		Distributions:          map[string]*claircore.Distribution{"1": {ID: "1", DID: "debian", Name: "Debian GNU/Linux", VersionID: "12"}},
+		Environments:           map[string][]*claircore.Environment{"1": {{DistributionID: "1"}}},
+		Vulnerabilities:        map[string]*claircore.Vulnerability{"1": {ID: "1", Name: "CVE-2026-0001", NormalizedSeverity: claircore.Critical, FixedInVersion: "3.0.2"}},
+		PackageVulnerabilities: map[string][]string{"1": {"1"}},
+	}, nil
+}
+
+func (c *oneClair) State(context.Context) (string, error) { return "s1", nil }
+
+func (c *oneClair) Updates(context.Context, string) (clair.Updates, error) {
+	return clair.Updates{}, &clair.Error{Op: "asking for updates", Kind: clair.NotFound, Status: http.StatusNotFound}
+}
+
+func (c *oneClair) Slots() int { return 1 }
+
+// revokedSlack knows no webhook any more.
+type revokedSlack struct {
+	mu   sync.Mutex
+	last string
+}
+
+func (r *revokedSlack) Send(_ context.Context, w slack.Webhook, m slack.Message) error {
+	data, err := m.JSON()
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = string(data)
+	return &slack.Error{Kind: slack.Channel, Webhook: w, Status: http.StatusNotFound, Reason: "no_service"}
+}
+
+// sent is the last message.
+func (r *revokedSlack) sent() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last
+}
