@@ -86,7 +86,11 @@ func (v Inventory) Message() Message {
 		k.details = append(k.details, failedBlock(causes))
 	}
 	footer := details(v.Cluster, v.footerPlace(), podsOf(v.Pods))
-	if all := anchor("All "+count(v.Images, "image"), v.Link); all != nil || footer != "" {
+	label := "All " + count(v.Images, "image")
+	if v.More { // there are others there
+		label = "All images"
+	}
+	if all := anchor(label, v.Link); all != nil || footer != "" {
 		k.details = append(k.details, grey(all, verbatim(footer)))
 	}
 	return k.message()
