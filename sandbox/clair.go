@@ -3,6 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -29,7 +32,15 @@ type ClairServer struct {
 	binary, dir, config string
 	postgres            *postgresServer
 	databases           clairDatabases
+	psk                 []byte // nil: it answers anybody
 }
+
+const (
+	// PSKIssuer is the issuer whose signed requests a Clair of the sandbox answers that has a PSK.
+	PSKIssuer = "clairwatch"
+	// ownIssuer is that of the sandbox's own requests.
+	ownIssuer = "sandbox"
+)
 
 // clairBound is the longest that one request of ours to Clair may take.
 const clairBound = 30 * time.Second
@@ -85,7 +96,7 @@ func (s *Sandbox) runClair(ctx context.Context, name, binary string, databases c
 		return nil, fmt.Errorf("making a folder for Clair: %w", err)
 	}
 	config := filepath.Join(dir, "clair.yaml")
-	if err := writeClairConfig(config, api, introspection, s.postgres.address, s.NotifyURL, databases); err != nil {
+	if err := writeClairConfig(config, api, introspection, s.postgres.address, s.NotifyURL, databases, s.psk); err != nil {
 		return nil, fmt.Errorf("writing Clair's configuration: %w", err)
 	}
 	process, err := s.run(ctx, spec{
@@ -100,11 +111,11 @@ func (s *Sandbox) runClair(ctx context.Context, name, binary string, databases c
 	}
 	return &ClairServer{
 		Process: process, URL: "http://" + api, IntrospectionURL: "http://" + introspection,
-		binary: binary, dir: dir, config: config, postgres: s.postgres, databases: databases,
+		binary: binary, dir: dir, config: config, postgres: s.postgres, databases: databases, psk: s.psk,
 	}, nil
 }
 
-func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string, databases clairDatabases) error {
+func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string, databases clairDatabases, psk []byte) error {
 	host, port, err := net.SplitHostPort(postgresAddr)
 	if err != nil {
 		return err
@@ -119,7 +130,7 @@ func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string, 
 		return err
 	}
 	type object = map[string]any
-	text, err := yaml.Marshal(object{
+	settings := object{
 		"http_listen_addr":   api,
 		"introspection_addr": introspection,
 		"log_level":          "info",
@@ -157,7 +168,11 @@ func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string, 
 			},
 		},
 		"metrics": object{"name": "prometheus"},
-	})
+	}
+	if psk != nil {
+		settings["auth"] = object{"psk": object{"key": base64.StdEncoding.EncodeToString(psk), "iss": []string{PSKIssuer, ownIssuer}}}
+	}
+	text, err := yaml.Marshal(settings)
 	if err != nil {
 		return err
 	}
@@ -276,7 +291,27 @@ func (c *ClairServer) ask(ctx context.Context, method, path string, body []byte)
 	if err != nil {
 		return nil, err
 	}
+	if c.psk != nil {
+		token, err := signForClair(c.psk, ownIssuer, time.Now())
+		if err != nil {
+			return nil, err
+		}
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	return (&http.Client{Timeout: clairBound}).Do(request)
+}
+
+// signForClair makes the token with which a client shows that it has Clair's key.
+func signForClair(key []byte, issuer string, now time.Time) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.HS256, Key: key}, nil)
+	if err != nil {
+		return "", fmt.Errorf("signing a request to Clair: %w", err)
+	}
+	token, err := jwt.Signed(signer).Claims(jwt.Claims{Issuer: issuer, Expiry: jwt.NewNumericDate(now.Add(clairBound))}).Serialize()
+	if err != nil {
+		return "", fmt.Errorf("signing a request to Clair: %w", err)
+	}
+	return token, nil
 }
 
 // Empty deletes all vulnerabilities from Clair's database behind its back: it goes

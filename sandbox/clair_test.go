@@ -134,3 +134,34 @@ func report(t *testing.T, c *sandbox.ClairServer, digest string) (status int, vu
 	}
 	return resp.StatusCode, len(found.Vulnerabilities) > 0
 }
+
+// TestClairWithPSK has Clairs that answer only who has their key, as the sandbox itself does.
+func TestClairWithPSK(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts Postgres and two Clairs")
+	}
+	ctx := t.Context()
+	key := []byte("a key of 32 bytes for the tests.")
+	box, err := sandbox.Start(ctx, sandbox.Options{Parts: []sandbox.Part{sandbox.Clair}, Log: t.Logf, PSK: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := box.Stop(); err != nil {
+			t.Errorf("stopping the sandbox: %v", err)
+		}
+	})
+	second, err := box.AddClair(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := "sha256:" + strings.Repeat("ab", 32)
+	for _, c := range []*sandbox.ClairServer{box.Clair(), second} {
+		if status, _ := report(t, c, digest); status != http.StatusUnauthorized {
+			t.Errorf("%s answers %d to who has no key", c.Name(), status)
+		}
+		if has, err := c.Has(ctx, digest); err != nil || has {
+			t.Errorf("%s: got %v, %v", c.Name(), has, err)
+		}
+	}
+}

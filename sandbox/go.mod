@@ -4,7 +4,7 @@ go 1.26.0
 
 require (
 	github.com/clairwatch/clairwatch v0.0.0
-	github.com/go-jose/go-jose/v4 v4.1.4
+	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/google/go-containerregistry v0.22.1
 	golang.org/x/sync v0.24.0
 	golang.org/x/sys v0.49.0

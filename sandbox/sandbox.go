@@ -47,6 +47,9 @@ type Options struct {
 	Log func(format string, args ...any)
 	// Keep leaves the folder with its logs and data in place after the end.
 	Keep bool
+	// PSK is the key, of 32 bytes at least, that every Clair shares with its clients: it answers only requests that
+	// are signed with it, by PSKIssuer, and signs its webhooks. Nil: it answers anybody and signs nothing.
+	PSK []byte
 }
 
 // Sandbox is a set of running servers. Its fields are set by [Start] and do not
@@ -73,6 +76,7 @@ type Sandbox struct {
 
 	log      func(format string, args ...any)
 	keep     bool
+	psk      []byte
 	lock     *os.File // held locked while the sandbox lives, see sweep; nil with keep
 	ports    *ports
 	admin    *rest.Config
@@ -96,7 +100,7 @@ func Start(ctx context.Context, options Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{log: options.Log, keep: options.Keep}
+	s := &Sandbox{log: options.Log, keep: options.Keep, psk: options.PSK}
 	if s.log == nil {
 		s.log = func(string, ...any) {}
 	}

@@ -45,6 +45,8 @@ type Options struct {
 	Race bool
 	// NoData leaves Clair without vulnerability data.
 	NoData bool
+	// PSK is the key that Clair shares with its clients; nil: none. See [sandbox.Options].
+	PSK []byte
 }
 
 // Stage is a running cluster. Its methods, but Push, may be called concurrently.
@@ -68,7 +70,7 @@ func Start(ctx context.Context, o Options) (*Stage, error) {
 	if o.Log == nil {
 		o.Log = func(string, ...any) {}
 	}
-	box, err := sandbox.Start(ctx, sandbox.Options{Log: o.Log, Keep: o.Keep})
+	box, err := sandbox.Start(ctx, sandbox.Options{Log: o.Log, Keep: o.Keep, PSK: o.PSK})
 	if err != nil {
 		return nil, err
 	}
