@@ -41,6 +41,9 @@ type Config struct {
 	Transport http.RoundTripper
 	// UserAgent is sent along. Empty means Go's.
 	UserAgent string
+	// PSK signs the requests. While its key cannot be read none is sent: they end with Kind NoKey. Nil means that
+	// they are not signed.
+	PSK *PSK
 	// IndexTimeout bounds indexing one image, in which Clair downloads its layers. Clair abandons the
 	// work when its caller leaves (libindex.Libindex.Index runs in the request's context), so it must
 	// exceed the slowest image. Zero means 15 minutes.
@@ -60,6 +63,7 @@ type Client struct {
 	base          *url.URL
 	http          *http.Client
 	userAgent     string
+	psk           *PSK // nil: requests are not signed
 	indexTimeout  time.Duration
 	reportTimeout time.Duration
 	slots         int
@@ -84,6 +88,7 @@ func New(cfg Config) (*Client, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		userAgent:     cfg.UserAgent,
+		psk:           cfg.PSK,
 		indexTimeout:  orDefault(cfg.IndexTimeout, 15*time.Minute),
 		reportTimeout: orDefault(cfg.ReportTimeout, time.Minute),
 		slots:         orDefault(cfg.IndexConcurrency, 4),
@@ -246,6 +251,13 @@ func (c *Client) do(ctx context.Context, call call) error {
 	}
 	if c.userAgent != "" {
 		req.Header.Set("User-Agent", c.userAgent)
+	}
+	if c.psk != nil {
+		token, err := c.psk.token(time.Now())
+		if err != nil {
+			return &Error{Op: call.op, Kind: NoKey, cause: err}
+		}
+		req.Header.Set("Authorization", "Bearer "+token) // Clair takes no other case (clair middleware/auth)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

@@ -229,7 +229,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestKindTexts(t *testing.T) {
-	for k := Temporary; k <= Incomplete; k++ {
+	for k := Temporary; k <= NoKey; k++ {
 		if kindTexts[k] == "" {
 			t.Errorf("kind %d has no text", k)
 		}

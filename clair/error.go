@@ -33,12 +33,14 @@ const (
 	IndexFailed
 	// Invalid means that Clair refuses this manifest; asking again gives the same answer.
 	Invalid
-	// Unauthorized means that Clair wants a token that it did not get.
+	// Unauthorized means that Clair, or what is before it, wants a token that it did not get, or another one.
 	Unauthorized
 	// TooLarge means that the report is larger than clairwatch reads.
 	TooLarge
 	// Incomplete means that a notification could not be read to its end in time.
 	Incomplete
+	// NoKey means that nothing was asked: the key that signs requests to this Clair cannot be read.
+	NoKey
 )
 
 // kindTexts says for each Kind what a user should know and do.
@@ -50,9 +52,10 @@ var kindTexts = map[Kind]string{
 	LayerUnauthorized: "the registry refuses Clair a layer of the image; check that Clair reaches the registry and that the credentials may pull",
 	IndexFailed:       "Clair cannot index the image; its log says why",
 	Invalid:           "Clair refuses the image as it is",
-	Unauthorized:      "Clair wants authentication; clairwatch has no key for it",
+	Unauthorized:      "Clair refuses the request; set clairs[].pskFile and clairs[].issuer by its auth.psk, and check that its clock and ours agree",
 	TooLarge:          fmt.Sprintf("the report is larger than %d MiB", reportLimit>>20),
 	Incomplete:        "Clair takes too long to say what the notification is about",
+	NoKey:             "the request cannot be signed and was not sent; mend the file of clairs[].pskFile",
 }
 
 // Error says how a call to Clair ended. Its text holds nothing that Clair wrote: Clair's own words can
@@ -66,14 +69,22 @@ type Error struct {
 	Status int
 
 	detail string
+	cause  error // our own; nil when Clair or the network is to blame
 }
 
 func (e *Error) Error() string {
-	if e.Status == 0 {
-		return fmt.Sprintf("%s: %s", e.Op, kindTexts[e.Kind])
+	text := e.Op + ": " + kindTexts[e.Kind]
+	if e.Status != 0 {
+		text += fmt.Sprintf(" (status %d)", e.Status)
 	}
-	return fmt.Sprintf("%s: %s (status %d)", e.Op, kindTexts[e.Kind], e.Status)
+	if e.cause != nil {
+		text += ": " + e.cause.Error()
+	}
+	return text
 }
+
+// Unwrap returns what on our side is to blame; nil for all but Kind NoKey.
+func (e *Error) Unwrap() error { return e.cause }
 
 // Detail is what Clair or the network said, for the debug log alone.
 func (e *Error) Detail() string { return e.detail }

@@ -51,7 +51,7 @@ var advice = map[Cause][2]string{
 	CauseUnknownPlatform:  {"its node's platform is not known", "the image has several and the node has no labels kubernetes.io/os and kubernetes.io/arch"},
 	CauseRegistryFailed:   {"the registry does not answer", "clairwatch goes on trying; check that it can reach the registry"},
 	CauseClairFailed:      {"Clair cannot index it", "clairwatch goes on trying; Clair's log says why"},
-	CauseClairUnavailable: {"Clair does not answer", "clairwatch goes on trying; check that Clair and its database run, that clairBaseUrl is right, and that it wants no authentication"},
+	CauseClairUnavailable: {"Clair does not answer", "clairwatch goes on trying; check that Clair and its database run, that clairBaseUrl is right, and, where Clair wants signed requests, pskFile and issuer in the config of clairwatch"},
 }
 
 // verdict says what to do after a scan. This is the one place that decides about retries: no client
@@ -115,7 +115,8 @@ func judge(err error) verdict {
 		return permanent(CauseTooLarge)
 	case clair.IsKind(err, clair.LayerUnauthorized):
 		return verdict{cause: CauseLayerRefused}
-	case clair.IsKind(err, clair.Temporary), clair.IsKind(err, clair.Unauthorized), errors.Is(err, errNoClair):
+	case clair.IsKind(err, clair.Temporary), clair.IsKind(err, clair.Unauthorized), clair.IsKind(err, clair.NoKey),
+		errors.Is(err, errNoClair):
 		return verdict{cause: CauseClairUnavailable}
 	case isClair(err):
 		return verdict{cause: CauseClairFailed}

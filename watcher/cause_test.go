@@ -25,6 +25,7 @@ func TestJudge(t *testing.T) {
 		{"not indexed after indexing", ofClair(clair.NotFound), verdict{cause: CauseClairFailed}},
 		{"indexing failed", ofClair(clair.IndexFailed), verdict{cause: CauseClairFailed}},
 		{"Clair wants a token", ofClair(clair.Unauthorized), verdict{cause: CauseClairUnavailable}},
+		{"no key for Clair", ofClair(clair.NoKey), verdict{cause: CauseClairUnavailable}},
 		{"no client", fmt.Errorf("%w: %w", errNoClair, errors.New("x")), verdict{cause: CauseClairUnavailable}},
 		{"layer", ofClair(clair.LayerUnauthorized), verdict{cause: CauseLayerRefused}},
 		{"refused manifest", ofClair(clair.Invalid), verdict{cause: CauseUnsupported, after: recheck, lasting: true, resting: true}},
