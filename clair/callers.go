@@ -103,7 +103,7 @@ func (c *Callers) Admit(header http.Header) error {
 			continue
 		}
 		for _, token := range tokens {
-			err := verify(token, key, c.cfg.Now())
+			err := verify(token, notifierIssuer, key, c.cfg.Now())
 			if err == nil {
 				return nil
 			}
@@ -147,9 +147,9 @@ func holds(sent []string, want string) bool {
 // does not have.
 var errSignature = errors.New("the signature does not fit")
 
-// verify makes sure that a token is one of a Clair's notifier that is valid now. Any error but errSignature is about a
-// token that was signed with the key.
-func verify(token string, key []byte, now time.Time) error {
+// verify makes sure that a token was signed with a key by an issuer and is valid now, as Clair does it for its own
+// callers. Any error but errSignature is about a token that was signed with the key.
+func verify(token, issuer string, key []byte, now time.Time) error {
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.HS256, jose.HS384, jose.HS512})
 	if err != nil {
 		return errSignature
@@ -158,10 +158,10 @@ func verify(token string, key []byte, now time.Time) error {
 	if err := parsed.Claims(key, &claims); err != nil {
 		return errSignature
 	}
-	err = claims.ValidateWithLeeway(jwt.Expected{Issuer: notifierIssuer, Time: now}, leeway)
+	err = claims.ValidateWithLeeway(jwt.Expected{Issuer: issuer, Time: now}, leeway)
 	switch {
 	case errors.Is(err, jwt.ErrInvalidIssuer):
-		return errors.New("the token was signed with it, but not by " + notifierIssuer)
+		return errors.New("the token was signed with it, but not by " + issuer)
 	case claims.Expiry == nil:
 		return errors.New("the token does not expire")
 	case errors.Is(err, jwt.ErrExpired):

@@ -72,8 +72,8 @@ type exchange struct {
 	Status        int
 }
 
-// What we send is what a real Clair took, byte for byte.
-func TestTokenIsOneThatClairTook(t *testing.T) {
+func exchanges(t *testing.T) []exchange {
+	t.Helper()
 	text, err := os.ReadFile("testdata/psk.json")
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,12 @@ func TestTokenIsOneThatClairTook(t *testing.T) {
 	if err := json.Unmarshal(text, &all); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range all {
+	return all
+}
+
+// What we send is what a real Clair took, byte for byte.
+func TestTokenIsOneThatClairTook(t *testing.T) {
+	for _, e := range exchanges(t) {
 		if e.Name != "ours" {
 			continue
 		}
@@ -96,6 +101,21 @@ func TestTokenIsOneThatClairTook(t *testing.T) {
 		return
 	}
 	t.Fatal("it was not recorded")
+}
+
+// We take of Clair what Clair takes of us. It looks at the first value alone and is particular about "Bearer".
+func TestVerifyAgreesWithClair(t *testing.T) {
+	for _, e := range exchanges(t) {
+		err := errSignature
+		if len(e.Authorization) > 0 {
+			if token, ok := strings.CutPrefix(e.Authorization[0], "Bearer "); ok {
+				err = verify(token, "clairwatch", decoded(t, pskText), e.At)
+			}
+		}
+		if (err == nil) != (e.Status == http.StatusOK) {
+			t.Errorf("%s: Clair answered %d, we say %v", e.Name, e.Status, err)
+		}
+	}
 }
 
 func TestRequestsAreSigned(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/time/rate"
 
 	"github.com/clairwatch/clairwatch/clair"
 )
@@ -33,6 +34,8 @@ const (
 	deletePause = 5 * time.Second
 	// deleteTime bounds the deleting of one notification.
 	deleteTime = 10 * time.Second
+	// refusalPause is how often the log says at the most that a webhook was refused: anybody can send one.
+	refusalPause = time.Minute
 	// mostDeletions bounds how many wait for it. Clair removes by itself, in two weeks, what is not deleted.
 	mostDeletions = 64
 )
@@ -47,7 +50,15 @@ const (
 func (w *Watcher) Notify() http.Handler {
 	// One at a time: a hint costs requests to Clair, and anybody who reaches the port can send one.
 	turn := make(chan struct{}, 1)
+	refusals := rate.Sometimes{Interval: refusalPause}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if err := w.mayCall(r.Header); err != nil { // before a byte of the body is read
+			refusals.Do(func() { w.log.Warn("refused a webhook: its sender may not call", "error", err) })
+			w.metrics.notifications.WithLabelValues(string(hintUnauthorized)).Inc()
+			rw.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(rw, "this wants a token, or a signature made with Clair's PSK", http.StatusUnauthorized)
+			return
+		}
 		if !w.leading.Load() {
 			// Whoever leads looks at all reports when it begins, and at each again after a while. Any other
 			// answer would hold up what Clair delivers next.
@@ -74,6 +85,14 @@ func (w *Watcher) Notify() http.Handler {
 	})
 }
 
+// mayCall returns nil when the sender of a request may call.
+func (w *Watcher) mayCall(header http.Header) error {
+	if w.cfg.Caller == nil {
+		return nil
+	}
+	return w.cfg.Caller(header)
+}
+
 // hint is what became of a webhook.
 type hint string
 
@@ -85,9 +104,11 @@ const (
 	hintRefused    hint = "refused"    // Clair does not let us read it, and will not the next time
 	hintStandby    hint = "standby"    // another replica leads
 	hintRetry      hint = "retry"      // Clair did not answer; it delivers again
+
+	hintUnauthorized hint = "unauthorized" // its sender may not call
 )
 
-var hints = [...]hint{hintQueued, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintStandby, hintRetry}
+var hints = [...]hint{hintQueued, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintStandby, hintRetry, hintUnauthorized}
 
 // readNotification is one that is not needed any more. Without a Clair it is none.
 type readNotification struct {
@@ -125,7 +146,7 @@ func (w *Watcher) receive(r *http.Request, turn chan struct{}) (hint, readNotifi
 func (w *Watcher) notified(ctx context.Context, id uuid.UUID, callback *url.URL) (hint, readNotification) {
 	base := w.clairOf(callback)
 	if base == "" {
-		w.log.Warn("ignored a webhook whose callback is not at a clairBaseUrl of the settings", "callback", callback.Host)
+		w.log.Warn("ignored a webhook whose callback is not at a clairBaseUrl of the settings, nor at one of its callbackAliases", "callback", callback.Host)
 		return hintUnknown, readNotification{}
 	}
 	c, err := w.clairs.at(base)
@@ -156,7 +177,7 @@ func (w *Watcher) notified(ctx context.Context, id uuid.UUID, callback *url.URL)
 // delivered again: Clair delivers nothing else before.
 func unread(err error) hint {
 	switch {
-	case clair.IsKind(err, clair.Unauthorized), clair.IsKind(err, clair.Invalid):
+	case clair.IsKind(err, clair.Unauthorized), clair.IsKind(err, clair.NoKey), clair.IsKind(err, clair.Invalid):
 		return hintRefused
 	case clair.IsKind(err, clair.Incomplete), clair.IsKind(err, clair.NotFound), clair.IsKind(err, clair.TooLarge),
 		errors.Is(err, context.DeadlineExceeded):
@@ -214,26 +235,55 @@ func readWebhook(body io.Reader) (uuid.UUID, *url.URL, error) {
 	return id, callback, nil
 }
 
-// clairOf finds the Clair of the settings that a callback belongs to; empty when there is none. Of several
-// at one host it is the one with the longest path. Nothing else of the callback is used: the address that is
-// asked is that of the settings.
+// clairOf finds the Clair of the settings that a callback belongs to, by its address or an alias; empty when there is
+// none. Nothing else of the callback is used: the address that is asked is that of the settings.
 func (w *Watcher) clairOf(callback *url.URL) string {
-	var found, foundPath string
+	var found candidate
 	for _, ls := range w.assigned.Load().byNamespace {
 		for _, base := range clairsOf(ls) {
-			u, err := url.Parse(base)
-			if err != nil || !strings.EqualFold(u.Scheme, callback.Scheme) || !strings.EqualFold(u.Host, callback.Host) {
-				continue
+			found = found.or(candidate{base: base, path: fits(callback, base)})
+			for _, alias := range w.cfg.CallbackAliases[base] {
+				found = found.or(candidate{base: base, path: fits(callback, alias), alias: true})
 			}
-			path := strings.TrimSuffix(u.Path, "/") + "/"
-			if !strings.HasPrefix(strings.TrimSuffix(callback.Path, "/")+"/", path) || len(path) < len(foundPath) ||
-				len(path) == len(foundPath) && base >= found {
-				continue
-			}
-			found, foundPath = base, path
 		}
 	}
-	return found
+	return found.base
+}
+
+// candidate is a Clair that a callback may belong to. The zero value is none.
+type candidate struct {
+	base  string
+	path  int // how much of the callback's path is the Clair's, in bytes; zero: it does not belong to it
+	alias bool
+}
+
+// or returns the better one: of several at one host it is that with the longest path, and an address comes before an
+// alias.
+func (c candidate) or(o candidate) candidate {
+	better := o.base < c.base
+	switch {
+	case o.path != c.path:
+		better = o.path > c.path
+	case o.alias != c.alias:
+		better = c.alias
+	}
+	if better && o.path > 0 {
+		return o
+	}
+	return c
+}
+
+// fits says how much of a callback's path an address is the beginning of, in bytes; zero when it is none.
+func fits(callback *url.URL, address string) int {
+	u, err := url.Parse(address)
+	if err != nil || !strings.EqualFold(u.Scheme, callback.Scheme) || !strings.EqualFold(u.Host, callback.Host) {
+		return 0
+	}
+	path := strings.TrimSuffix(u.Path, "/") + "/"
+	if !strings.HasPrefix(strings.TrimSuffix(callback.Path, "/")+"/", path) {
+		return 0
+	}
+	return len(path)
 }
 
 // imagesAt finds the running images that a Clair reports on.

@@ -1,9 +1,11 @@
 package watcher
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -66,6 +68,7 @@ func TestNotify(t *testing.T) {
 		{"not read in the handler's time", valid, context.DeadlineExceeded, none, hintIncomplete, 200, all},
 		{"a Clair without a notifier", valid, &clair.Error{Kind: clair.NotFound}, none, hintIncomplete, 200, all},
 		{"a page that is too large", valid, &clair.Error{Kind: clair.TooLarge}, part, hintIncomplete, 200, asked},
+		{"no key for Clair", valid, &clair.Error{Kind: clair.NoKey}, part, hintRefused, 200, []string{"notified"}},
 		{"Clair wants a token", valid, &clair.Error{Kind: clair.Unauthorized}, part, hintRefused, 200, []string{"notified"}},
 	}
 	for _, tt := range tests {
@@ -219,6 +222,125 @@ func TestClairOfCallback(t *testing.T) {
 		if got := w.clairOf(callback); got != want {
 			t.Errorf("%s among %q: %q, want %q", tt.callback, tt.bases, got, want)
 		}
+	}
+}
+
+func TestClairOfCallbackByAlias(t *testing.T) {
+	const a, b = "http://a.clair:6000/", "http://b.clair:6000/"
+	aliases := map[string][]string{
+		a:                    {"https://clair.example", "http://10.0.0.1:6060/", "http://both/"},
+		b:                    {"https://clair.example/eu", a + "b/", "http://both"},
+		"http://c.clair:60/": {"http://nobody/"},
+	}
+	for callback, want := range map[string]string{
+		"http://a.clair:6000/notifier/api/v1/notification/1":        a,
+		"https://clair.example/notifier/api/v1/notification/1":      a,
+		"HTTPS://CLAIR.example/notifier/api/v1/notification/1":      a,
+		"http://10.0.0.1:6060/notifier/api/v1/notification/1":       a,
+		"https://clair.example/eu/notifier/api/v1/notification/1":   b,
+		"https://clair.example/euro/notifier/api/v1/notification/1": a,
+		"http://a.clair:6000/b/notifier/api/v1/notification/1":      b,
+		"http://both/notifier/api/v1/notification/1":                a,
+		"http://clair.example/notifier/api/v1/notification/1":       "",
+		"http://10.0.0.1:6061/notifier/api/v1/notification/1":       "",
+		"http://nobody/notifier/api/v1/notification/1":              "", // of a Clair that no namespace uses
+	} {
+		w := &Watcher{cfg: Config{CallbackAliases: aliases}}
+		w.assigned.Store(&assignment{byNamespace: map[string][]listener{"one": {{clair: b}}, "two": {{clair: a}, {clair: b}}}})
+		u, err := url.Parse(callback)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := w.clairOf(u); got != want {
+			t.Errorf("%s: %q, want %q", callback, got, want)
+		}
+	}
+	// An address comes before an alias that is the same.
+	w := &Watcher{cfg: Config{CallbackAliases: map[string][]string{a: {b}}}}
+	w.assigned.Store(&assignment{byNamespace: map[string][]listener{"one": {{clair: a}, {clair: b}}}})
+	if got := w.clairOf(&url.URL{Scheme: "http", Host: "b.clair:6000", Path: "/notifier/api/v1/notification/1"}); got != b {
+		t.Errorf("got %q, want the Clair that has the address", got)
+	}
+}
+
+// unreadBody is a body that must not be read.
+type unreadBody struct{ t *testing.T }
+
+func (u unreadBody) Read([]byte) (int, error) {
+	u.t.Error("the body of who may not call was read")
+	return 0, io.EOF
+}
+
+// Who may not call gets 401, of the one that leads and of the one that stands by, and the log does not fill with it.
+func TestNotifyUnauthorized(t *testing.T) {
+	const secret = "a-token-that-is-secret"
+	for _, leads := range []bool{true, false} {
+		inRig(t, func(t *testing.T, r *rig) {
+			var log bytes.Buffer
+			r.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+			r.cfg.Caller = func(h http.Header) error {
+				if h.Get("Authorization") == "Bearer "+secret {
+					return nil
+				}
+				return errors.New("neither token nor signature")
+			}
+			r.settings(map[string]string{"shop": scanner("shop")})
+			r.run(podOf("shop", "app-0", 1))
+			r.start()
+			r.pass(settled)
+			r.w.leading.Store(leads)
+			defer r.w.leading.Store(true)
+			c := r.clairs[clairBase]
+			c.called()
+			h := r.w.Notify()
+			send := func(authorization string, body io.Reader) *httptest.ResponseRecorder {
+				req := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/notify", body)
+				if authorization != "" {
+					req.Header.Set("Authorization", authorization)
+				}
+				rec := httptest.NewRecorder()
+				h.ServeHTTP(rec, req)
+				return rec
+			}
+			for _, authorization := range []string{"", "Bearer x", "Bearer " + secret + "x"} {
+				rec := send(authorization, unreadBody{t})
+				if rec.Code != http.StatusUnauthorized || rec.Header().Get("WWW-Authenticate") != "Bearer" {
+					t.Errorf("%q: status %d, %v", authorization, rec.Code, rec.Header())
+				}
+			}
+			logged := func() string {
+				synctest.Wait()
+				return log.String()
+			}
+			const said = "refused a webhook: its sender may not call"
+			if n := strings.Count(logged(), said); n != 1 {
+				t.Errorf("the log says %d times that somebody was refused:\n%s", n, log.String())
+			}
+			time.Sleep(refusalPause)
+			send("", unreadBody{t})
+			if n := strings.Count(logged(), said); n != 2 {
+				t.Errorf("a minute later the log has said it %d times", n)
+			}
+			if calls := c.called(); slices.Contains(calls, "notified") || slices.Contains(calls, "delete") {
+				t.Errorf("Clair was asked: %v", calls)
+			}
+			want := hintQueued
+			if !leads {
+				want = hintStandby
+			}
+			if rec := send("Bearer "+secret, strings.NewReader(hook)); rec.Code != http.StatusOK {
+				t.Errorf("who may call got %d", rec.Code)
+			}
+			if got := r.metric("clairwatch_notifications_total", string(hintUnauthorized)); got != 4 {
+				t.Errorf("counted %v", got)
+			}
+			if got := r.metric("clairwatch_notifications_total", string(want)); got != 1 {
+				t.Errorf("counted %v as %s", got, want)
+			}
+			if strings.Contains(logged(), secret) {
+				t.Errorf("the log holds the token:\n%s", log.String())
+			}
+		})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -76,6 +77,11 @@ type Config struct {
 	Credentials registry.Credentials
 	// Clair returns a client for the Clair at a base address.
 	Clair func(base string) (Clair, error)
+	// CallbackAliases are further addresses under which Clairs name themselves in webhooks, by base address. Nil: none.
+	CallbackAliases map[string][]string
+	// Caller returns nil for the headers of a webhook whose sender may call, and otherwise why not, in words that
+	// can be logged. Nil: anybody may.
+	Caller func(http.Header) error
 	// Slack delivers messages.
 	Slack Notifier
 	// Webhook reads a webhook's address. Its error must not repeat the address.
