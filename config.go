@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/settings"
 )
 
 // Config are the settings of the daemon itself, as config.yaml has them. A key is the name of the field
@@ -70,6 +72,8 @@ type Config struct {
 	SlackHosts []string
 	// DockerConfig is a docker config file with credentials of registries. It need not exist. Empty: none.
 	DockerConfig string
+	// NotifyTokenFile holds the token that who calls /notify has to send. Empty: none.
+	NotifyTokenFile string
 	// Clairs is what is to be known about single Clairs.
 	Clairs []ClairConfig
 	// Registries is what is to be known about single registries.
@@ -116,6 +120,12 @@ type ClairConfig struct {
 	IndexConcurrency int
 	// DeleteFromClair has images deleted from it that this daemon had it index and that nothing runs any more.
 	DeleteFromClair bool
+	// PSKFile holds the key that it shares with its clients, in base64. Empty: requests are not signed.
+	PSKFile string
+	// Issuer is who signed requests are from. Empty: clairwatch.
+	Issuer string
+	// CallbackAliases are further addresses under which its notifier names it in callbacks.
+	CallbackAliases []string
 }
 
 // defaults are those of config.yaml; a test keeps the two in step.
@@ -188,6 +198,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.Bool("tell-indexed", d.TellIndexed, "a line for each image when Clair has indexed it")
 	flags.Duration("grace", d.Grace, "how long work in hand may take at a stop")
 	flags.StringSlice("slack-hosts", d.SlackHosts, "hosts that a webhook may have")
+	flags.String("notify-token-file", d.NotifyTokenFile, "file with the token that who calls /notify has to send (empty: none)")
 	flags.String("docker-config", d.DockerConfig, "docker config file with credentials of registries")
 	return map[string]string{
 		"cluster": "cluster", "kubeconfig": "kubeconfig", "namespace": "namespace", "settings": "settings",
@@ -198,6 +209,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 		"leader-election-duration": "leaderElection.duration", "leader-election-identity": "leaderElection.identity",
 		"group-wait": "groupWait", "group-max": "groupMax", "refresh": "refresh", "tell-indexed": "tellIndexed", "grace": "grace",
 		"slack-hosts": "slackHosts", "docker-config": "dockerConfig",
+		"notify-token-file": "notifyTokenFile",
 	}
 }
 
@@ -352,6 +364,9 @@ func setDefaults(v *viper.Viper, prefix string, s reflect.Value) {
 func camel(field string) string {
 	if strings.ToUpper(field) == field { // URL
 		return strings.ToLower(field)
+	}
+	if rest, ok := strings.CutPrefix(field, "PSK"); ok {
+		return "psk" + rest
 	}
 	return strings.ToLower(field[:1]) + field[1:]
 }
@@ -513,10 +528,42 @@ func (c Config) validate() error {
 			wrong(key+".indexConcurrency", "%d: want at least 1, or 0 for the default", clair.IndexConcurrency)
 		}
 	}
+	c.validateCallers(wrong)
 	if err := (registry.Config{Registries: c.Registries}).Validate(); err != nil {
 		errs = append(errs, err) // it begins each line with the key
 	}
 	return joined(errs)
+}
+
+// validateCallers says what is wrong with how Clairs and clairwatch know each other.
+func (c Config) validateCallers(wrong func(key, format string, args ...any)) {
+	// Not repeated: it may be the secret itself.
+	const wantFile = "want the path of a file, from the root on, and not what is in it"
+	if c.NotifyTokenFile != "" && !filepath.IsAbs(c.NotifyTokenFile) {
+		wrong("notifyTokenFile", wantFile)
+	}
+	taken := make(map[string]bool) // a callback must lead to one Clair
+	for _, clair := range c.Clairs {
+		if base, err := settings.BaseURL(clair.URL); err == nil {
+			taken[base] = true
+		}
+	}
+	for i, clair := range c.Clairs {
+		if clair.PSKFile != "" && !filepath.IsAbs(clair.PSKFile) {
+			wrong(fmt.Sprintf("clairs[%d].pskFile", i), wantFile)
+		}
+		for n, alias := range clair.CallbackAliases {
+			key := fmt.Sprintf("clairs[%d].callbackAliases[%d]", i, n)
+			base, err := settings.BaseURL(alias)
+			switch {
+			case err != nil:
+				wrong(key, "%v", err)
+			case taken[base]:
+				wrong(key, "is the address or an alias of a Clair already")
+			}
+			taken[base] = true
+		}
+	}
 }
 
 // clairConfig finds what is set about the Clair at an address, however it is spelt.

@@ -138,7 +138,7 @@ func TestListsOfMaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaults()
-	want.Clairs = []ClairConfig{{URL: "http://clair.clair:6000/", IndexTimeout: 15 * time.Minute, ReportTimeout: time.Minute, IndexConcurrency: 4}}
+	want.Clairs = []ClairConfig{{URL: "http://clair.clair:6000/", IndexTimeout: 15 * time.Minute, ReportTimeout: time.Minute, IndexConcurrency: 4, Issuer: "clairwatch"}}
 	want.Registries = []registry.Registry{{Host: "localhost:5001", Endpoint: "http://kind-registry:5000"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\ngot  %+v\nwant %+v", got, want)
@@ -184,6 +184,7 @@ var precedence = map[string]struct {
 	"tell-indexed":             {"true", "false", "true", func(c Config) any { return c.TellIndexed }, [3]any{true, false, true}},
 	"grace":                    {"1s", "2s", "3s", func(c Config) any { return c.Grace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
 	"slack-hosts":              {"[f, f2]", "e,e2", "g,g2", func(c Config) any { return c.SlackHosts }, [3]any{[]string{"f", "f2"}, []string{"e", "e2"}, []string{"g", "g2"}}},
+	"notify-token-file":        {"/f", "/e", "/g", func(c Config) any { return c.NotifyTokenFile }, [3]any{"/f", "/e", "/g"}},
 	"docker-config":            {"/f", "/e", "/g", func(c Config) any { return c.DockerConfig }, [3]any{"/f", "/e", "/g"}},
 }
 
@@ -232,6 +233,8 @@ func TestPrecedence(t *testing.T) {
 func TestConfigMistakes(t *testing.T) {
 	folder := t.TempDir()
 	const wantExternal = "externalURL: want an address such as https://clairwatch.example.com/, in ASCII, without user, query and fragment, of at most 200 characters"
+	const wantFile = "want the path of a file, from the root on, and not what is in it"
+	const wantClair = "want an address such as http://clair.clair:6000/"
 	const none = "no such setting; config.yaml of this version lists all of them"
 	for content, want := range map[string]string{
 		"lisen: x":         "lisen: " + none,
@@ -304,6 +307,20 @@ func TestConfigMistakes(t *testing.T) {
 			"clairs[0].indexTimeout: -1s: want a duration that is not negative, such as 30s\n" +
 			"clairs[0].reportTimeout: -2s: want a duration that is not negative, such as 30s",
 		"clairs: [{url: http://a/, indexTimeout: 3}]": "clairs[0].indexTimeout: 3 has no unit: want a duration such as 30s",
+		"notifyTokenFile: a-token":                    "notifyTokenFile: " + wantFile,
+		"notifyTokenFile: [/a]":                       "notifyTokenFile: want a text",
+		"clairs: [{url: http://a/, pskFile: QUI=}]":   "clairs[0].pskFile: " + wantFile,
+		"clairs: [{url: http://a/, pskFile: 1}]":      "clairs[0].pskFile: want a text",
+		"clairs: [{url: http://a/, issuer: [b]}]":     "clairs[0].issuer: want a text",
+		"clairs: [{url: http://a/, callbackAliases: ['', 'b:1', 'ftp://b', 'http://u:p@b/', 'http://b/?c', 'http://b:0/']}]": "clairs[0].callbackAliases[0]: missing: " + wantClair + "\n" +
+			"clairs[0].callbackAliases[1]: not an http or https address: " + wantClair + "\n" +
+			"clairs[0].callbackAliases[2]: not an http or https address: " + wantClair + "\n" +
+			"clairs[0].callbackAliases[3]: user and password are not supported in the address: " + wantClair + "\n" +
+			"clairs[0].callbackAliases[4]: no query or fragment: " + wantClair + "\n" +
+			"clairs[0].callbackAliases[5]: no such port: " + wantClair,
+		"clairs: [{url: http://a/, callbackAliases: [http://b/, http://B]}, {url: http://c, callbackAliases: [http://b/c, http://A, http://c/]}]": "clairs[0].callbackAliases[1]: is the address or an alias of a Clair already\n" +
+			"clairs[1].callbackAliases[1]: is the address or an alias of a Clair already\n" +
+			"clairs[1].callbackAliases[2]: is the address or an alias of a Clair already",
 		"registries: [{host: a}, {host: A}, {host: b/c}, {host: b, endpoint: c}]": "registries[1]: registry host \"A\": invalid: it is listed twice\n" +
 			"registries[2]: registry host \"b/c\": invalid: it is a name with an optional port, as in image names\n" +
 			"registries[3]: endpoint of registry b: invalid: it must be https://host[:port][/path], or http",
@@ -337,9 +354,13 @@ func TestConfigFreedoms(t *testing.T) {
 		"web: {listen: ''}":         func(c *Config) { c.Web.Listen = "" },
 		"dataQuiet: 0":              func(c *Config) { c.DataQuiet = 0 },
 		"leaderElection: {enabled: false, lease: ''}": func(c *Config) { c.LeaderElection.Enabled, c.LeaderElection.Lease = false, "" },
-		"grace: 0":                      func(c *Config) { c.Grace = 0 },
-		"slackHosts: 'a, b:8443'":       func(c *Config) { c.SlackHosts = []string{"a", "b:8443"} },
-		"dockerConfig: /not/there":      func(c *Config) { c.DockerConfig = "/not/there" },
+		"grace: 0":                    func(c *Config) { c.Grace = 0 },
+		"slackHosts: 'a, b:8443'":     func(c *Config) { c.SlackHosts = []string{"a", "b:8443"} },
+		"dockerConfig: /not/there":    func(c *Config) { c.DockerConfig = "/not/there" },
+		"notifyTokenFile: /not/there": func(c *Config) { c.NotifyTokenFile = "/not/there" },
+		"clairs: [{url: http://a/, pskFile: /not/there, issuer: us, callbackAliases: 'http://b/, https://c/d'}]": func(c *Config) {
+			c.Clairs = []ClairConfig{{URL: "http://a/", PSKFile: "/not/there", Issuer: "us", CallbackAliases: []string{"http://b/", "https://c/d"}}}
+		},
 		"{groupWait: 1m, groupMax: 1m}": func(c *Config) { c.GroupWait, c.GroupMax = time.Minute, time.Minute },
 	} {
 		expected := defaults()

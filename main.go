@@ -160,6 +160,9 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		Webhook:      func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, cfg.SlackHosts) },
 		Metrics:      metrics,
 		Log:          log,
+
+		CallbackAliases: callbackAliases(cfg),
+		Caller:          callers(cfg, log),
 	})
 	if err != nil {
 		return err
@@ -258,6 +261,7 @@ func clairClients(cfg Config) func(base string) (watcher.Clair, error) {
 			IndexTimeout:     of.IndexTimeout,
 			ReportTimeout:    of.ReportTimeout,
 			IndexConcurrency: of.IndexConcurrency,
+			PSK:              psk(of),
 			Large:            large,
 		})
 	}
