@@ -42,6 +42,17 @@ type assignment struct {
 // of returns the listeners of a namespace; none means that it is not watched.
 func (a *assignment) of(namespace string) []listener { return a.byNamespace[namespace] }
 
+// clairs returns the base addresses of all Clairs, in order.
+func (a *assignment) clairs() []string {
+	bases := make(map[string]struct{})
+	for _, ls := range a.byNamespace {
+		for _, l := range ls {
+			bases[l.clair] = struct{}{}
+		}
+	}
+	return slices.Sorted(maps.Keys(bases))
+}
+
 // namespaces returns those of which a destination hears.
 func (a *assignment) namespaces(d ledger.Destination) []string {
 	var namespaces []string

@@ -65,7 +65,11 @@ type dataSource struct {
 	appeared map[string]time.Time
 	// changed is when the list or the state last was another one than before.
 	changed time.Time
-	// onChange is called then, but for the first time. It must not block.
+	// stirred is when the data first became another one since all images were looked at, and fresh when it last did;
+	// zero when it did not. An update of several sources takes Clair a while.
+	stirred, fresh time.Time
+	// onChange is called when the list or the state is another one, but for the first time, and when the data has
+	// been the same for a while after it became another one. It must not block.
 	onChange func()
 }
 
@@ -95,7 +99,7 @@ func (s *dataSource) ask(ctx context.Context, c Clair, quiet quietTimes) error {
 		return fmt.Errorf("asking Clair for its state: %w", err)
 	}
 	tag := s.updates.ETag
-	if time.Since(s.at) >= dataWhole || time.Since(s.changed) < max(quiet.wait, dataEvery) {
+	if time.Since(s.at) >= dataWhole || time.Since(later(s.changed, s.fresh)) < max(quiet.wait, dataEvery) {
 		tag = ""
 	}
 	updates, err := c.Updates(ctx, tag)
@@ -108,16 +112,47 @@ func (s *dataSource) ask(ctx context.Context, c Clair, quiet quietTimes) error {
 	case err != nil:
 		s.updates, s.says = clair.Updates{}, false
 	case !updates.Unchanged:
+		s.stir(updates.Updaters)
 		changed = s.notice(updates.Updaters) || changed
 		s.updates, s.at, s.says = updates, time.Now(), true
 	}
 	if changed {
 		s.changed = time.Now()
 	}
-	if changed && !first {
+	if s.settled(quiet) || changed && !first {
 		s.onChange()
 	}
 	return nil
+}
+
+// stir notes that an updater has newer data than before. s.mu is held.
+func (s *dataSource) stir(now []clair.Updater) {
+	if !s.says || !slices.ContainsFunc(now, func(u clair.Updater) bool {
+		return slices.ContainsFunc(s.updates.Updaters, func(o clair.Updater) bool { return o.Name == u.Name && !o.Last.Equal(u.Last) })
+	}) {
+		return
+	}
+	s.fresh = time.Now()
+	if s.stirred.IsZero() {
+		s.stirred = s.fresh
+	}
+}
+
+// settled says, once, that newer data has stayed the same for a while, or has changed for too long to be waited for.
+// s.mu is held.
+func (s *dataSource) settled(quiet quietTimes) bool {
+	if s.stirred.IsZero() || time.Since(s.fresh) < quiet.wait && time.Since(s.stirred) < quiet.most {
+		return false
+	}
+	s.stirred = time.Time{}
+	return true
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // adopt takes over a state that Clair shows, and says whether it is another one now. s.mu is held.
@@ -202,4 +237,35 @@ func (s *dataSource) assess(quiet quietTimes) data {
 // basis is what a report rests on that was made with this data.
 func (d data) basis(base string) findings.Basis {
 	return findings.Basis{Clair: findings.NameID(base), State: d.state, Updaters: d.updaters}
+}
+
+// probeUntil looks at the data of the Clairs in the settings until ctx ends: when it is another one, all images are
+// looked at again. Clair's notifier says nothing about several distributions and languages, and can miss an update.
+// Requests last as long as work.
+func (w *Watcher) probeUntil(ctx, work context.Context) {
+	ticker := time.NewTicker(dataEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		var group sync.WaitGroup
+		for _, base := range w.assigned.Load().clairs() {
+			group.Go(func() { w.probe(work, base) })
+		}
+		group.Wait()
+	}
+}
+
+// probe looks at the data of one Clair. That one does not answer is told by the images that wait for it.
+func (w *Watcher) probe(ctx context.Context, base string) {
+	c, err := w.clairs.at(base)
+	if err == nil {
+		_, err = c.data.read(ctx, c, w.cfg.quiet())
+	}
+	if err != nil {
+		w.log.Debug("could not look whether Clair has newer data", "clair", base, "error", err)
+	}
 }

@@ -3,9 +3,13 @@ package watcher
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/quay/claircore"
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/findings"
@@ -37,12 +41,13 @@ var fiveMinutes = quietTimes{wait: 5 * time.Minute, most: time.Hour}
 func TestDataIsAskedForSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var tags []string
+		debian := updater("debian", time.Hour)
 		c := newDataClair(func(etag string) (clair.Updates, error) {
 			tags = append(tags, etag)
 			if etag != "" {
 				return clair.Updates{Unchanged: true, ETag: etag, Now: time.Now()}, nil
 			}
-			return clair.Updates{ETag: "e", Now: time.Now(), Updaters: []clair.Updater{updater("debian", time.Hour)}}, nil
+			return clair.Updates{ETag: "e", Now: time.Now(), Updaters: []clair.Updater{debian}}, nil
 		})
 		s := dataSource{onChange: func() {}}
 		for range 30 * 60 {
@@ -207,4 +212,60 @@ func TestStateIsAdoptedWhenItStays(t *testing.T) {
 			t.Errorf("%d changes", changes)
 		}
 	})
+}
+
+// Newer data has all images looked at, once it has come to rest: neither a notification nor the hour tells of it.
+func TestProbe(t *testing.T) {
+	const images = 20
+	found := []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical, updater: "debian"}}
+	for name, test := range map[string]struct {
+		updates  int           // of the two updaters, one each minute
+		earliest time.Duration // after the first update
+		latest   time.Duration
+	}{
+		"one update":      {1, dataQuiet, dataQuiet + 3*time.Minute},
+		"several":         {8, 7*time.Minute + dataQuiet, 7*time.Minute + dataQuiet + 3*time.Minute},
+		"without an end":  {90, dataMax, dataMax + 3*time.Minute},
+		"nothing changes": {0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				c := r.clairs[clairBase]
+				c.updaters = []clair.Updater{updater("debian", 24*time.Hour), updater("nvd", 24*time.Hour)}
+				c.found = all(images, found)
+				r.settings(map[string]string{"shop": scanner("shop")})
+				for n := range images {
+					r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+				}
+				r.start()
+				r.pass(time.Hour)
+				c.called()
+				began := time.Now()
+				if test.updates > 0 {
+					c.set(func(c *fakeClair) {
+						c.found = all(images, append(slices.Clone(found), vulnerability{name: "CVE-2026-31415", severity: claircore.High, updater: "debian"}))
+					})
+				}
+				for n := range test.updates {
+					c.set(func(c *fakeClair) { c.updaters[n%2].Last = time.Now() })
+					r.pass(time.Minute)
+				}
+				r.pass(3 * time.Hour)
+				if test.updates == 0 {
+					if calls := c.called(); len(calls) > 0 {
+						t.Errorf("calls to Clair although nothing changed: %v", calls)
+					}
+					return
+				}
+				r.wantTexts("Now watching 20 images", "CVE-2026-31415…20 running images")
+				if at := r.slack.all()[1].at.Sub(began); at < test.earliest || at > test.latest+groupWait {
+					t.Errorf("told %v after the update, want %v to %v", at, test.earliest, test.latest)
+				}
+				// What has ended is looked at once, and what goes on once in dataMax.
+				if calls := c.called(); len(calls) > 3*images {
+					t.Errorf("%d calls to Clair for %d images", len(calls), images)
+				}
+			})
+		})
+	}
 }

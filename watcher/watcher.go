@@ -407,6 +407,7 @@ func (w *Watcher) lead(ctx context.Context) error {
 	}
 	wg.Go(func() { w.deleteRead(ctx) })
 	wg.Go(func() { w.sweepUntil(ctx, work) })
+	wg.Go(func() { w.probeUntil(ctx, work) })
 	wg.Go(func() { w.deleteUntil(ctx, work) })
 	<-ctx.Done()
 	w.images.ShutDown()
