@@ -56,7 +56,7 @@ func TestPSK(t *testing.T) {
 	e.notAdmitted(t, "Bearer "+text)
 	must(t, e.Import(e.wait(t), vulnerability.Second))
 	e.awaitMetric(t, `clairwatch_notifications_total{outcome="queued"}`, 1)
-	e.expect(t, e.message(t, "signed", 2), "shop/worker:0.9.0", "newly reported")
+	e.expect(t, e.message(t, "signed", 2), "shop/worker:0.9.0", "newly disclosed")
 	e.notAdmitted(t, "Bearer x")
 	e.awaitMetric(t, `clairwatch_notifications_total{outcome="unauthorized"}`, 3)
 
