@@ -689,12 +689,13 @@ func indented(t *testing.T, m Message) []byte {
 }
 
 func TestLadder(t *testing.T) {
+	all := messages()
+	last := indented(t, all["report.last"])
 	for name, want := range map[string]int{"report": 4, "report-hostile": 4, "inventory": 4, "inventory-clean": 3, "clean": 3, "failed": 3, "disclosed": 4,
 		"report-loading": 4, "removed": 3, "removed-many": 3, "renewed": 3, "sourced": 3, "visible": 3, "rose": 3, "change-hostile": 3,
 		"indexed": 3, "indexed-many": 3, "withdrawn": 3, "widespread": 4, "widespread-hostile": 4, "widespread-no-rows": 3, "disclosed-many": 4} {
 		t.Run(name, func(t *testing.T) {
-			m, forms := messages()[name], 1
-			last := indented(t, messages()["report.last"])
+			m, forms := all[name], 1
 			size := len(indented(t, m))
 			for {
 				next, ok := m.Simplify()

@@ -312,6 +312,7 @@ func TestRefusedInEveryForm(t *testing.T) {
 		r.run(podOf("shop", "app-1", 2))
 		r.pass(settled)
 		r.wantTexts("Slack", "app2:v1 is running with") // the next one is whole
+		r.cfg.Refresh = 0
 		r.restart()
 		r.pass(time.Hour)
 		if n := len(r.slack.all()); n != 8 {

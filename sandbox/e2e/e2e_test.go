@@ -28,9 +28,12 @@ import (
 // patience bounds every wait. It is no expectation of how long something takes.
 const patience = 2 * time.Minute
 
-// quiet is how long a channel is watched for a message that must not come: several times the daemon's
-// groupWait here.
-const quiet = 8 * time.Second
+// quiet is how long a channel is watched for a message that must not come: twice the daemon's groupWait here and more.
+// What comes later is counted at the end.
+const quiet = 5 * time.Second
+
+// overdue is when each image's turn has come while the daemon stands still.
+const overdue = 8 * time.Second
 
 // TestEndToEnd is one long story, because a daemon that has run for a while and has been through trouble
 // is what users have.
@@ -297,7 +300,7 @@ func (e *story) shared(t *testing.T) {
 func (e *story) frozen(t *testing.T, edition vulnerability.Edition) {
 	must(t, e.daemon.Pause())
 	must(t, e.Import(e.wait(t), edition))
-	time.Sleep(quiet)
+	time.Sleep(overdue)
 	must(t, e.daemon.Resume())
 }
 
