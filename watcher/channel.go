@@ -166,12 +166,11 @@ func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 		return told && f.Cause == string(n.cause)
 	case kindRemoved: // it may have come back
 		return len(w.podsOf([]*news{n}, running())) > 0
+	case kindReport:
+		return w.book.Has(n.destination, n.subject.digest)
 	}
 	record, ok := w.book.Record(n.destination, n.subject.digest)
-	if !ok || n.kind == kindReport {
-		return ok
-	}
-	return record.Covers(n.told.Change)
+	return ok && record.Covers(n.told.Change)
 }
 
 // lookAgain queues the images of news.

@@ -41,8 +41,6 @@ type ChannelStatus struct {
 	// that was not, Next when it is tried again.
 	Trouble     error
 	Since, Next time.Time
-
-	state channelState
 }
 
 // Channels returns the channels of the settings, those in trouble first.
@@ -55,12 +53,13 @@ func (w *Watcher) Channels() []ChannelStatus {
 	var all []ChannelStatus
 	for channel, ds := range of {
 		at := w.delivery(channel)
-		status := ChannelStatus{Channel: channel, Waiting: w.pending.waiting(ds), state: stateOf(at)}
-		status.Untried = status.state == channelUntried
+		status := ChannelStatus{Channel: channel, Waiting: w.pending.waiting(ds)}
+		state := stateOf(at)
+		status.Untried = state == channelUntried
 		if at.trouble != nil {
 			status.Trouble, status.Since, status.Next = at.trouble, at.since, at.notBefore
 		}
-		if status.state == channelUnrecorded { // in words that are no API server's
+		if state == channelUnrecorded { // in words that are no API server's
 			status.Trouble = errUnrecorded
 		}
 		for _, d := range ds {

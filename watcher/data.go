@@ -17,6 +17,8 @@ const (
 	// dataWhole is how old the list of updaters may be that Clair says is still the same, once it has been for a
 	// while: its tag is that of the update that began last, which need not be the one that ended last.
 	dataWhole = 10 * time.Minute
+	// dataSlack is how much earlier than its time a look may come: who comes each dataEvery never comes to the moment.
+	dataSlack = 100 * time.Millisecond
 	// dataRetry is when a Clair is asked again that did not say.
 	dataRetry = 5 * time.Second
 )
@@ -82,9 +84,9 @@ func (s *dataSource) read(ctx context.Context, c Clair, quiet quietTimes) (data,
 	if s.err != nil {
 		wait = dataRetry
 	}
-	if s.asked.IsZero() || time.Since(s.asked) >= wait {
+	if s.asked.IsZero() || time.Since(s.asked) >= wait-dataSlack {
+		s.asked = time.Now() // the beginning: how long Clair takes puts no look off
 		s.err = s.ask(ctx, c, quiet)
-		s.asked = time.Now()
 	}
 	if s.err != nil {
 		return data{}, s.err
@@ -243,20 +245,13 @@ func (d data) basis(base string) findings.Basis {
 // looked at again. Clair's notifier says nothing about several distributions and languages, and can miss an update.
 // Requests last as long as work.
 func (w *Watcher) probeUntil(ctx, work context.Context) {
-	ticker := time.NewTicker(dataEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	repeat(ctx, dataEvery, func() {
 		var group sync.WaitGroup
 		for _, base := range w.assigned.Load().clairs() {
 			group.Go(func() { w.probe(work, base) })
 		}
 		group.Wait()
-	}
+	})
 }
 
 // probe looks at the data of one Clair. That one does not answer is told by the images that wait for it.

@@ -269,3 +269,25 @@ func TestProbe(t *testing.T) {
 		})
 	}
 }
+
+// A Clair that takes a moment to answer is looked at as often as one that does not.
+func TestProbeOfASlowClair(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.lag = time.Second
+		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		asked := func() (n int) {
+			c.set(func(c *fakeClair) { n, c.asked = c.asked, 0 })
+			return n
+		}
+		asked()
+		r.pass(time.Hour)
+		if n := asked(); n < 2*50 || n > 2*60 { // for its state and for its updates
+			t.Errorf("%d requests in an hour", n)
+		}
+	})
+}

@@ -42,14 +42,7 @@ func (w *Watcher) deleteUntil(ctx, work context.Context) {
 	for _, base := range w.cfg.DeleteFrom {
 		of[base] = &deletions{clair: findings.NameID(base), asked: make(map[string]time.Time)}
 	}
-	ticker := time.NewTicker(tenthOf(w.cfg.DeleteGrace))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	repeat(ctx, tenthOf(w.cfg.DeleteGrace), func() {
 		for base, d := range of {
 			if err := w.deleteUnused(work, base, d, time.Now()); err != nil {
 				if d.pause == 0 && work.Err() == nil {
@@ -58,7 +51,7 @@ func (w *Watcher) deleteUntil(ctx, work context.Context) {
 				d.fail(err, time.Now())
 			}
 		}
-	}
+	})
 }
 
 // fail leaves a Clair alone for a while.

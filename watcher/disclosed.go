@@ -27,8 +27,18 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 	}
 	spreads, counts := findings.Spreads(sharesOf(images))
 	l := letter{kind: "disclosed", news: ns}
+	all := w.byManifest()
+	pods := w.podsOf(ns, all)
 	if counts.Total() == 1 && len(spreads) == 1 {
-		l.message = w.widespread(spreads[0].Finding, w.affected(images), ns).Message()
+		l.message = slack.Widespread{
+			Cluster:   w.cfg.Cluster,
+			Finding:   spreads[0].Finding,
+			Images:    len(images),
+			Rows:      w.affected(images, all), // all of them say whether one version ends it
+			Workloads: len(workloads(slices.Collect(maps.Values(pods)))),
+			Pods:      len(pods),
+			Link:      w.allLink(namespacesOf(ns)),
+		}.Message()
 		return l
 	}
 	m := slack.DisclosedMany{
@@ -37,7 +47,7 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 		Counts:     counts,
 		Rows:       spreads,
 		Images:     len(images),
-		Pods:       len(w.podsOf(ns, w.byManifest())),
+		Pods:       len(pods),
 		Link:       w.allLink(namespacesOf(ns)),
 	}
 	for _, n := range firstOfEach(ns)[:min(len(images), namedImages)] {
@@ -59,25 +69,11 @@ func (w *Watcher) writeDisclosedIn(group []*news) letter {
 	return letter{kind: "disclosed", message: m.Message(), news: group}
 }
 
-// widespread tells which images have one vulnerability.
-func (w *Watcher) widespread(f findings.Finding, affected []slack.Affected, ns []*news) slack.Widespread {
-	pods := w.podsOf(ns, w.byManifest())
-	return slack.Widespread{
-		Cluster:   w.cfg.Cluster,
-		Finding:   f,
-		Images:    len(affected),
-		Rows:      affected, // all of them say whether one version ends it
-		Workloads: len(workloads(slices.Collect(maps.Values(pods)))),
-		Pods:      len(pods),
-		Link:      w.allLink(namespacesOf(ns)),
-	}
-}
-
-// affected are the images of news about one vulnerability, those with the most pods first.
-func (w *Watcher) affected(byDigest map[string][]*news) []slack.Affected {
-	all := w.byManifest()
-	rows := make([]slack.Affected, 0, len(byDigest))
-	for digest, group := range byDigest {
+// affected are the images of news about one vulnerability, those with the most pods first. all are the running images
+// by manifest.
+func (w *Watcher) affected(images map[string][]*news, all map[string][]image) []slack.Affected {
+	rows := make([]slack.Affected, 0, len(images))
+	for digest, group := range images {
 		n := group[0]
 		pods := w.podsOf(group, all)
 		row := slack.Affected{

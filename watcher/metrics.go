@@ -3,6 +3,8 @@ package watcher
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/clairwatch/clairwatch/slack"
 )
 
 // metrics are the watcher's. Label values come from closed sets, and every series exists from the
@@ -114,9 +116,13 @@ func (channelStates) Describe(ch chan<- *prometheus.Desc) { ch <- channelsDesc }
 
 // Collect implements prometheus.Collector.
 func (s channelStates) Collect(ch chan<- prometheus.Metric) {
+	channels := make(map[slack.Webhook]struct{})
+	for _, channel := range s.w.assigned.Load().channels {
+		channels[channel] = struct{}{}
+	}
 	counts := make(map[channelState]int)
-	for _, c := range s.w.Channels() {
-		counts[c.state]++
+	for channel := range channels {
+		counts[stateOf(s.w.delivery(channel))]++
 	}
 	for _, state := range channelStateNames {
 		ch <- prometheus.MustNewConstMetric(channelsDesc, prometheus.GaugeValue, float64(counts[state]), string(state))

@@ -239,12 +239,10 @@ func readWebhook(body io.Reader) (uuid.UUID, *url.URL, error) {
 // none. Nothing else of the callback is used: the address that is asked is that of the settings.
 func (w *Watcher) clairOf(callback *url.URL) string {
 	var found candidate
-	for _, ls := range w.assigned.Load().byNamespace {
-		for _, base := range clairsOf(ls) {
-			found = found.or(candidate{base: base, path: fits(callback, base)})
-			for _, alias := range w.cfg.CallbackAliases[base] {
-				found = found.or(candidate{base: base, path: fits(callback, alias), alias: true})
-			}
+	for _, base := range w.assigned.Load().clairs() {
+		found = found.or(candidate{base: base, path: fits(callback, base)})
+		for _, alias := range w.cfg.CallbackAliases[base] {
+			found = found.or(candidate{base: base, path: fits(callback, alias), alias: true})
 		}
 	}
 	return found.base

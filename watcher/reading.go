@@ -66,8 +66,7 @@ func (w *Watcher) readReport(ctx context.Context, base string, img image, identi
 func (w *Watcher) isTold(img image, base string) bool {
 	digest := w.book.Manifest(img.inLedger())
 	return digest != "" && slices.ContainsFunc(w.assigned.Load().of(img.namespace), func(l listener) bool {
-		_, told := w.book.Record(l.destination, digest)
-		return l.clair == base && told
+		return l.clair == base && w.book.Has(l.destination, digest)
 	})
 }
 
@@ -244,7 +243,7 @@ func (w *Watcher) tellIndexed(base string, img image, name string, indexed findi
 		if l.clair != base {
 			continue
 		}
-		if _, told := w.book.Record(l.destination, indexed.Digest); told {
+		if w.book.Has(l.destination, indexed.Digest) {
 			continue // it has been indexed before, and the destination has its report
 		}
 		if loading && w.knowsLoading(l.destination, indexed.Digest, img) {

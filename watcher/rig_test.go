@@ -442,8 +442,9 @@ type fakeClair struct {
 	updaters []clair.Updater
 	// deeper, where set, is what is found in an image from when it is indexed.
 	deeper []vulnerability
-	// asked counts the requests for these.
+	// asked counts the requests for these; each takes lag.
 	asked int
+	lag   time.Duration
 	// deleted are the images that it was asked to delete.
 	deleted []string
 	calls   []string
@@ -568,6 +569,10 @@ func (f *fakeClair) DeleteNotification(context.Context, uuid.UUID) error {
 }
 
 func (f *fakeClair) State(context.Context) (string, error) {
+	f.mu.Lock()
+	lag := f.lag
+	f.mu.Unlock()
+	time.Sleep(lag)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++

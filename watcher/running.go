@@ -54,7 +54,7 @@ func (w *Watcher) Running() []Running {
 	type key struct{ name, digest, id, platform string }
 	at := make(map[key]*Running)
 	pods := make(map[key]map[string]*corev1.Pod)
-	states := w.progress.states()
+	states, order := w.progress.states(), States()
 	for _, img := range slices.SortedFunc(maps.Keys(states), compareImages) {
 		digest, of := w.book.Manifest(img.inLedger()), w.running(img)
 		_, name, _ := identify(of, img)
@@ -70,7 +70,7 @@ func (w *Watcher) Running() []Running {
 			}
 			at[k], pods[k] = r, make(map[string]*corev1.Pod)
 		}
-		if slices.Index(States(), states[img]) > slices.Index(States(), r.State) {
+		if slices.Index(order, states[img]) > slices.Index(order, r.State) {
 			r.State = states[img]
 		}
 		if !slices.Contains(r.Namespaces, img.namespace) {

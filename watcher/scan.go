@@ -243,15 +243,14 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 			w.lookAllAt(of.clair)
 		}
 		n.share = findings.Share{
-			Entries: part.Entries(), Fixable: findings.Fixable(part.Findings), Named: worstOf(part.Findings),
+			Entries: part.Change.Entries, Fixable: findings.Fixable(part.Findings), Named: worstOf(part.Findings),
 		}
 		switch part.kind {
 		case kindSourced:
 			n.updaters = updatersOf(part.Findings)
-		case kindRenewed:
-			n.gone = difference.Vanished
+		case kindRenewed: // whose change holds also what goes without saying
+			n.share.Entries, n.gone = part.Entries(), difference.Vanished
 		case kindWithdrawn: // which have no names any more
-			n.share.Entries = part.Change.Entries
 			_, n.summary.Counts = findings.Spreads([]findings.Share{n.share})
 		}
 		w.tell(n)
@@ -349,7 +348,7 @@ func (w *Watcher) toldFailure(img image, listeners []listener) (next time.Time, 
 		if !told || !f.Next.After(time.Now()) || f.Cause == string(CauseOverLimit) { // there may be room now
 			return time.Time{}, ""
 		}
-		if _, scanned := w.book.Record(l.destination, digest); scanned {
+		if w.book.Has(l.destination, digest) {
 			return time.Time{}, "" // since then it could be
 		}
 		if next.IsZero() || f.Next.Before(next) {

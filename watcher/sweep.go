@@ -32,19 +32,12 @@ type heldImage struct {
 
 // sweepUntil sweeps until ctx ends. Requests last as long as work.
 func (w *Watcher) sweepUntil(ctx, work context.Context) {
-	ticker := time.NewTicker(tenthOf(w.cfg.RemovalGrace))
-	defer ticker.Stop()
 	saved := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	repeat(ctx, tenthOf(w.cfg.RemovalGrace), func() {
 		w.sweep(time.Now())
 		w.warnOfFullLedger()
 		if time.Since(saved) < saveEvery {
-			continue
+			return
 		}
 		saved = time.Now()
 		if err := w.shards.verify(work); err != nil {
@@ -52,6 +45,20 @@ func (w *Watcher) sweepUntil(ctx, work context.Context) {
 		}
 		if err := w.shards.saveDirty(work); err != nil {
 			w.log.Debug("could not record changes; they are recorded with the next message", "error", err)
+		}
+	})
+}
+
+// repeat does something again and again, for the first time after a period, until ctx ends.
+func repeat(ctx context.Context, period time.Duration, do func()) {
+	ticker := time.NewTicker(period)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			do()
 		}
 	}
 }
