@@ -17,8 +17,6 @@ const (
 	// dataWhole is how old the list of updaters may be that Clair says is still the same, once it has been for a
 	// while: its tag is that of the update that began last, which need not be the one that ended last.
 	dataWhole = 10 * time.Minute
-	// dataSlack is how much earlier than its time a look may come: who comes each dataEvery never comes to the moment.
-	dataSlack = 100 * time.Millisecond
 	// dataRetry is when a Clair is asked again that did not say.
 	dataRetry = 5 * time.Second
 )
@@ -84,9 +82,9 @@ func (s *dataSource) read(ctx context.Context, c Clair, quiet quietTimes) (data,
 	if s.err != nil {
 		wait = dataRetry
 	}
-	if s.asked.IsZero() || time.Since(s.asked) >= wait-dataSlack {
-		s.asked = time.Now() // the beginning: how long Clair takes puts no look off
+	if s.asked.IsZero() || time.Since(s.asked) >= wait {
 		s.err = s.ask(ctx, c, quiet)
+		s.asked = time.Now()
 	}
 	if s.err != nil {
 		return data{}, s.err

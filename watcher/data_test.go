@@ -291,3 +291,24 @@ func TestProbeOfASlowClair(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for a Clair that does not answer does not ask it once more when the one before has given up.
+func TestWaitingForAHangingClair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newDataClair(nil)
+		c.state = func() (string, error) {
+			time.Sleep(time.Minute)
+			return "", &clair.Error{Op: "asking", Kind: clair.Temporary}
+		}
+		s := dataSource{onChange: func() {}}
+		began := time.Now()
+		for range 16 { // each waits for the one before
+			if _, err := s.read(t.Context(), c, fiveMinutes); err == nil {
+				t.Error("it has answered")
+			}
+		}
+		if c.requests != 1 || time.Since(began) != time.Minute {
+			t.Errorf("%d requests in %s", c.requests, time.Since(began))
+		}
+	})
+}

@@ -49,16 +49,18 @@ func (w *Watcher) sweepUntil(ctx, work context.Context) {
 	})
 }
 
-// repeat does something again and again, for the first time after a period, until ctx ends.
+// repeat does something again and again until ctx ends: for the first time after a period, and each time that long
+// after the end of the time before.
 func repeat(ctx context.Context, period time.Duration, do func()) {
-	ticker := time.NewTicker(period)
-	defer ticker.Stop()
+	timer := time.NewTimer(period)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 			do()
+			timer.Reset(period)
 		}
 	}
 }
