@@ -38,6 +38,8 @@ type Config struct {
 	GroupMax time.Duration
 	// Refresh is when the report of a running image is fetched again. Zero: never.
 	Refresh time.Duration
+	// DataEvery is how often each Clair is asked whether its data is newer; at least a second.
+	DataEvery time.Duration
 	// DataQuiet is how long no source of advisories of a Clair must have been new before anything is told for
 	// the first time from its reports. Zero: nothing waits.
 	DataQuiet time.Duration
@@ -103,6 +105,8 @@ type ClairConfig struct {
 	ReportTimeout time.Duration
 	// IndexConcurrency is how many images it is asked to index at once. Zero: four.
 	IndexConcurrency int
+	// ReportConcurrency is for how many reports it is asked at once. Zero: two.
+	ReportConcurrency int
 	// DeleteFromClair has images deleted from it that this daemon had it index and that nothing runs any more.
 	DeleteFromClair bool
 	// PSKFile holds the key that it shares with its clients, in base64. Empty: requests are not signed.
@@ -125,6 +129,7 @@ func defaults() Config {
 		GroupWait:      30 * time.Second,
 		GroupMax:       10 * time.Minute,
 		Refresh:        time.Hour,
+		DataEvery:      time.Minute,
 		DataQuiet:      5 * time.Minute,
 		DataMax:        time.Hour,
 		RemovalGrace:   10 * time.Minute,
@@ -157,6 +162,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.Duration("group-wait", d.GroupWait, "how long a channel stays quiet before its news is sent")
 	flags.Duration("group-max", d.GroupMax, "how long news waits at the most")
 	flags.Duration("refresh", d.Refresh, "when the report of a running image is fetched again; 0s: never")
+	flags.Duration("data-every", d.DataEvery, "how often each Clair is asked whether its data is newer")
 	flags.Duration("data-quiet", d.DataQuiet, "how long no source of advisories of Clair must have been new before first reports are told; 0s: they do not wait")
 	flags.Duration("data-max", d.DataMax, "how long first reports wait for that at the most")
 	flags.Duration("removal-grace", d.RemovalGrace, "how long an image must be gone before that is told")
@@ -174,7 +180,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 		"cluster": "cluster", "kubeconfig": "kubeconfig", "namespace": "namespace", "settings": "settings",
 		"listen": "listen", "log-level": "log.level", "log-format": "log.format", "workers": "workers",
 		"max-images": "maxImages", "external-url": "externalURL", "web-listen": "web.listen",
-		"data-quiet": "dataQuiet", "data-max": "dataMax", "removal-grace": "removalGrace", "delete-grace": "deleteGrace",
+		"data-every": "dataEvery", "data-quiet": "dataQuiet", "data-max": "dataMax", "removal-grace": "removalGrace", "delete-grace": "deleteGrace",
 		"leader-election": "leaderElection.enabled", "leader-election-lease": "leaderElection.lease",
 		"leader-election-duration": "leaderElection.duration", "leader-election-identity": "leaderElection.identity",
 		"group-wait": "groupWait", "group-max": "groupMax", "refresh": "refresh", "tell-indexed": "tellIndexed", "grace": "grace",

@@ -138,7 +138,7 @@ func TestListsOfMaps(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := defaults()
-	want.Clairs = []ClairConfig{{URL: "http://clair.clair:6000/", IndexTimeout: 15 * time.Minute, ReportTimeout: time.Minute, IndexConcurrency: 4, Issuer: "clairwatch"}}
+	want.Clairs = []ClairConfig{{URL: "http://clair.clair:6000/", IndexTimeout: 15 * time.Minute, ReportTimeout: time.Minute, IndexConcurrency: 4, ReportConcurrency: 2, Issuer: "clairwatch"}}
 	want.Registries = []registry.Registry{{Host: "localhost:5001", Endpoint: "http://kind-registry:5000"}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("\ngot  %+v\nwant %+v", got, want)
@@ -173,6 +173,7 @@ var precedence = map[string]struct {
 	"group-wait":               {"1s", "2s", "3s", func(c Config) any { return c.GroupWait }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
 	"refresh":                  {"1h", "2h", "3h", func(c Config) any { return c.Refresh }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
 	"group-max":                {"1h", "2h", "3h", func(c Config) any { return c.GroupMax }, [3]any{time.Hour, 2 * time.Hour, 3 * time.Hour}},
+	"data-every":               {"1s", "2s", "3s", func(c Config) any { return c.DataEvery }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
 	"data-quiet":               {"1s", "2s", "3s", func(c Config) any { return c.DataQuiet }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
 	"data-max":                 {"6h", "7h", "8h", func(c Config) any { return c.DataMax }, [3]any{6 * time.Hour, 7 * time.Hour, 8 * time.Hour}},
 	"removal-grace":            {"1s", "2s", "3s", func(c Config) any { return c.RemovalGrace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
@@ -285,6 +286,7 @@ func TestConfigMistakes(t *testing.T) {
 		"{groupWait: 2m, groupMax: 1m}": "groupMax: 1m0s: want at least groupWait, 2m0s",
 		"groupMax: -1s":                 "groupMax: -1s: want a duration that is not negative, such as 30s\ngroupMax: -1s: want at least groupWait, 30s",
 
+		"dataEvery: 0s":                  "dataEvery: 0s: want at least 1s",
 		"{dataQuiet: 2m, dataMax: 1m}":   "dataMax: 1m0s: want at least dataQuiet, 2m0s",
 		"removalGrace: -1s":              "removalGrace: -1s: want a duration that is not negative, such as 30s",
 		"leaderElection: {lease: ''}":    "leaderElection.lease: want the name of a Lease, such as clairwatch",
@@ -303,8 +305,9 @@ func TestConfigMistakes(t *testing.T) {
 		"clairs: [{}]":                                "clairs[0].url: want an address such as http://clair.clair:6000/",
 		"clairs: [{url: clair:6000}]":                 "clairs[0].url: want an address such as http://clair.clair:6000/",
 		"clairs: [{url: http://a/}, {url: http://A}]": "clairs[1].url: is in the list twice",
-		"clairs: [{url: http://a/, indexTimeout: -1s, reportTimeout: -2s, indexConcurrency: -3}]": "clairs[0].indexConcurrency: -3: want at least 1, or 0 for the default\n" +
+		"clairs: [{url: http://a/, indexTimeout: -1s, reportTimeout: -2s, indexConcurrency: -3, reportConcurrency: -4}]": "clairs[0].indexConcurrency: -3: want at least 1, or 0 for the default\n" +
 			"clairs[0].indexTimeout: -1s: want a duration that is not negative, such as 30s\n" +
+			"clairs[0].reportConcurrency: -4: want at least 1, or 0 for the default\n" +
 			"clairs[0].reportTimeout: -2s: want a duration that is not negative, such as 30s",
 		"clairs: [{url: http://a/, indexTimeout: 3}]": "clairs[0].indexTimeout: 3 has no unit: want a duration such as 30s",
 		"notifyTokenFile: a-token":                    "notifyTokenFile: " + wantFile,

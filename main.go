@@ -145,6 +145,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		GroupWait:    cfg.GroupWait,
 		GroupMax:     cfg.GroupMax,
 		Refresh:      cfg.Refresh,
+		DataEvery:    cfg.DataEvery,
 		DataQuiet:    cfg.DataQuiet,
 		DataMax:      cfg.DataMax,
 		RemovalGrace: cfg.RemovalGrace,
@@ -260,9 +261,9 @@ func clairClients(cfg Config) func(base string) (watcher.Clair, error) {
 			UserAgent:        userAgent(),
 			IndexTimeout:     of.IndexTimeout,
 			ReportTimeout:    of.ReportTimeout,
-			IndexConcurrency: of.IndexConcurrency,
-			PSK:              psk(of),
-			Large:            large,
+			IndexConcurrency: of.IndexConcurrency, ReportConcurrency: of.ReportConcurrency,
+			PSK:   psk(of),
+			Large: large,
 		})
 	}
 }

@@ -344,7 +344,7 @@ func (c *oneClair) Updates(context.Context, string) (clair.Updates, error) {
 	return clair.Updates{}, &clair.Error{Op: "asking for updates", Kind: clair.NotFound, Status: http.StatusNotFound}
 }
 
-func (c *oneClair) Slots() int { return 1 }
+func (c *oneClair) Slots() (indexing, reports int) { return 1, 1 }
 
 // revokedSlack knows no webhook any more.
 type revokedSlack struct {

@@ -66,6 +66,9 @@ func (c Config) validate() error {
 	if c.GroupMax < c.GroupWait {
 		wrong("groupMax", "%s: want at least groupWait, %s", c.GroupMax, c.GroupWait)
 	}
+	if c.DataEvery < time.Second {
+		wrong("dataEvery", "%s: want at least 1s", c.DataEvery)
+	}
 	if c.DataMax < c.DataQuiet {
 		wrong("dataMax", "%s: want at least dataQuiet, %s", c.DataMax, c.DataQuiet)
 	}
@@ -101,8 +104,10 @@ func (c Config) validate() error {
 				wrong(key+"."+field, "%s: want a duration that is not negative, such as 30s", d)
 			}
 		}
-		if clair.IndexConcurrency < 0 {
-			wrong(key+".indexConcurrency", "%d: want at least 1, or 0 for the default", clair.IndexConcurrency)
+		for field, n := range map[string]int{"indexConcurrency": clair.IndexConcurrency, "reportConcurrency": clair.ReportConcurrency} {
+			if n < 0 {
+				wrong(key+"."+field, "%d: want at least 1, or 0 for the default", n)
+			}
 		}
 	}
 	c.validateCallers(wrong)

@@ -50,9 +50,10 @@ type Config struct {
 	IndexTimeout time.Duration
 	// ReportTimeout bounds fetching one report, and every other call. Zero means one minute.
 	ReportTimeout time.Duration
-	// IndexConcurrency is what Slots returns. Clair refuses to index more than four images at once for each
-	// of its cores (config/indexer.go, IndexReportRequestConcurrency). Zero means four.
-	IndexConcurrency int
+	// IndexConcurrency and ReportConcurrency are what Slots returns. Clair refuses to index more than four images at
+	// once for each of its cores (config/indexer.go, IndexReportRequestConcurrency); reports it refuses none, and each
+	// keeps its database busy. Zero means four images and two reports.
+	IndexConcurrency, ReportConcurrency int
 	// Large is shared by clients so that one large report is decoded at a time; its capacity is that
 	// number. Nil means one for this client.
 	Large chan struct{}
@@ -66,7 +67,8 @@ type Client struct {
 	psk           *PSK // nil: requests are not signed
 	indexTimeout  time.Duration
 	reportTimeout time.Duration
-	slots         int
+	indexSlots    int
+	reportSlots   int
 	large         chan struct{}
 }
 
@@ -91,7 +93,8 @@ func New(cfg Config) (*Client, error) {
 		psk:           cfg.PSK,
 		indexTimeout:  orDefault(cfg.IndexTimeout, 15*time.Minute),
 		reportTimeout: orDefault(cfg.ReportTimeout, time.Minute),
-		slots:         orDefault(cfg.IndexConcurrency, 4),
+		indexSlots:    orDefault(cfg.IndexConcurrency, 4),
+		reportSlots:   orDefault(cfg.ReportConcurrency, 2),
 		large:         cfg.Large,
 	}
 	if c.large == nil {
@@ -116,10 +119,10 @@ type Layer struct {
 	Header http.Header
 }
 
-// Slots is how many images this Clair is to be asked to index at once; at least one. Whoever calls Index keeps
-// to it, and makes the layers' tokens when it has a slot: they last a minute, and waiting for one can take
-// hours.
-func (c *Client) Slots() int { return c.slots }
+// Slots are how many images this Clair is to be asked to index at once, and for how many reports; at least one each.
+// Whoever calls Index keeps to it, and makes the layers' tokens when it has a slot: they last a minute, and waiting
+// for one can take hours.
+func (c *Client) Slots() (indexing, reports int) { return c.indexSlots, c.reportSlots }
 
 // Index has Clair download and index an image and returns when it has finished. The layers are ordered
 // from the base up. For an image that it has indexed with the same indexers before, Clair fetches

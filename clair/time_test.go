@@ -159,13 +159,13 @@ func TestCallerEnds(t *testing.T) {
 }
 
 func TestSlots(t *testing.T) {
-	for configured, want := range map[int]int{0: 4, 1: 1, 3: 3} {
-		c, err := New(Config{URL: "http://clair.example/", IndexConcurrency: configured})
+	for configured, want := range map[[2]int][2]int{{0, 0}: {4, 2}, {1, 1}: {1, 1}, {3, 5}: {3, 5}} {
+		c, err := New(Config{URL: "http://clair.example/", IndexConcurrency: configured[0], ReportConcurrency: configured[1]})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Slots(); got != want {
-			t.Errorf("%d configured: %d slots, want %d", configured, got, want)
+		if indexing, reports := c.Slots(); indexing != want[0] || reports != want[1] {
+			t.Errorf("%v configured: %d and %d slots, want %v", configured, indexing, reports, want)
 		}
 	}
 }

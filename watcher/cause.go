@@ -63,6 +63,8 @@ type verdict struct {
 	after time.Duration
 	// lasting failures are told at once; the others when they have lasted for patience tries.
 	lasting bool
+	// shared failures are those of all images of a Clair: they are told when they last, all of them together.
+	shared bool
 	// resting says that nothing but a change outside helps, such as another pod's image name.
 	resting bool
 }
@@ -97,7 +99,10 @@ var errOverLimit = errors.New("the namespace runs more different images than max
 func judge(err error) verdict {
 	var limited *registry.RateLimitedError
 	var loading loadingError
+	var away *awayError
 	switch {
+	case errors.As(err, &away):
+		return verdict{cause: CauseClairUnavailable, shared: true, lasting: away.lasting}
 	case errors.As(err, &loading):
 		return verdict{after: max(loadingPause, loading.left)}
 	case errors.As(err, &limited):

@@ -12,24 +12,26 @@ type clairs struct {
 	dial func(base string) (Clair, error)
 	// call has an image looked at that has a slot now.
 	call func(image)
-	// changed has all images of a Clair looked at whose data or scanners are other ones now.
-	changed func(base string)
+	// events are what is done when the data of a Clair changes, or whether it answers.
+	events func(base string) dataEvents
 
 	mu     sync.Mutex
 	byBase map[string]*service
 }
 
-// service is one Clair, and the line of those that want it to index an image.
+// service is one Clair, the lines of those that want something of it, and what is known of its data.
 type service struct {
 	Clair
-	line *line
-	data dataSource
+	// indexing are those that want it to index an image, reading those that want to know what it says of one.
+	indexing, reading *line
+
+	data *dataSource
 	// waited is set once the log has said that first reports wait for its data.
 	waited atomic.Bool
 }
 
-func newClairs(dial func(base string) (Clair, error), call func(image), changed func(base string)) *clairs {
-	return &clairs{dial: dial, call: call, changed: changed, byBase: make(map[string]*service)}
+func newClairs(dial func(base string) (Clair, error), call func(image), events func(base string) dataEvents) *clairs {
+	return &clairs{dial: dial, call: call, events: events, byBase: make(map[string]*service)}
 }
 
 // at returns the Clair at a base address.
@@ -43,8 +45,13 @@ func (c *clairs) at(base string) (*service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoClair, err)
 	}
-	s := &service{Clair: client, line: newLine(client.Slots(), c.call)}
-	s.data.onChange = func() { c.changed(base) }
+	indexing, reports := client.Slots()
+	s := &service{
+		Clair:    client,
+		indexing: newLine(indexing, c.call),
+		reading:  newLine(reports, c.call),
+		data:     newDataSource(c.events(base)),
+	}
 	c.byBase[base] = s
 	return s, nil
 }
@@ -63,7 +70,7 @@ func (c *clairs) lines(except []string) []*line {
 	var ls []*line
 	for base, s := range c.byBase {
 		if !slices.Contains(except, base) {
-			ls = append(ls, s.line)
+			ls = append(ls, s.reading, s.indexing)
 		}
 	}
 	return ls

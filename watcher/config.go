@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"log/slog"
 	"net/http"
 	"time"
@@ -36,6 +37,9 @@ type Config struct {
 	// Refresh is when the report of an image that was scanned is fetched again, for what Clair's notifier
 	// does not tell. Zero means never.
 	Refresh time.Duration
+	// DataEvery is how often a Clair is asked whether its data is newer, and how old what is known of that may be
+	// when a report is judged by it. Zero means a minute.
+	DataEvery time.Duration
 	// DataQuiet is how long no updater of a Clair must have been new before anything is told for the first
 	// time from its reports: a Clair that is being set up has its data bit by bit. DataMax is after which time
 	// it is told all the same. Zero means that nothing waits.
@@ -83,4 +87,6 @@ func (c Config) workers() int {
 
 func (c Config) group() groupTimes { return groupTimes{wait: c.GroupWait, most: c.GroupMax} }
 
-func (c Config) quiet() quietTimes { return quietTimes{wait: c.DataQuiet, most: c.DataMax} }
+func (c Config) dataTimes() dataTimes {
+	return dataTimes{every: cmp.Or(c.DataEvery, time.Minute), quiet: c.DataQuiet, most: c.DataMax}
+}

@@ -2,9 +2,10 @@ package watcher
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/clairwatch/clairwatch/clair"
@@ -12,19 +13,22 @@ import (
 )
 
 const (
-	// dataEvery is how old what is known of a Clair's data may be when a report is judged by it.
-	dataEvery = time.Minute
 	// dataWhole is how old the list of updaters may be that Clair says is still the same, once it has been for a
 	// while: its tag is that of the update that began last, which need not be the one that ended last.
 	dataWhole = 10 * time.Minute
 	// dataRetry is when a Clair is asked again that did not say.
 	dataRetry = 5 * time.Second
+	// awayPatience is how long a Clair may give no answer before that is told: one that is upgraded moves its
+	// databases on before it answers.
+	awayPatience = 5 * time.Minute
 )
 
-// quietTimes say when a Clair's data is complete enough to be told for the first time.
-type quietTimes struct {
-	// wait is how long no updater must have been new; most is after which time it is told all the same.
-	wait, most time.Duration
+// dataTimes say how often a Clair is asked for its data, and when that is complete enough to be told.
+type dataTimes struct {
+	// every is how old what is known may be when a report is judged by it.
+	every time.Duration
+	// quiet is how long no updater must have been new; most is after which time it is told all the same.
+	quiet, most time.Duration
 }
 
 // data is what a Clair has to find vulnerabilities with. A Clair that has just been set up has its updaters
@@ -34,6 +38,9 @@ type data struct {
 	state string
 	// updaters are those whose data it has, in order; nil when it does not say.
 	updaters []findings.ID
+	// edition is another number whenever state or updaters or an update of theirs are other ones, while this process
+	// runs; zero when the Clair does not say.
+	edition uint64
 	// loading says that more updaters are to be expected, for the time left if no further one comes; late, that
 	// they have been for too long.
 	loading, late bool
@@ -45,11 +52,41 @@ type loadingError struct{ left time.Duration }
 
 func (e loadingError) Error() string { return "Clair is still loading its data" }
 
-// dataSource asks a Clair for its data, at most every dataEvery.
-type dataSource struct {
-	mu    sync.Mutex
-	asked time.Time
+// awayError says that a Clair does not say what data it has, and is not asked for anything else.
+type awayError struct {
 	err   error
+	since time.Time
+	// lasting says that it has been so for awayPatience.
+	lasting bool
+}
+
+func (e *awayError) Error() string { return e.err.Error() }
+func (e *awayError) Unwrap() error { return e.err }
+
+// dataEvents are called by a dataSource. They must not block.
+type dataEvents struct {
+	// changed: the list of updaters or the state is another one, but for the first time, or the data has been the
+	// same for a while after it became another one.
+	changed func()
+	// away: the Clair does not answer any more. lasting: it has not for awayPatience. back: it does again.
+	away, lasting func(*awayError)
+	back          func(after time.Duration)
+	// hidden: it does not say what data it has, and probably never will.
+	hidden func()
+}
+
+// dataSource asks a Clair for its data, not more often than is needed.
+type dataSource struct {
+	events dataEvents
+	// turn is held by who asks. Nobody waits for it while the Clair is away, so that the images of one that hangs do
+	// not keep those of others waiting.
+	turn chan struct{}
+	// gone is why it is away; nil when it is not.
+	gone atomic.Pointer[awayError]
+
+	// What follows belongs to who holds turn.
+
+	asked time.Time
 	state string
 	// next is another state that it has shown since a time, and nothing else. While a Clair of several replicas
 	// is upgraded it shows now one and now the other, and each change would have everything indexed anew.
@@ -60,6 +97,7 @@ type dataSource struct {
 	updates clair.Updates
 	at      time.Time
 	says    bool
+	edition uint64
 	// appeared is when updaters came into the list that were not in the one before. Clair dates an update by
 	// its beginning, which can be long before.
 	appeared map[string]time.Time
@@ -68,64 +106,138 @@ type dataSource struct {
 	// stirred is when the data first became another one since all images were looked at, and fresh when it last did;
 	// zero when it did not. An update of several sources takes Clair a while.
 	stirred, fresh time.Time
-	// onChange is called when the list or the state is another one, but for the first time, and when the data has
-	// been the same for a while after it became another one. It must not block.
-	onChange func()
 }
 
-// read returns what a Clair has now. The report that it is for is to be asked for afterwards: an updater that
-// comes in between is then new the next time, instead of never.
-func (s *dataSource) read(ctx context.Context, c Clair, quiet quietTimes) (data, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	wait := dataEvery
-	if s.err != nil {
-		wait = dataRetry
+func newDataSource(events dataEvents) *dataSource {
+	return &dataSource{events: events, turn: make(chan struct{}, 1)}
+}
+
+// read returns what a Clair has, as it was times.every ago or later. The report that it is for is to be asked for
+// afterwards: an updater that comes in between is then new the next time, instead of never. An error is an
+// *awayError, or that of ctx.
+func (s *dataSource) read(ctx context.Context, c Clair, times dataTimes) (data, error) {
+	if err := s.take(ctx); err != nil {
+		return data{}, err
+	}
+	defer s.release()
+	wait := times.every
+	if s.gone.Load() != nil {
+		wait = min(wait, dataRetry)
 	}
 	if s.asked.IsZero() || time.Since(s.asked) >= wait {
-		s.err = s.ask(ctx, c, quiet)
-		s.asked = time.Now()
+		tag := s.updates.ETag
+		if time.Since(s.at) >= dataWhole || time.Since(later(s.changed, s.fresh)) < max(times.quiet, times.every) {
+			tag = ""
+		}
+		if err := s.ask(ctx, c, times, tag); err != nil {
+			return data{}, err
+		}
 	}
-	if s.err != nil {
-		return data{}, s.err
+	if gone := s.gone.Load(); gone != nil {
+		return data{}, gone
 	}
-	return s.assess(quiet), nil
+	return s.assess(times), nil
 }
 
-// ask renews what is known. s.mu is held.
-func (s *dataSource) ask(ctx context.Context, c Clair, quiet quietTimes) error {
+// readNow returns what a Clair has now.
+func (s *dataSource) readNow(ctx context.Context, c Clair, times dataTimes) (data, error) {
+	if err := s.take(ctx); err != nil {
+		return data{}, err
+	}
+	defer s.release()
+	if err := s.ask(ctx, c, times, ""); err != nil {
+		return data{}, err
+	}
+	return s.assess(times), nil
+}
+
+func (s *dataSource) take(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	default:
+	}
+	if gone := s.gone.Load(); gone != nil {
+		return gone
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *dataSource) release() { <-s.turn }
+
+// ask renews what is known. It notes whether the Clair answers, unless it was ctx that ended.
+func (s *dataSource) ask(ctx context.Context, c Clair, times dataTimes, tag string) error {
+	err := s.renew(ctx, c, times, tag)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	s.asked = time.Now()
+	was := s.gone.Load()
+	if err == nil {
+		s.gone.Store(nil)
+		if was != nil {
+			s.events.back(time.Since(was.since))
+		}
+		return nil
+	}
+	now := &awayError{err: err, since: time.Now()}
+	if was != nil {
+		now.since = was.since
+		now.lasting = time.Since(now.since) >= awayPatience
+	}
+	s.gone.Store(now)
+	switch {
+	case was == nil:
+		s.events.away(now)
+	case now.lasting && !was.lasting:
+		s.events.lasting(now)
+	}
+	return now
+}
+
+func (s *dataSource) renew(ctx context.Context, c Clair, times dataTimes, tag string) error {
 	state, err := c.State(ctx)
 	if err != nil && !hidden(err) {
-		return fmt.Errorf("asking Clair for its state: %w", err)
-	}
-	tag := s.updates.ETag
-	if time.Since(s.at) >= dataWhole || time.Since(later(s.changed, s.fresh)) < max(quiet.wait, dataEvery) {
-		tag = ""
+		return err
 	}
 	updates, err := c.Updates(ctx, tag)
 	if err != nil && !hidden(err) {
-		return fmt.Errorf("asking Clair for its updates: %w", err)
+		return err
 	}
 	first := s.changed.IsZero()
-	changed := s.adopt(state, first, quiet) || first
+	changed := s.adopt(state, first, times) || first
 	switch {
 	case err != nil:
+		if first || s.says {
+			s.events.hidden()
+		}
 		s.updates, s.says = clair.Updates{}, false
 	case !updates.Unchanged:
+		if !s.says || !slices.EqualFunc(updates.Updaters, s.updates.Updaters, sameUpdate) {
+			s.edition++
+		}
 		s.stir(updates.Updaters)
 		changed = s.notice(updates.Updaters) || changed
 		s.updates, s.at, s.says = updates, time.Now(), true
 	}
 	if changed {
 		s.changed = time.Now()
+		s.edition++
 	}
-	if s.settled(quiet) || changed && !first {
-		s.onChange()
+	if s.settled(times) || changed && !first {
+		s.events.changed()
 	}
 	return nil
 }
 
-// stir notes that an updater has newer data than before. s.mu is held.
+func sameUpdate(a, b clair.Updater) bool { return a.Name == b.Name && a.Last.Equal(b.Last) }
+
+// stir notes that an updater has newer data than before.
 func (s *dataSource) stir(now []clair.Updater) {
 	if !s.says || !slices.ContainsFunc(now, func(u clair.Updater) bool {
 		return slices.ContainsFunc(s.updates.Updaters, func(o clair.Updater) bool { return o.Name == u.Name && !o.Last.Equal(u.Last) })
@@ -139,9 +251,8 @@ func (s *dataSource) stir(now []clair.Updater) {
 }
 
 // settled says, once, that newer data has stayed the same for a while, or has changed for too long to be waited for.
-// s.mu is held.
-func (s *dataSource) settled(quiet quietTimes) bool {
-	if s.stirred.IsZero() || time.Since(s.fresh) < quiet.wait && time.Since(s.stirred) < quiet.most {
+func (s *dataSource) settled(times dataTimes) bool {
+	if s.stirred.IsZero() || time.Since(s.fresh) < times.quiet && time.Since(s.stirred) < times.most {
 		return false
 	}
 	s.stirred = time.Time{}
@@ -155,8 +266,8 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// adopt takes over a state that Clair shows, and says whether it is another one now. s.mu is held.
-func (s *dataSource) adopt(state string, first bool, quiet quietTimes) bool {
+// adopt takes over a state that Clair shows, and says whether it is another one now.
+func (s *dataSource) adopt(state string, first bool, times dataTimes) bool {
 	switch {
 	case state == s.state:
 		s.next = ""
@@ -164,7 +275,7 @@ func (s *dataSource) adopt(state string, first bool, quiet quietTimes) bool {
 	case !first && state != s.next:
 		s.next, s.since = state, time.Now()
 	}
-	if !first && time.Since(s.since) < quiet.wait {
+	if !first && time.Since(s.since) < times.quiet {
 		return false
 	}
 	s.state, s.next = state, ""
@@ -176,7 +287,7 @@ func hidden(err error) bool {
 	return clair.IsKind(err, clair.NotFound) || clair.IsKind(err, clair.Unauthorized) || clair.IsKind(err, clair.Invalid)
 }
 
-// notice notes the updaters that are not in the list so far, and says whether there are any. s.mu is held.
+// notice notes the updaters that are not in the list so far, and says whether there are any.
 func (s *dataSource) notice(now []clair.Updater) bool {
 	any := false
 	for _, u := range now {
@@ -195,12 +306,13 @@ func (s *dataSource) notice(now []clair.Updater) bool {
 	return any
 }
 
-// assess says what the data is good for now. s.mu is held.
-func (s *dataSource) assess(quiet quietTimes) data {
+// assess says what the data is good for now.
+func (s *dataSource) assess(times dataTimes) data {
 	d := data{state: s.state}
 	if !s.says {
 		return d
 	}
+	d.edition = s.edition
 	d.updaters = make([]findings.ID, 0, len(s.updates.Updaters))
 	now := time.Now()
 	if !s.updates.Now.IsZero() { // by Clair's clock, as the times are
@@ -222,14 +334,14 @@ func (s *dataSource) assess(quiet quietTimes) data {
 	}
 	slices.Sort(d.updaters)
 	switch {
-	case quiet.wait <= 0:
+	case times.quiet <= 0:
 	case len(d.updaters) == 0:
-		d.loading, d.left = true, quiet.wait
-	case now.Sub(newest) >= quiet.wait:
-	case now.Sub(oldest) >= quiet.most:
+		d.loading, d.left = true, times.quiet
+	case now.Sub(newest) >= times.quiet:
+	case now.Sub(oldest) >= times.most:
 		d.late = true
 	default:
-		d.loading, d.left = true, min(quiet.wait-now.Sub(newest), quiet.most-now.Sub(oldest))
+		d.loading, d.left = true, min(times.quiet-now.Sub(newest), times.most-now.Sub(oldest))
 	}
 	return d
 }
@@ -239,11 +351,38 @@ func (d data) basis(base string) findings.Basis {
 	return findings.Basis{Clair: findings.NameID(base), State: d.state, Updaters: d.updaters}
 }
 
+// dataEvents are what is done when the data of a Clair changes, or whether it answers.
+func (w *Watcher) dataEvents(base string) dataEvents {
+	log := w.log.With("clair", base)
+	return dataEvents{
+		changed: func() { w.lookAllAt(base) },
+		away: func(err *awayError) {
+			log.Warn("this Clair does not answer; its images wait", "error", err)
+			if detailed, ok := errors.AsType[*clair.Error](err); ok && detailed.Detail() != "" {
+				log.Debug("clair said", "detail", detailed.Detail())
+			}
+		},
+		// Each image notices at its own time. Told together they are one message.
+		lasting: func(*awayError) { w.lookAllAt(base) },
+		back: func(after time.Duration) {
+			log.Info("this Clair answers again", "after", after.Round(time.Second))
+			w.lookTogether(w.progress.in(State(CauseClairUnavailable), w.imagesAt(base)))
+		},
+		hidden: func() {
+			if w.cfg.Refresh > 0 {
+				log.Info("this Clair does not say when its data changes: reports are fetched again every refresh", "refresh", w.cfg.Refresh)
+				return
+			}
+			log.Warn("this Clair does not say when its data changes, and refresh is 0s: what is newly disclosed is found by its notifier alone")
+		},
+	}
+}
+
 // probeUntil looks at the data of the Clairs in the settings until ctx ends: when it is another one, all images are
 // looked at again. Clair's notifier says nothing about several distributions and languages, and can miss an update.
 // Requests last as long as work.
 func (w *Watcher) probeUntil(ctx, work context.Context) {
-	repeat(ctx, dataEvery, func() {
+	repeat(ctx, w.cfg.dataTimes().every, func() {
 		var group sync.WaitGroup
 		for _, base := range w.assigned.Load().clairs() {
 			group.Go(func() { w.probe(work, base) })
@@ -252,13 +391,13 @@ func (w *Watcher) probeUntil(ctx, work context.Context) {
 	})
 }
 
-// probe looks at the data of one Clair. That one does not answer is told by the images that wait for it.
+// probe looks at the data of one Clair.
 func (w *Watcher) probe(ctx context.Context, base string) {
 	c, err := w.clairs.at(base)
 	if err == nil {
-		_, err = c.data.read(ctx, c, w.cfg.quiet())
+		_, err = c.data.read(ctx, c, w.cfg.dataTimes())
 	}
-	if err != nil {
+	if _, away := errors.AsType[*awayError](err); err != nil && !away { // of which the log has spoken
 		w.log.Debug("could not look whether Clair has newer data", "clair", base, "error", err)
 	}
 }

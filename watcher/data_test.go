@@ -36,7 +36,15 @@ func newDataClair(updates func(etag string) (clair.Updates, error)) *dataClair {
 	return &dataClair{state: func() (string, error) { return "s1", nil }, updates: updates}
 }
 
-var fiveMinutes = quietTimes{wait: 5 * time.Minute, most: time.Hour}
+// noEvents are events of which nobody hears.
+func noEvents() dataEvents { return onChange(func() {}) }
+
+func onChange(changed func()) dataEvents {
+	nobody := func(*awayError) {}
+	return dataEvents{changed: changed, away: nobody, lasting: nobody, back: func(time.Duration) {}, hidden: func() {}}
+}
+
+var fiveMinutes = dataTimes{every: time.Minute, quiet: 5 * time.Minute, most: time.Hour}
 
 func TestDataIsAskedForSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -49,7 +57,7 @@ func TestDataIsAskedForSeldom(t *testing.T) {
 			}
 			return clair.Updates{ETag: "e", Now: time.Now(), Updaters: []clair.Updater{debian}}, nil
 		})
-		s := dataSource{onChange: func() {}}
+		s := newDataSource(noEvents())
 		for range 30 * 60 {
 			d, err := s.read(t.Context(), c, fiveMinutes)
 			if err != nil || d.loading || len(d.updaters) != 1 || d.state != "s1" {
@@ -81,7 +89,7 @@ func TestDataCannotBeHad(t *testing.T) {
 			}
 			return "s1", nil
 		}
-		s := dataSource{onChange: func() {}}
+		s := newDataSource(noEvents())
 		for range 60 { // many images at once, and retries
 			if _, err := s.read(t.Context(), c, fiveMinutes); err == nil {
 				t.Fatal("no error")
@@ -104,17 +112,17 @@ func TestDataLoading(t *testing.T) {
 	const skew = 3 * time.Hour // between Clair's clock and ours
 	for name, test := range map[string]struct {
 		ages          []time.Duration
-		quiet         quietTimes
+		quiet         dataTimes
 		loading, late bool
 	}{
 		"just set up":                   {[]time.Duration{0, 2 * time.Minute}, fiveMinutes, true, false},
 		"quiet for long enough":         {[]time.Duration{5 * time.Minute, 10 * time.Minute}, fiveMinutes, false, false},
 		"old, with a new one":           {[]time.Duration{time.Minute, 30 * 24 * time.Hour}, fiveMinutes, false, true},
 		"for too long":                  {[]time.Duration{time.Minute, time.Hour}, fiveMinutes, false, true},
-		"nobody waits":                  {[]time.Duration{0}, quietTimes{}, false, false},
+		"nobody waits":                  {[]time.Duration{0}, dataTimes{every: time.Minute}, false, false},
 		"old":                           {[]time.Duration{24 * time.Hour}, fiveMinutes, false, false},
 		"nothing yet":                   {nil, fiveMinutes, true, false},
-		"nothing yet, and nobody waits": {nil, quietTimes{}, false, false},
+		"nothing yet, and nobody waits": {nil, dataTimes{every: time.Minute}, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -126,7 +134,7 @@ func TestDataLoading(t *testing.T) {
 					}
 					return u, nil
 				})
-				s := dataSource{onChange: func() {}}
+				s := newDataSource(noEvents())
 				d, err := s.read(t.Context(), c, test.quiet)
 				if err != nil || d.loading != test.loading || d.late != test.late || len(d.updaters) != len(test.ages) || d.updaters == nil {
 					t.Errorf("got %+v, %v", d, err)
@@ -149,7 +157,7 @@ func TestDataAppearsLate(t *testing.T) {
 			return clair.Updates{ETag: "e", Now: time.Now(), Updaters: list}, nil
 		})
 		changes := 0
-		s := dataSource{onChange: func() { changes++ }}
+		s := newDataSource(onChange(func() { changes++ }))
 		for _, step := range []struct {
 			after   time.Duration
 			list    []clair.Updater
@@ -189,7 +197,7 @@ func TestStateIsAdoptedWhenItStays(t *testing.T) {
 		})
 		c.state = func() (string, error) { return shown, nil }
 		changes := 0
-		s := dataSource{onChange: func() { changes++ }}
+		s := newDataSource(onChange(func() { changes++ }))
 		for minute := range 60 {
 			switch {
 			case minute < 20: // by turns
@@ -300,7 +308,7 @@ func TestWaitingForAHangingClair(t *testing.T) {
 			time.Sleep(time.Minute)
 			return "", &clair.Error{Op: "asking", Kind: clair.Temporary}
 		}
-		s := dataSource{onChange: func() {}}
+		s := newDataSource(noEvents())
 		began := time.Now()
 		for range 16 { // each waits for the one before
 			if _, err := s.read(t.Context(), c, fiveMinutes); err == nil {

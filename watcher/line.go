@@ -7,8 +7,8 @@ import (
 	"github.com/clairwatch/clairwatch/registry"
 )
 
-// errInLine says that a Clair indexes as many images as it may. The image is looked at again when its turn
-// has come.
+// errInLine says that a Clair is busy with as many images as it may be. The image is looked at again when its turn has
+// come.
 var errInLine = errors.New("waiting for its turn at Clair")
 
 // line is where images wait for one of a Clair's slots, namespaces in turn. It holds images and never a
@@ -23,8 +23,8 @@ type line struct {
 	waiting fairQueue
 	// called are the images that a slot is kept for. They have left waiting and not come yet.
 	called map[image]bool
-	// resolved has the manifest of each image that waits or was called. Clair is known not to have it, so
-	// neither Clair nor the registry is asked again.
+	// resolved has the manifest of each image that waits or was called, where it is known: Clair is known not to have
+	// it then, so neither Clair nor the registry is asked again.
 	resolved map[image]*registry.Image
 }
 
@@ -37,6 +37,13 @@ func (l *line) remembered(img image) *registry.Image {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.resolved[img]
+}
+
+// isCalled says whether a slot is kept for an image.
+func (l *line) isCalled(img image) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.called[img]
 }
 
 // enter takes a slot, which is to be given back with exit. It says false when all are taken; then the image

@@ -136,7 +136,7 @@ func TestWhoLeavesTheLine(t *testing.T) {
 				r.wantEach("blog", "app9:v1 is running with")
 				s, err := r.w.clairs.at(clairBase)
 				r.check(err)
-				if l := s.line; l.free != 1 || len(l.called)+len(l.resolved)+l.waiting.Len() != 0 {
+				if l := s.indexing; l.free != 1 || len(l.called)+len(l.resolved)+l.waiting.Len() != 0 {
 					t.Errorf("left behind: %+v", l)
 				}
 				if calls := strings.Count(strings.Join(c.called(), " "), "index"); calls != 2 {

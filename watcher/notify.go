@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,9 @@ func (w *Watcher) mayCall(header http.Header) error {
 type hint string
 
 const (
-	hintQueued     hint = "queued"     // its images, if any run, are looked at
+	hintQueued     hint = "queued"     // its images are looked at
+	hintFresh      hint = "fresh"      // they have been since Clair has the data that it has now
+	hintIdle       hint = "idle"       // nothing runs that it is about
 	hintIncomplete hint = "incomplete" // it could not be read whole; more images are looked at than it is about
 	hintInvalid    hint = "invalid"    // not a webhook of Clair
 	hintUnknown    hint = "unknown"    // not from a Clair of the settings
@@ -108,7 +111,7 @@ const (
 	hintUnauthorized hint = "unauthorized" // its sender may not call
 )
 
-var hints = [...]hint{hintQueued, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintStandby, hintRetry, hintUnauthorized}
+var hints = [...]hint{hintQueued, hintFresh, hintIdle, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintStandby, hintRetry, hintUnauthorized}
 
 // readNotification is one that is not needed any more. Without a Clair it is none.
 type readNotification struct {
@@ -166,11 +169,32 @@ func (w *Watcher) notified(ctx context.Context, id uuid.UUID, callback *url.URL)
 	if err != nil && len(digests) == 0 { // it can be about any
 		images = w.imagesAt(base)
 	}
-	for _, img := range images {
+	stale := w.stale(ctx, c, base, images)
+	for _, img := range stale {
 		w.images.Add(img)
 	}
-	w.log.Info("notification", "id", id, "manifests", len(digests), "running", len(images))
+	w.log.Info("notification", "id", id, "manifests", len(digests), "running", len(images), "fresh", len(images)-len(stale))
+	switch {
+	case outcome != hintQueued:
+	case len(images) == 0:
+		outcome = hintIdle
+	case len(stale) == 0:
+		outcome = hintFresh
+	}
 	return outcome, readNotification{clair: c, id: id}
+}
+
+// stale returns those of some images whose reports are older than the data that a Clair has now. It makes what was
+// deleted into notifications again as long as it has no newer data (clair notifier/poller.go).
+func (w *Watcher) stale(ctx context.Context, c *service, base string, images []image) []image {
+	if len(images) == 0 {
+		return nil
+	}
+	d, err := c.data.readNow(ctx, c, w.cfg.dataTimes())
+	if err != nil { // then nobody knows
+		return images
+	}
+	return slices.DeleteFunc(slices.Clone(images), func(img image) bool { return w.progress.isRead(img, base, d.edition) })
 }
 
 // unread says what becomes of a webhook whose notification could not be read. Only what passes is left to be
@@ -292,13 +316,14 @@ func (w *Watcher) imagesAt(base string) []image {
 	})
 }
 
-// imagesOf finds the running images with given manifest digests.
+// imagesOf finds the running images with given manifest digests. One whose manifest is not known yet may be what its
+// node calls by the digest.
 func (w *Watcher) imagesOf(digests []string) []image {
 	wanted := make(map[string]bool, len(digests))
 	for _, d := range digests {
 		wanted[d] = true
 	}
 	return w.progress.filter(func(img image) bool {
-		return wanted[w.book.Manifest(img.inLedger())]
+		return wanted[cmp.Or(w.book.Manifest(img.inLedger()), img.id)]
 	})
 }

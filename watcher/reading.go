@@ -19,10 +19,33 @@ import (
 type reading struct {
 	report findings.Report
 	basis  findings.Basis
+	// edition is that of the data that it was made with; a younger one may have come by now.
+	edition uint64
 	// loading says that more is to be expected of the Clair soon; late, that it has been for too long.
 	loading, late bool
 	// inLine says that the image waits for a slot to be indexed anew; until then this is what is known.
 	inLine bool
+}
+
+// inquiry is one look at an image at one Clair.
+type inquiry struct {
+	*service
+	base     string
+	image    image
+	identity registry.Identity
+	// name is the image as its pods name it.
+	name string
+}
+
+// answer is what a Clair says of an image without indexing it.
+type answer struct {
+	data data
+	// report is nil when the image is to be indexed first.
+	report *claircore.VulnerabilityReport
+	// notFound is the digest of which Clair has said that it does not know it; it may be empty.
+	notFound string
+	// anew is the index_state under which it was indexed, where that is not the one of now.
+	anew string
 }
 
 // readReport gets the report of an image from a Clair, and has it indexed first where Clair does not know it, or
@@ -32,34 +55,80 @@ func (w *Watcher) readReport(ctx context.Context, base string, img image, identi
 	if err != nil {
 		return reading{}, err
 	}
-	d, err := c.data.read(ctx, c, w.cfg.quiet())
+	q := inquiry{service: c, base: base, image: img, identity: identity, name: name}
+	r, err := w.inquire(ctx, q)
 	if err != nil {
 		return reading{}, fmt.Errorf("image %s: %w", name, err)
 	}
-	if d.loading && c.waited.CompareAndSwap(false, true) {
-		w.log.Info("this Clair is still loading its data: first reports wait until no source has been new to it for dataQuiet",
-			"clair", base, "sources", len(d.updaters), "dataQuiet", w.cfg.DataQuiet)
-	} else if !d.loading {
-		c.waited.Store(false)
+	return r, nil
+}
+
+func (w *Watcher) inquire(ctx context.Context, q inquiry) (reading, error) {
+	a, err := w.ask(ctx, q)
+	if err != nil {
+		return reading{}, err
 	}
-	if d.loading && w.progress.isIndexed(img, base) && !w.isTold(img, base) {
-		return reading{}, fmt.Errorf("image %s: %w", name, loadingError{d.left}) // nobody is to hear of it yet
-	}
-	r := reading{basis: d.basis(base), loading: d.loading, late: d.late}
-	var vr *claircore.VulnerabilityReport
-	if old := w.indexedUnder(img, base, r.basis); old != "" {
-		vr, r.inLine, err = w.reportAnew(ctx, c, base, img, identity, name, &r.basis, old, d)
-	} else {
-		vr, err = w.reported(ctx, c, base, img, identity, name, d)
+	d := a.data
+	r := reading{basis: d.basis(q.base), edition: d.edition, loading: d.loading, late: d.late}
+	switch {
+	case a.anew != "":
+		a.report, r.inLine, err = w.reportAnew(ctx, q, a, &r.basis)
+	case a.report == nil:
+		a.report, err = w.indexAndReport(ctx, q, a)
 	}
 	if err != nil {
-		return reading{}, fmt.Errorf("image %s: %w", name, err)
+		return reading{}, err
 	}
 	if d.loading {
-		w.progress.markIndexed(img, base)
+		w.progress.markIndexed(q.image, q.base)
 	}
-	r.report = findings.FromClair(vr)
+	r.report = findings.FromClair(a.report)
 	return r, nil
+}
+
+// ask asks a Clair what it says of an image by now, when it is the image's turn. One that has a slot to be indexed
+// does not wait once more.
+func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
+	called := q.indexing.isCalled(q.image)
+	if !called {
+		if !q.reading.enter(q.image, nil) {
+			return answer{}, errInLine
+		}
+		defer q.reading.exit()
+	}
+	d, err := q.data.read(ctx, q, w.cfg.dataTimes())
+	if err != nil {
+		return answer{}, err
+	}
+	w.sayLoading(q, d)
+	if d.loading && w.progress.isIndexed(q.image, q.base) && !w.isTold(q.image, q.base) {
+		return answer{}, loadingError{d.left} // nobody is to hear of it yet
+	}
+	a := answer{data: d, anew: w.indexedUnder(q.image, q.base, d.basis(q.base))}
+	switch {
+	case a.anew != "" && called && !d.loading: // it is asked when the image has been indexed
+	case a.anew != "":
+		a.report, err = q.Report(ctx, w.book.Manifest(q.image.inLedger()))
+		if clair.IsKind(err, clair.NotFound) && !d.loading { // it was deleted meanwhile, and is about to be indexed
+			err = nil
+		}
+	case q.indexing.remembered(q.image) != nil: // known not to be there
+	default:
+		a.notFound, a.report, err = w.known(ctx, q)
+	}
+	return a, err
+}
+
+// sayLoading logs, once, that first reports wait for a Clair's data.
+func (w *Watcher) sayLoading(q inquiry, d data) {
+	if !d.loading {
+		q.waited.Store(false)
+		return
+	}
+	if q.waited.CompareAndSwap(false, true) {
+		w.log.Info("this Clair is still loading its data: first reports wait until no source has been new to it for dataQuiet",
+			"clair", q.base, "sources", len(d.updaters), "dataQuiet", w.cfg.DataQuiet)
+	}
 }
 
 // isTold says whether a listener at a Clair was told of an image.
@@ -88,62 +157,66 @@ func (w *Watcher) indexedUnder(img image, base string, now findings.Basis) strin
 
 // reportAnew returns the report of an image after it was indexed anew. While Clair has no slot for that, or no
 // data yet, and when it fails, it is the report of what the old scanners saw, and the basis says so.
-func (w *Watcher) reportAnew(ctx context.Context, c *service, base string, img image, identity registry.Identity, name string, basis *findings.Basis, old string, d data) (vr *claircore.VulnerabilityReport, inLine bool, err error) {
+func (w *Watcher) reportAnew(ctx context.Context, q inquiry, a answer, basis *findings.Basis) (vr *claircore.VulnerabilityReport, inLine bool, err error) {
 	var failed error
-	if !d.loading {
-		resolved := c.line.remembered(img)
+	if !a.data.loading {
+		resolved := q.indexing.remembered(q.image)
 		if resolved == nil {
-			resolved, failed = w.cfg.Registry.Resolve(ctx, identity, img.platform, w.cfg.Credentials)
+			resolved, failed = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.cfg.Credentials)
+		}
+		if failed == nil && !q.indexing.enter(q.image, resolved) {
+			failed = errInLine
 		}
 		if failed == nil {
-			_, failed = w.index(ctx, c, img, resolved)
-		}
-		if failed == nil {
-			w.progress.markIndexedUnder(img, base, basis.State)
+			defer q.indexing.exit()
+			if _, failed = w.index(ctx, q, resolved); failed == nil {
+				w.progress.markIndexedUnder(q.image, q.base, basis.State)
+				vr, err = q.Report(ctx, w.book.Manifest(q.image.inLedger()))
+				return vr, false, err
+			}
 		}
 	}
-	vr, err = c.Report(ctx, w.book.Manifest(img.inLedger()))
-	switch {
-	case failed == nil && !d.loading:
-		return vr, false, err
-	case err == nil:
-		basis.State = old
-		if inLine = errors.Is(failed, errInLine); failed != nil && !inLine { // its turn comes with the next look
-			w.log.Debug("image cannot be indexed anew", "namespace", img.namespace, "image", name, "error", failed)
-		}
-		return vr, inLine, nil
-	case failed != nil:
-		return nil, false, failed
+	inLine = errors.Is(failed, errInLine)
+	if a.report == nil && !inLine {
+		a.report, err = q.Report(ctx, w.book.Manifest(q.image.inLedger()))
 	}
-	return nil, false, err
+	if a.report == nil {
+		return nil, false, cmp.Or(failed, err)
+	}
+	if failed != nil && !inLine { // its turn comes with the next look
+		w.log.Debug("image cannot be indexed anew", "namespace", q.image.namespace, "image", q.name, "error", failed)
+	}
+	basis.State = a.anew
+	return a.report, inLine, nil
 }
 
-// reported returns the report of an image that is indexed, or is after this.
-func (w *Watcher) reported(ctx context.Context, c *service, base string, img image, identity registry.Identity, name string, d data) (*claircore.VulnerabilityReport, error) {
-	resolved := c.line.remembered(img)
+// indexAndReport returns the report of an image that Clair does not know, when it has a slot to index it.
+func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*claircore.VulnerabilityReport, error) {
+	resolved := q.indexing.remembered(q.image)
 	if resolved == nil {
-		asked, vr, err := w.known(ctx, c, base, img, identity)
-		if vr != nil || err != nil {
-			return vr, err
-		}
-		if resolved, err = w.cfg.Registry.Resolve(ctx, identity, img.platform, w.cfg.Credentials); err != nil {
+		var err error
+		if resolved, err = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.cfg.Credentials); err != nil {
 			return nil, err
 		}
-		w.book.SetManifest(img.inLedger(), resolved.Digest)
-		if vr, err = w.noteCreation(ctx, c, base, resolved.Digest, asked); vr != nil || err != nil {
+		w.book.SetManifest(q.image.inLedger(), resolved.Digest)
+		if vr, err := w.noteCreation(ctx, q, resolved.Digest, a.notFound); vr != nil || err != nil {
 			return vr, err
 		}
 	}
-	indexed, err := w.index(ctx, c, img, resolved)
+	if !q.indexing.enter(q.image, resolved) {
+		return nil, errInLine
+	}
+	defer q.indexing.exit()
+	indexed, err := w.index(ctx, q, resolved)
 	if err != nil {
 		return nil, err
 	}
-	w.progress.markIndexedUnder(img, base, d.state)
-	w.log.Debug("image indexed", "namespace", img.namespace, "image", name, "digest", indexed.Digest)
-	vr, err := c.Report(ctx, indexed.Digest)
-	loading := d.loading || clair.IsKind(err, clair.NotReady)
-	if (loading || w.cfg.TellIndexed) && w.progress.markIndexed(img, base) {
-		w.tellIndexed(base, img, name, indexed, loading)
+	w.progress.markIndexedUnder(q.image, q.base, a.data.state)
+	w.log.Debug("image indexed", "namespace", q.image.namespace, "image", q.name, "digest", indexed.Digest)
+	vr, err := q.Report(ctx, indexed.Digest)
+	loading := a.data.loading || clair.IsKind(err, clair.NotReady)
+	if (loading || w.cfg.TellIndexed) && w.progress.markIndexed(q.image, q.base) {
+		w.tellIndexed(q, indexed, loading)
 	}
 	return vr, err
 }
@@ -151,12 +224,12 @@ func (w *Watcher) reported(ctx context.Context, c *service, base string, img ima
 // noteCreation notes that an image which is about to be indexed becomes ours to delete, if it does: the Clair is
 // one to delete from and does not know the image. Where it does its report is returned. asked is what it
 // said it did not know; it may be the digest of an index, and empty.
-func (w *Watcher) noteCreation(ctx context.Context, c *service, base, digest, asked string) (*claircore.VulnerabilityReport, error) {
-	if !slices.Contains(w.cfg.DeleteFrom, base) {
+func (w *Watcher) noteCreation(ctx context.Context, q inquiry, digest, asked string) (*claircore.VulnerabilityReport, error) {
+	if !slices.Contains(w.cfg.DeleteFrom, q.base) {
 		return nil, nil
 	}
 	if asked != digest {
-		vr, err := c.Report(ctx, digest)
+		vr, err := q.Report(ctx, digest)
 		switch {
 		case err == nil:
 			return vr, nil
@@ -166,25 +239,25 @@ func (w *Watcher) noteCreation(ctx context.Context, c *service, base, digest, as
 			return nil, err
 		}
 	}
-	w.book.SetCreated(findings.NameID(base), digest, true)
+	w.book.SetCreated(findings.NameID(q.base), digest, true)
 	return nil, nil
 }
 
 // known returns the report of an image that Clair has indexed before; nil when it is to be indexed. Then notFound
 // is the digest of which Clair has said that it does not know it.
-func (w *Watcher) known(ctx context.Context, c *service, base string, img image, identity registry.Identity) (notFound string, vr *claircore.VulnerabilityReport, err error) {
-	ask := cmp.Or(w.book.Manifest(img.inLedger()), manifestDigest(identity))
+func (w *Watcher) known(ctx context.Context, q inquiry) (notFound string, vr *claircore.VulnerabilityReport, err error) {
+	ask := cmp.Or(w.book.Manifest(q.image.inLedger()), manifestDigest(q.identity))
 	if ask == "" {
 		return "", nil, nil
 	}
-	vr, err = c.Report(ctx, ask)
+	vr, err = q.Report(ctx, ask)
 	switch {
 	case err == nil:
-		w.book.SetManifest(img.inLedger(), ask)
+		w.book.SetManifest(q.image.inLedger(), ask)
 		return "", vr, nil
 	case clair.IsKind(err, clair.NotFound):
 		return ask, nil, nil
-	case clair.IsKind(err, clair.NotReady) && !w.progress.isIndexed(img, base):
+	case clair.IsKind(err, clair.NotReady) && !w.progress.isIndexed(q.image, q.base):
 		// Its data takes Clair minutes to load; the image can be indexed meanwhile.
 		return "", nil, nil
 	}
@@ -200,19 +273,14 @@ func manifestDigest(id registry.Identity) string {
 	return id.ID
 }
 
-// index has Clair index an image when it has a slot; errInLine says that it has none yet. Only then are
-// tokens made: they would not outlast the wait.
-func (w *Watcher) index(ctx context.Context, c *service, img image, resolved *registry.Image) (findings.Report, error) {
-	if !c.line.enter(img, resolved) {
-		return findings.Report{}, errInLine
-	}
-	defer c.line.exit()
-	ir, err := w.submit(ctx, c, resolved)
+// index has Clair index an image that has a slot. Only then are tokens made: they would not outlast the wait.
+func (w *Watcher) index(ctx context.Context, q inquiry, resolved *registry.Image) (findings.Report, error) {
+	ir, err := w.submit(ctx, q, resolved)
 	if clair.IsKind(err, clair.LayerUnauthorized) {
 		// A token ends while Clair works on other images. One new one, at once, is the remedy; if that
 		// does not help, time might.
 		w.cfg.Registry.Renew(resolved)
-		ir, err = w.submit(ctx, c, resolved)
+		ir, err = w.submit(ctx, q, resolved)
 	}
 	if err != nil {
 		return findings.Report{}, err
@@ -238,9 +306,10 @@ func (w *Watcher) submit(ctx context.Context, c Clair, img *registry.Image) (*cl
 const causeLoading = "loading"
 
 // tellIndexed adds that Clair has indexed an image whose report is not there yet.
-func (w *Watcher) tellIndexed(base string, img image, name string, indexed findings.Report, loading bool) {
+func (w *Watcher) tellIndexed(q inquiry, indexed findings.Report, loading bool) {
+	img := q.image
 	for _, l := range w.assigned.Load().of(img.namespace) {
-		if l.clair != base {
+		if l.clair != q.base {
 			continue
 		}
 		if w.book.Has(l.destination, indexed.Digest) {
@@ -254,8 +323,8 @@ func (w *Watcher) tellIndexed(base string, img image, name string, indexed findi
 			destination: l.destination,
 			subject:     subject{digest: indexed.Digest},
 			image:       img,
-			name:        name,
-			clair:       base,
+			name:        q.name,
+			clair:       q.base,
 			summary:     indexed.Summarize(0, findings.Rules{}),
 			loading:     loading,
 		}

@@ -24,6 +24,7 @@ func TestWithdrawnWithoutAWord(t *testing.T) {
 		c.set(func(c *fakeClair) {
 			c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0002", severity: claircore.High}}
 			c.notified = []string{digest(1)}
+			c.updaters[0].Last = time.Now()
 		})
 		r.notify()
 		r.pass(time.Hour)

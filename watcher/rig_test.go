@@ -431,6 +431,10 @@ type fakeClair struct {
 	slow time.Duration
 	// slots is how many images it indexes at once; more are an error.
 	slots, indexing int
+	// reportSlots is for how many reports it wants to be asked at once, reports for how many it is, and mostReports for
+	// how many it was at the most. Each takes reportLag.
+	reportSlots, reports, mostReports int
+	reportLag                         time.Duration
 	// stale are the tokens that had been made before the request in which they came.
 	stale int
 	// silent has it say nothing about notifications for as long as it is waited for.
@@ -440,6 +444,8 @@ type fakeClair struct {
 	// state is its index_state; updaters are those whose data it has. It does not say when they are nil.
 	state    string
 	updaters []clair.Updater
+	// away, where set, is what it answers when it is asked for its state.
+	away error
 	// deeper, where set, is what is found in an image from when it is indexed.
 	deeper []vulnerability
 	// asked counts the requests for these; each takes lag.
@@ -452,7 +458,7 @@ type fakeClair struct {
 }
 
 func newFakeClair() *fakeClair {
-	return &fakeClair{slots: 4, state: "s1", indexed: make(map[string]bool), found: make(map[string][]vulnerability)}
+	return &fakeClair{slots: 4, reportSlots: 2, state: "s1", indexed: make(map[string]bool), found: make(map[string][]vulnerability)}
 }
 
 // set changes the script.
@@ -481,6 +487,14 @@ func (f *fakeClair) call(name string) error {
 }
 
 func (f *fakeClair) Report(_ context.Context, d string) (*claircore.VulnerabilityReport, error) {
+	var lag time.Duration
+	f.set(func(f *fakeClair) {
+		f.reports++
+		f.mostReports = max(f.mostReports, f.reports)
+		lag = f.reportLag
+	})
+	time.Sleep(lag)
+	defer f.set(func(f *fakeClair) { f.reports-- })
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.call("report"); err != nil {
@@ -517,7 +531,7 @@ func reportOf(d string, found ...vulnerability) *claircore.VulnerabilityReport {
 }
 
 // Slots implements Clair.
-func (f *fakeClair) Slots() int { return f.slots }
+func (f *fakeClair) Slots() (indexing, reports int) { return f.slots, f.reportSlots }
 
 func (f *fakeClair) Index(ctx context.Context, d string, layers []clair.Layer) (*claircore.IndexReport, error) {
 	f.mu.Lock()
@@ -576,6 +590,9 @@ func (f *fakeClair) State(context.Context) (string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked++
+	if f.away != nil {
+		return "", f.away
+	}
 	return f.state, nil
 }
 

@@ -41,8 +41,8 @@ type Clair interface {
 	Delete(ctx context.Context, digests []string) (deleted []string, err error)
 	Notified(ctx context.Context, id uuid.UUID) ([]string, error)
 	DeleteNotification(ctx context.Context, id uuid.UUID) error
-	// Slots is how many images it is to be asked to index at once; at least one.
-	Slots() int
+	// Slots are how many images it is to be asked to index at once, and for how many reports; at least one each.
+	Slots() (indexing, reports int)
 }
 
 var (
@@ -111,6 +111,8 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 		}
 		if r.inLine {
 			o.inLine = append(o.inLine, base)
+		} else {
+			w.progress.markRead(img, base, r.edition)
 		}
 		if o.state == "" || !r.report.Covered {
 			o.state = StateScanned
@@ -362,8 +364,9 @@ func (w *Watcher) toldFailure(img image, listeners []listener) (next time.Time, 
 func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 	if len(o.failures) == 0 && len(o.inLine) > 0 { // it is called when it has a slot
 		w.metrics.scans.WithLabelValues("waiting").Inc()
-		if o.state != "" { // another Clair has a report
+		if o.state != "" { // another Clair has a report, or this one has that of before
 			w.progress.reach(img, o.state)
+			w.refreshLater(img)
 		}
 		return
 	}
@@ -371,14 +374,24 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 		w.images.Forget(img)
 		w.progress.reach(img, o.state)
 		w.metrics.scans.WithLabelValues("ok").Inc()
-		if w.cfg.Refresh > 0 { // spread out, as all are first scanned at the start
-			w.images.AddAfter(img, wait.Jitter(w.cfg.Refresh, 0.2))
-		}
+		w.refreshLater(img)
 		return
 	}
 	if ctx.Err() != nil { // the process ends; the next one starts over
 		return
 	}
+	w.settleFailures(ctx, img, o)
+}
+
+// refreshLater has an image looked at again when its report is old.
+func (w *Watcher) refreshLater(img image) {
+	if w.cfg.Refresh > 0 { // spread out, as all are first scanned at the start
+		w.images.AddAfter(img, wait.Jitter(w.cfg.Refresh, 0.2))
+	}
+}
+
+// settleFailures decides what happens next to an image of which some Clair has no report.
+func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) {
 	log := w.log.With("namespace", img.namespace, "image", img.id, "clair", o.failures[0].clair)
 	verdicts := make([]verdict, len(o.failures))
 	var failed verdict // the first that is more than waiting
@@ -408,7 +421,7 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 	w.metrics.scans.WithLabelValues(string(failed.cause)).Inc()
 	now, changed := w.progress.fail(img, State(failed.cause), failed.resting)
 	level := slog.LevelDebug
-	if changed { // an hour of retries says nothing new
+	if changed && !failed.shared { // an hour of retries says nothing new
 		level = slog.LevelWarn
 	}
 	log.Log(ctx, level, "image could not be scanned", "cause", failed.cause, "failures", now.failures, "error", errors.Join(errs...))
@@ -417,7 +430,7 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 		next = time.Now().Add(after)
 	}
 	for i, v := range verdicts {
-		if v.cause != "" && (v.lasting || now.failures >= patience) {
+		if v.cause != "" && (v.lasting || !v.shared && now.failures >= patience) {
 			w.tellFailure(img, o.name, o.failures[i].clair, v.cause, v.lasting || now.alike >= patience, next)
 		}
 	}

@@ -46,6 +46,13 @@ type step struct {
 	indexed []string
 }
 
+// sight is what is known of an image at one Clair.
+type sight struct {
+	// state is its index_state when the image was last indexed; edition that of its data when its report was last read.
+	state   string
+	edition uint64
+}
+
 // imageSet is a set of images.
 type imageSet struct {
 	mu     sync.Mutex
@@ -78,8 +85,8 @@ type progress struct {
 	untried map[string]int // namespace -> images that are untried
 	// due are the images that are looked at again because of something that concerns many of them.
 	due map[image]struct{}
-	// under is the index_state of each Clair when an image was last indexed by it.
-	under map[image]map[string]string
+	// sights are what is known of the images at each Clair.
+	sights map[image]map[string]sight
 	// admitted are the images of each namespace that count for its limit, over those that wait to be let in.
 	admitted, over byNamespace
 }
@@ -89,7 +96,7 @@ func newProgress() *progress {
 		images:  make(map[image]step),
 		untried: make(map[string]int),
 		due:     make(map[image]struct{}),
-		under:   make(map[image]map[string]string),
+		sights:  make(map[image]map[string]sight),
 		// The limit of each namespace.
 		admitted: make(byNamespace),
 		over:     make(byNamespace),
@@ -150,7 +157,7 @@ func (p *progress) forget(img image) (next image, waits bool) {
 	p.uncount(img)
 	delete(p.images, img)
 	delete(p.due, img)
-	delete(p.under, img)
+	delete(p.sights, img)
 	return p.leave(img)
 }
 
@@ -234,22 +241,41 @@ func (p *progress) isDue(img image) bool {
 
 // markIndexedUnder notes with which index_state a Clair has indexed an image.
 func (p *progress) markIndexedUnder(img image, clair, state string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if _, known := p.images[img]; !known {
-		return
-	}
-	if p.under[img] == nil {
-		p.under[img] = make(map[string]string)
-	}
-	p.under[img][clair] = state
+	p.sight(img, clair, func(s *sight) { s.state = state })
 }
 
 // isIndexedUnder says whether markIndexedUnder has noted that index_state last.
 func (p *progress) isIndexedUnder(img image, clair, state string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.under[img][clair] == state
+	return p.sights[img][clair].state == state
+}
+
+// markRead notes with which edition of a Clair's data, or a younger one, the report of an image was made.
+func (p *progress) markRead(img image, clair string, edition uint64) {
+	p.sight(img, clair, func(s *sight) { s.edition = edition })
+}
+
+// isRead says whether the report of an image was made with that edition of a Clair's data. Of one that does not say
+// what data it has nobody knows.
+func (p *progress) isRead(img image, clair string, edition uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return edition != 0 && p.sights[img][clair].edition == edition
+}
+
+func (p *progress) sight(img image, clair string, change func(*sight)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, known := p.images[img]; !known {
+		return
+	}
+	if p.sights[img] == nil {
+		p.sights[img] = make(map[string]sight)
+	}
+	s := p.sights[img][clair]
+	change(&s)
+	p.sights[img][clair] = s
 }
 
 // uncount takes an image from the untried ones if it is one of them. p.mu is held.
@@ -322,6 +348,13 @@ func (p *progress) filter(chosen func(image) bool) []image {
 		}
 	}
 	return imgs
+}
+
+// in returns those of some images that are in a state.
+func (p *progress) in(state State, imgs []image) []image {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.DeleteFunc(imgs, func(img image) bool { return p.images[img].state != state })
 }
 
 // states returns the state of every image.

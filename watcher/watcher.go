@@ -100,7 +100,7 @@ func New(cfg Config) (*Watcher, error) {
 	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
 	w.shards = newShards(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName, w.book, w.lease, cfg.Metrics, cfg.Log)
-	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) }, w.lookAllAt)
+	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) }, w.dataEvents)
 	w.assigned.Store(&assignment{})
 	w.metrics = newMetrics(cfg.Metrics, w)
 	queues := newQueueMetrics(cfg.Metrics)
@@ -214,8 +214,9 @@ func (w *Watcher) lookAtGone(among func(image) bool) {
 }
 
 // lookAllAt queues the images that a Clair reports on, together: what comes of it is one piece of news.
-func (w *Watcher) lookAllAt(base string) {
-	imgs := w.imagesAt(base)
+func (w *Watcher) lookAllAt(base string) { w.lookTogether(w.imagesAt(base)) }
+
+func (w *Watcher) lookTogether(imgs []image) {
 	w.progress.markDue(imgs)
 	for _, img := range imgs {
 		w.images.Add(img)

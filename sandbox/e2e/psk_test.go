@@ -42,7 +42,7 @@ func TestPSK(t *testing.T) {
 	must(t, err)
 	must(t, e.AwaitReady(e.wait(t)))
 	e.awaitLog(t, `level=WARN msg="nobody is let in at /notify.*PSK of Clair `+e.ClairURL+`: the file .*clair-psk cannot be read: no such file`)
-	e.awaitLog(t, `level=WARN msg="image could not be scanned".*cause=clair_unavailable.*clair-psk cannot be read`)
+	e.awaitLog(t, `level=WARN msg="this Clair does not answer.*clair-psk cannot be read`)
 
 	// A Secret can be mounted late.
 	must(t, os.WriteFile(file, []byte(text+"\n"), 0o600))
@@ -55,7 +55,7 @@ func TestPSK(t *testing.T) {
 	e.notAdmitted(t, "")
 	e.notAdmitted(t, "Bearer "+text)
 	must(t, e.Import(e.wait(t), vulnerability.Second))
-	e.awaitMetric(t, `clairwatch_notifications_total{outcome="queued"}`, 1)
+	e.awaitMetric(t, `clairwatch_notifications_total{outcome="(queued|fresh)"}`, 1)
 	e.expect(t, e.message(t, "signed", 2), "shop/worker:0.9.0", "newly disclosed")
 	e.notAdmitted(t, "Bearer x")
 	e.awaitMetric(t, `clairwatch_notifications_total{outcome="unauthorized"}`, 3)

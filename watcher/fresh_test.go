@@ -1,0 +1,103 @@
+package watcher
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/clairwatch/clairwatch/clair"
+)
+
+// Clair makes notifications again that were deleted. What has been looked at since it has its data is not looked at
+// again for them.
+func TestNotifyAgain(t *testing.T) {
+	for name, hides := range map[string]bool{"a Clair that says what data it has": false, "one that hides it": true} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				c := r.clairs[clairBase]
+				if !hides {
+					c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+				}
+				r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog")})
+				r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 2))
+				r.start()
+				r.pass(settled)
+				c.called()
+				c.set(func(c *fakeClair) {
+					c.notified = []string{digest(1), digest(99)}
+					if !hides {
+						c.updaters[0].Last = time.Now()
+					}
+				})
+				reports := func() (n int) {
+					r.notify()
+					r.pass(time.Minute) // of which the probe makes nothing yet
+					for _, call := range c.called() {
+						if call == "report" {
+							n++
+						}
+					}
+					return n
+				}
+				again := 0
+				if hides {
+					again = 1
+				}
+				for i, want := range []int{1, again, again} {
+					if got := reports(); got != want {
+						t.Errorf("notification %d: %d reports, want %d", i+1, got, want)
+					}
+				}
+				if got := r.metric("clairwatch_notifications_total", string(hintFresh)); got != float64(2-2*again) {
+					t.Errorf("counted %v as fresh", got)
+				}
+				c.set(func(c *fakeClair) { c.notified = []string{digest(99)} })
+				reports()
+				if got := r.metric("clairwatch_notifications_total", string(hintIdle)); got != 1 {
+					t.Errorf("counted %v as idle", got)
+				}
+			})
+		})
+	}
+}
+
+// What is known of a Clair's data has a number that changes with it.
+func TestDataEdition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list := []clair.Updater{updater("debian", time.Hour)}
+		state := "s1"
+		c := newDataClair(func(etag string) (clair.Updates, error) {
+			return clair.Updates{ETag: "e", Now: time.Now(), Updaters: slices.Clone(list)}, nil
+		})
+		c.state = func() (string, error) { return state, nil }
+		s := newDataSource(noEvents())
+		read := func() uint64 {
+			t.Helper()
+			d, err := s.readNow(t.Context(), c, dataTimes{every: time.Minute})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d.edition
+		}
+		first := read()
+		if first == 0 || read() != first {
+			t.Error("another edition of the same data")
+		}
+		for _, step := range []struct {
+			name   string
+			change func()
+		}{
+			{"newer", func() { list[0].Last = list[0].Last.Add(time.Second) }},
+			{"an updater", func() { list = append(list, updater("osv", time.Minute)) }},
+			{"one less", func() { list = list[:1] }},
+			{"another state", func() { state = "s2" }},
+		} {
+			before := read()
+			step.change()
+			if after := read(); after == before || read() != after {
+				t.Errorf("%s: edition %d after %d", step.name, after, before)
+			}
+		}
+	})
+}

@@ -1,0 +1,75 @@
+package watcher
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quay/claircore"
+
+	"github.com/clairwatch/clairwatch/clair"
+)
+
+// Of a Clair that is asked about everything at once no more reports are wanted at the same time than it is to give.
+func TestReportsArePaced(t *testing.T) {
+	const images = 100
+	found := []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}}
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.reportLag, c.reportSlots = 100*time.Millisecond, 3
+		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+		c.found = all(images, found)
+		settings := make(map[string]string)
+		for n := range images {
+			c.indexed[digest(n+1)] = true
+			namespace := fmt.Sprintf("shop-%d", n%7)
+			settings[namespace] = scanner("shop")
+			r.run(podOf(namespace, fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.settings(settings)
+		r.start()
+		r.pass(time.Hour)
+		c.called()
+		c.set(func(c *fakeClair) {
+			c.found = all(images, append(slices.Clone(found), vulnerability{name: "CVE-2026-31415", severity: claircore.High, updater: "debian"}))
+			c.updaters[0].Last = time.Now()
+		})
+		r.pass(time.Hour)
+		r.wantTexts("Now watching 100 images", "CVE-2026-31415…100 running images")
+		if calls := c.called(); len(calls) != images {
+			t.Errorf("%d calls for %d images", len(calls), images)
+		}
+		if c.mostReports != 3 {
+			t.Errorf("asked for %d reports at once, want 3", c.mostReports)
+		}
+	})
+}
+
+// An image that waits to be indexed anew is looked at again all the same when its report is old.
+func TestRefreshWhileInLine(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.Refresh = time.Hour
+		c := r.clairs[clairBase]
+		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
+		r.start()
+		r.pass(settled)
+		c.set(func(c *fakeClair) {
+			c.state, c.slots, c.slow = "s2", 1, 24*time.Hour
+		})
+		s, err := r.w.clairs.at(clairBase)
+		r.check(err)
+		s.indexing.mu.Lock()
+		s.indexing.free = 1
+		s.indexing.mu.Unlock()
+		r.pass(time.Hour) // now one of them is being indexed, and the other waits for that
+		c.called()
+		r.pass(10 * time.Hour)
+		if got := strings.Count(strings.Join(c.called(), " "), "report"); got < 8 || got > 13 {
+			t.Errorf("%d reports in ten hours", got)
+		}
+	})
+}
