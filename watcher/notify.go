@@ -29,8 +29,12 @@ const longestHost = 253 + len(":65535")
 const (
 	// notifyTime bounds the answer to a webhook. It is less than the HTTP server gives any answer (a minute).
 	notifyTime = 40 * time.Second
-	// notifyTurn is how much of that a webhook waits for the one before it.
+	// notifyTurn is how much of that a webhook waits for the ones before it.
 	notifyTurn = 10 * time.Second
+	// hintsPerSecond bounds how often webhooks have Clair asked, beyond the first hintBurst: anybody may be able to send
+	// some. Clair delivers one for each updater with newer data.
+	hintsPerSecond = 5
+	hintBurst      = 50
 	// deletePause is how long after the answer a notification is deleted: Clair notes the answer first.
 	deletePause = 5 * time.Second
 	// deleteTime bounds the deleting of one notification.
@@ -51,6 +55,7 @@ const (
 func (w *Watcher) Notify() http.Handler {
 	// One at a time: a hint costs requests to Clair, and anybody who reaches the port can send one.
 	turn := make(chan struct{}, 1)
+	pace := rate.NewLimiter(w.hintRate, hintBurst)
 	refusals := rate.Sometimes{Interval: refusalPause}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if err := w.mayCall(r.Header); err != nil { // before a byte of the body is read
@@ -67,7 +72,7 @@ func (w *Watcher) Notify() http.Handler {
 			_, _ = io.WriteString(rw, "ok\n")
 			return
 		}
-		outcome, read := w.receive(r, turn)
+		outcome, read := w.receive(r, turn, pace)
 		w.metrics.notifications.WithLabelValues(string(outcome)).Inc()
 		if outcome == hintRetry {
 			http.Error(rw, "this cannot be read now; deliver again", http.StatusServiceUnavailable)
@@ -121,7 +126,7 @@ type readNotification struct {
 }
 
 // receive reads a webhook and, when it is its turn, what it is about.
-func (w *Watcher) receive(r *http.Request, turn chan struct{}) (hint, readNotification) {
+func (w *Watcher) receive(r *http.Request, turn chan struct{}, pace *rate.Limiter) (hint, readNotification) {
 	ctx, cancel := context.WithTimeout(r.Context(), notifyTime)
 	defer cancel()
 	// Before it waits: the server's time for reading a request is running.
@@ -134,12 +139,15 @@ func (w *Watcher) receive(r *http.Request, turn chan struct{}) (hint, readNotifi
 		w.log.Warn("ignored a webhook that is not Clair's", "error", err)
 		return hintInvalid, readNotification{}
 	}
+	waiting, stop := context.WithTimeout(ctx, notifyTurn)
+	defer stop()
 	select {
 	case turn <- struct{}{}:
 		defer func() { <-turn }()
-	case <-time.After(notifyTurn):
+	case <-waiting.Done():
 		return hintRetry, readNotification{}
-	case <-ctx.Done():
+	}
+	if err := pace.Wait(waiting); err != nil {
 		return hintRetry, readNotification{}
 	}
 	return w.notified(ctx, id, callback)
@@ -165,7 +173,7 @@ func (w *Watcher) notified(ctx context.Context, id uuid.UUID, callback *url.URL)
 			return outcome, readNotification{}
 		}
 	}
-	images := w.imagesOf(digests)
+	images := w.imagesOf(base, digests)
 	if err != nil && len(digests) == 0 { // it can be about any
 		images = w.imagesAt(base)
 	}
@@ -316,14 +324,14 @@ func (w *Watcher) imagesAt(base string) []image {
 	})
 }
 
-// imagesOf finds the running images with given manifest digests. One whose manifest is not known yet may be what its
-// node calls by the digest.
-func (w *Watcher) imagesOf(digests []string) []image {
+// imagesOf finds the running images with given manifest digests that a Clair reports on. One whose manifest is not
+// known yet may be what its node calls by the digest.
+func (w *Watcher) imagesOf(base string, digests []string) []image {
 	wanted := make(map[string]bool, len(digests))
 	for _, d := range digests {
 		wanted[d] = true
 	}
-	return w.progress.filter(func(img image) bool {
-		return wanted[cmp.Or(w.book.Manifest(img.inLedger()), img.id)]
+	return slices.DeleteFunc(w.imagesAt(base), func(img image) bool {
+		return !wanted[cmp.Or(w.book.Manifest(img.inLedger()), img.id)]
 	})
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/ledger"
@@ -167,6 +168,61 @@ func TestNotifyTakesTurns(t *testing.T) {
 		r.pass(deletePause)
 		if got := strings.Join(c.called(), " "); got != "notified report delete" {
 			t.Errorf("calls to Clair: %s", got)
+		}
+	})
+}
+
+// Who floods the port has Clair asked a few times a second, and Clair's own webhooks come again.
+func TestNotifyFlood(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c.called()
+		h := r.w.Notify()
+		var answers []<-chan int
+		for range 1000 {
+			answers = append(answers, r.deliver(t.Context(), h, strings.NewReader(hook)))
+		}
+		statuses := make(map[int]int)
+		for _, answer := range answers {
+			statuses[<-answer]++
+		}
+		asked := 0
+		for _, call := range c.called() {
+			if call == "notified" {
+				asked++
+			}
+		}
+		if most := hintBurst + int(notifyTurn/time.Second)*hintsPerSecond; asked < hintBurst || asked > most+1 {
+			t.Errorf("Clair was asked %d times in %s, want at most %d", asked, notifyTurn, most)
+		}
+		if statuses[http.StatusOK] != asked || statuses[http.StatusOK]+statuses[http.StatusServiceUnavailable] != len(answers) {
+			t.Errorf("statuses: %v, for %d that Clair was asked about", statuses, asked)
+		}
+	})
+}
+
+// A notification of one Clair is no reason to look at what another one reports on.
+func TestNotifyOfAnotherClair(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop"), "blog": scannerAt(secondBase, "blog")})
+		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		first, second := r.clairs[clairBase], r.clairs[secondBase]
+		first.called()
+		second.called()
+		first.set(func(c *fakeClair) { c.notified = []string{digest(1)} })
+		r.notify()
+		r.pass(settled)
+		if got := strings.Join(first.called(), " "); got != "notified report delete" {
+			t.Errorf("calls to the one: %s", got)
+		}
+		if got := second.called(); len(got) > 0 {
+			t.Errorf("calls to the other: %v", got)
 		}
 	})
 }
@@ -411,6 +467,7 @@ func FuzzNotify(f *testing.F) {
 		}, func(image) {}, func(string) dataEvents { return noEvents() }),
 	}
 	w.book = ledger.New()
+	w.hintRate = rate.Inf
 	w.leading.Store(true)
 	w.pending = newPending()
 	w.metrics = newMetrics(prometheus.NewRegistry(), w)

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
 	coreinformers "k8s.io/client-go/informers/core/v1"
@@ -76,6 +77,8 @@ type Watcher struct {
 	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
 
 	read chan readNotification // what is to be deleted at Clair
+	// hintRate is how many webhooks a second may have Clair asked in the long run.
+	hintRate rate.Limit
 
 	mu         sync.Mutex
 	deliveries map[slack.Webhook]delivery
@@ -94,6 +97,7 @@ func New(cfg Config) (*Watcher, error) {
 		pending:    newPending(),
 		deliveries: make(map[slack.Webhook]delivery),
 		read:       make(chan readNotification, mostDeletions),
+		hintRate:   hintsPerSecond,
 		book:       ledger.New(),
 		missing:    make(map[heldImage]time.Time),
 	}
