@@ -102,7 +102,8 @@ func judge(err error) verdict {
 	var away *awayError
 	switch {
 	case errors.As(err, &away):
-		return verdict{cause: CauseClairUnavailable, shared: true, lasting: away.lasting}
+		// When it is back its images are looked at; this is in case that is missed.
+		return verdict{cause: CauseClairUnavailable, after: lastRetry, shared: true, lasting: away.lasting}
 	case errors.As(err, &loading):
 		return verdict{after: max(loadingPause, loading.left)}
 	case errors.As(err, &limited):

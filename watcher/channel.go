@@ -177,7 +177,7 @@ func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 func (w *Watcher) lookAgain(ns []*news) {
 	for _, n := range ns {
 		if n.kind != kindRemoved { // which the next sweep looks at
-			w.images.Add(n.image)
+			w.lookAnew(n.image)
 		}
 	}
 }

@@ -382,7 +382,8 @@ func (w *Watcher) dataEvents(base string) dataEvents {
 // looked at again. Clair's notifier says nothing about several distributions and languages, and can miss an update.
 // Requests last as long as work.
 func (w *Watcher) probeUntil(ctx, work context.Context) {
-	repeat(ctx, w.cfg.dataTimes().every, func() {
+	every := min(w.cfg.dataTimes().every, dataRetry) // not all of them are asked each time
+	repeat(ctx, every, func() {
 		var group sync.WaitGroup
 		for _, base := range w.assigned.Load().clairs() {
 			group.Go(func() { w.probe(work, base) })

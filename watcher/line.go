@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/clairwatch/clairwatch/registry"
@@ -10,6 +11,9 @@ import (
 // errInLine says that a Clair is busy with as many images as it may be. The image is looked at again when its turn has
 // come.
 var errInLine = errors.New("waiting for its turn at Clair")
+
+// errUnread is an errInLine of an image of which Clair was not asked yet what it knows.
+var errUnread = fmt.Errorf("not asked yet: %w", errInLine)
 
 // line is where images wait for one of a Clair's slots, namespaces in turn. It holds images and never a
 // worker: a Clair that is busy for hours keeps nobody from what other Clairs, or its own reports, have.

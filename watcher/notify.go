@@ -179,7 +179,7 @@ func (w *Watcher) notified(ctx context.Context, id uuid.UUID, callback *url.URL)
 	}
 	stale := w.stale(ctx, c, base, images)
 	for _, img := range stale {
-		w.images.Add(img)
+		w.lookAnew(img)
 	}
 	w.log.Info("notification", "id", id, "manifests", len(digests), "running", len(images), "fresh", len(images)-len(stale))
 	switch {

@@ -73,3 +73,51 @@ func TestRefreshWhileInLine(t *testing.T) {
 		}
 	})
 }
+
+// An image with two Clairs waits at each of them. What one of them finds in all images is still one look at each, also
+// while the other one has no time, or is away.
+func TestReportsOfTwoClairs(t *testing.T) {
+	const images = 60
+	for name, away := range map[string]error{"both answer": nil, "one is away": &clair.Error{Kind: clair.Temporary}} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				both := []*fakeClair{r.clairs[clairBase], r.clairs[secondBase]}
+				for _, c := range both {
+					c.reportLag, c.reportSlots = 100*time.Millisecond, 1
+					c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+				}
+				for n := range images {
+					for _, c := range both {
+						c.indexed[digest(n+1)] = true
+					}
+					r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+				}
+				r.settings(map[string]string{"shop": "- name: default\n  " + strings.ReplaceAll(scanner("shop"), "\n", "\n  ") +
+					"\n- name: other\n  " + strings.ReplaceAll(scannerAt(secondBase, "other"), "\n", "\n  ")})
+				r.start()
+				r.pass(time.Hour)
+				r.wantEach("other", "Now watching 60 images")
+				for _, c := range both {
+					c.called()
+				}
+				both[0].set(func(c *fakeClair) { c.away = away })
+				both[1].set(func(c *fakeClair) {
+					c.found = all(images, []vulnerability{
+						{name: "CVE-2026-0001", severity: claircore.Critical},
+						{name: "CVE-2026-31415", severity: claircore.High, updater: "debian"},
+					})
+					c.notified = []string{digest(7)}
+					c.updaters[0].Last = time.Now()
+				})
+				r.notifyOf(secondBase)
+				r.pass(dataQuiet + 4*time.Minute) // and not until what is away is tried again
+				r.wantEach("other", "Now watching 60 images", "CVE-2026-31415…60 running images")
+				// All of them for what the webhook leads to, when the data has come to rest, and when the other one is
+				// given up; some begin anew in between.
+				if calls := strings.Count(strings.Join(both[1].called(), " "), "report"); calls > 4*images {
+					t.Errorf("%d reports of %d images", calls, images)
+				}
+			})
+		})
+	}
+}

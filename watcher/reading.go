@@ -92,7 +92,7 @@ func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
 	called := q.indexing.isCalled(q.image)
 	if !called {
 		if !q.reading.enter(q.image, nil) {
-			return answer{}, errInLine
+			return answer{}, errUnread
 		}
 		defer q.reading.exit()
 	}

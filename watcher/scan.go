@@ -67,8 +67,12 @@ type outcome struct {
 	state State
 	// failures are the Clairs without a report.
 	failures []failure
-	// inLine are the Clairs that have no slot for the image yet.
+	// done are the Clairs with a report or a failure, of which nothing is in line.
+	done []string
+	// inLine are the Clairs that have no slot for the image yet; unread says that one of them was not even asked what it
+	// knows of it.
 	inLine []string
+	unread bool
 }
 
 // failure is why a Clair has no report of an image: for its own reasons, or the registry's.
@@ -77,14 +81,18 @@ type failure struct {
 	err   error
 }
 
-// scan makes what is known and told about an image right, whatever was the reason to look at it.
-func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, listeners []listener) outcome {
+// scan makes what is known and told about an image right, whatever was the reason to look at it. o is what came of the
+// look so far: of a Clair that is done nothing is asked again.
+func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, listeners []listener, o outcome) outcome {
 	identity, name, unclear := identify(pods, img)
 	if unclear == nil && !w.progress.admit(img, w.cfg.MaxImages) {
 		unclear = errOverLimit
 	}
-	o := outcome{name: name}
+	o.name, o.inLine, o.unread = name, nil, false
 	for _, base := range clairsOf(listeners) {
+		if slices.Contains(o.done, base) {
+			continue
+		}
 		if unclear != nil {
 			o.failures = append(o.failures, failure{base, unclear})
 			continue
@@ -92,10 +100,12 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 		r, err := w.readReport(ctx, base, img, identity, name)
 		if errors.Is(err, errInLine) {
 			o.inLine = append(o.inLine, base)
+			o.unread = o.unread || errors.Is(err, errUnread)
 			continue
 		}
 		if err != nil {
 			o.failures = append(o.failures, failure{base, err})
+			o.done = append(o.done, base)
 			continue
 		}
 		of := subjectOf{image: img, name: name, jobs: onlyJobs(pods), clair: base}
@@ -107,12 +117,14 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 		}
 		if waits { // the next look knows for how long
 			o.failures = append(o.failures, failure{base, loadingError{}})
+			o.done = append(o.done, base)
 			continue
 		}
 		if r.inLine {
 			o.inLine = append(o.inLine, base)
 		} else {
 			w.progress.markRead(img, base, r.edition)
+			o.done = append(o.done, base)
 		}
 		if o.state == "" || !r.report.Covered {
 			o.state = StateScanned

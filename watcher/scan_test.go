@@ -578,7 +578,13 @@ func onReport(fail func(call string) error) func(string) error {
 // notify delivers a webhook of the first Clair.
 func (r *rig) notify() *httptest.ResponseRecorder {
 	r.t.Helper()
-	body := `{"notification_id":"269886f3-0146-4f08-9bf7-cb1138d48643","callback":"` + clairBase + `notifier/api/v1/notification/269886f3-0146-4f08-9bf7-cb1138d48643"}`
+	return r.notifyOf(clairBase)
+}
+
+// notifyOf delivers a Clair's webhook.
+func (r *rig) notifyOf(base string) *httptest.ResponseRecorder {
+	r.t.Helper()
+	body := `{"notification_id":"269886f3-0146-4f08-9bf7-cb1138d48643","callback":"` + base + `notifier/api/v1/notification/269886f3-0146-4f08-9bf7-cb1138d48643"}`
 	rec := httptest.NewRecorder()
 	r.w.Notify().ServeHTTP(rec, httptest.NewRequestWithContext(r.t.Context(), http.MethodPost, "/notify", strings.NewReader(body)))
 	synctest.Wait()

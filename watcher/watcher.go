@@ -73,6 +73,7 @@ type Watcher struct {
 
 	assigned  atomic.Pointer[assignment]
 	progress  *progress
+	rounds    rounds
 	pending   *pending
 	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
 
@@ -210,7 +211,7 @@ func (w *Watcher) lookAtGone(among func(image) bool) {
 		switch {
 		case len(w.running(img)) > 0:
 		case w.leading.Load():
-			w.images.Add(img)
+			w.lookAnew(img)
 		default:
 			w.dismiss(img, nil)
 		}
@@ -223,8 +224,14 @@ func (w *Watcher) lookAllAt(base string) { w.lookTogether(w.imagesAt(base)) }
 func (w *Watcher) lookTogether(imgs []image) {
 	w.progress.markDue(imgs)
 	for _, img := range imgs {
-		w.images.Add(img)
+		w.lookAnew(img)
 	}
+}
+
+// lookAnew queues an image to be looked at from the beginning, at all of its Clairs, also where a look has begun.
+func (w *Watcher) lookAnew(img image) {
+	w.rounds.begin(img)
+	w.images.Add(img)
 }
 
 // look queues an image. A node that is not known yet is given time to become so. Who does not lead only notes
@@ -237,7 +244,7 @@ func (w *Watcher) look(img image) {
 		w.images.AddAfter(img, nodePatience)
 		return
 	}
-	w.images.Add(img)
+	w.lookAnew(img)
 }
 
 // running returns the pods that run an image, from the cache.
@@ -394,8 +401,12 @@ func (w *Watcher) work(ctx context.Context, img image) {
 				return
 			}
 		}
-		o := w.scan(ctx, img, pods, listeners)
+		o := w.scan(ctx, img, pods, listeners, w.rounds.resume(img))
 		w.clairs.abandon(img, o.inLine)
+		if o.unread { // it is called when there is time for it
+			w.rounds.pause(img, o)
+			return
+		}
 		w.settle(ctx, img, o)
 	} else {
 		w.clairs.abandon(img, nil)
@@ -411,6 +422,7 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 		w.withdrawFailure(l.destination, img)
 	}
 	w.images.Forget(img)
+	w.rounds.forget(img)
 	w.fromBefore.take(img)
 	if next, waits := w.progress.forget(img); waits {
 		w.look(next)
