@@ -115,9 +115,24 @@ func TestKinds(t *testing.T) {
 
 		{"notified", "database down", real("report-database-down.json"), Temporary, 500, "connection refused"},
 		{"notified", "no such path", real("no-such-path.json"), NotFound, 404, ""},
-		{"notified", "refused Accept", real("notification-accept.json"), Temporary, 415, ""},
-		{"notified", "bad request", real("report-bad-digest.json"), Temporary, 400, ""},
-		{"notified", "a page, not Clair", own(200, "text/html", html), Temporary, 200, "invalid character"},
+		{"notified", "refused Accept", real("notification-accept.json"), NotFound, 415, ""},
+		{"notified", "bad request", real("report-bad-digest.json"), NotFound, 400, ""},
+		{"notified", "method refused", real("notification-method.json"), NotFound, 405, "only allows GET"},
+		{"notified", "size that is no number", real("notification-size-text.json"), NotFound, 400, "page_size"},
+		{"notified", "negative size", real("notification-size-negative.json"), Temporary, 500, "bad page size"},
+		{"notified", "next page that is none", real("notification-next-text.json"), NotFound, 400, "next"},
+		{"notified", "bad id", real("notification-bad-id.json"), NotFound, 400, "invalid UUID"},
+		{"notified", "no token", real("notification-unauthorized.json"), Unauthorized, 401, ""},
+		{"notified", "forbidden by a gateway", own(403, "text/html", html), Unauthorized, 403, html},
+		{"notified", "moved", own(307, "text/plain", "elsewhere"), NotFound, 307, "elsewhere"},
+		{"notified", "login page", own(302, "text/html", html), NotFound, 302, html},
+		{"notified", "no content", own(204, "", ""), NotFound, 204, ""},
+		{"notified", "too slow for a gateway", own(408, "text/html", html), Temporary, 408, html},
+		{"notified", "too early for a gateway", own(425, "text/html", html), Temporary, 425, html},
+		{"notified", "too many for a gateway", own(429, "text/html", html), Busy, 429, html},
+		{"notified", "bad gateway", own(502, "text/html", html), Temporary, 502, html},
+		{"notified", "a page, not Clair", own(200, "text/html", html), NotFound, 200, "invalid character"},
+		{"notified", "half a page", own(200, "application/json", `{"page":{"size":500},"notif`), NotFound, 200, "unexpected end"},
 		{"delete", "unknown", real("notification-delete-unknown.json"), Temporary, 500, "no receipt"},
 		{"delete", "no token", real("unauthorized.json"), Unauthorized, 401, ""},
 
@@ -535,6 +550,29 @@ func TestNotifiedInPart(t *testing.T) {
 		first(w, r)
 	}))
 	if got, err := client.Notified(t.Context(), notification); !IsKind(err, Temporary) || !slices.Equal(got, []string{debian}) {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// A page of which Clair says in the end that encoding it broke is none, and is not waited for.
+func TestNotifiedBrokenPage(t *testing.T) {
+	whole := recorded(t, "notification-whole.json").body(t)
+	client, _ := scripted(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Trailer", "Clair-Error")
+		_, _ = w.Write(whole)
+		w.Header().Set("Clair-Error", "some error")
+	}))
+	got, err := client.Notified(t.Context(), notification)
+	if len(got) != 0 || !IsKind(err, NotFound) {
+		t.Errorf("got %q, %v", got, err)
+	}
+	// One that ends in the middle may come whole the next time.
+	client, _ = scripted(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write(whole[:len(whole)/2])
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	if got, err := client.Notified(t.Context(), notification); len(got) != 0 || !IsKind(err, Temporary) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }

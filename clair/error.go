@@ -152,7 +152,16 @@ func statusError(call call, resp *http.Response, body []byte) error {
 			}
 		}
 	}
+	if notified && e.Kind == Temporary && refuses(resp.StatusCode) {
+		e.Kind = NotFound
+	}
 	return e
+}
+
+// refuses says that a status is the same the next time. Clair delivers a notification until it was read, and no other
+// meanwhile, so what does not let us read it must not look like trouble that passes.
+func refuses(status int) bool {
+	return status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooEarly
 }
 
 // code is that of Clair's error bodies (httptransport/error.go); empty where the body is none.

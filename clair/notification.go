@@ -23,8 +23,9 @@ const (
 
 // Notified returns the digests of the manifests that a notification is about, each once and in order; what
 // is no digest is left out. An id that Clair does not know, or no longer, has none. All its pages together may
-// take ReportTimeout; after that the error is one of Kind Incomplete. With any error it returns what it has
-// read so far. Every error is an *Error or the context's.
+// take ReportTimeout; after that the error is one of Kind Incomplete. Kind NotFound means that something answers that
+// is no notifier, and will do so again. With any error it returns what it has read so far. Every error is an *Error or
+// the context's.
 func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
 	const op = opNotified
 	ctx, cancel := withTimeout(ctx, c.reportTimeout)
@@ -53,7 +54,7 @@ func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
 			into:   &page,
 		})
 		if err != nil {
-			return slices.Sorted(maps.Keys(digests)), incomplete(ctx, err)
+			return slices.Sorted(maps.Keys(digests)), unread(ctx, err)
 		}
 		for _, n := range page.Notifications {
 			if _, err := claircore.ParseDigest(n.Manifest); err == nil {
@@ -68,12 +69,17 @@ func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
 	return slices.Sorted(maps.Keys(digests)), nil
 }
 
-// incomplete tells a call whose own time was over from a Clair that cannot be reached.
-func incomplete(ctx context.Context, err error) error {
+// unread tells from a Clair that cannot be reached a call whose own time was over, and an answer that says it is a
+// page and is none: both are the same the next time.
+func unread(ctx context.Context, err error) error {
 	var own timeoutError
 	var e *Error
-	if errors.As(context.Cause(ctx), &own) && errors.As(err, &e) {
+	switch {
+	case !errors.As(err, &e):
+	case errors.As(context.Cause(ctx), &own):
 		e.Kind = Incomplete
+	case e.Kind == Temporary && e.Status == http.StatusOK:
+		e.Kind = NotFound
 	}
 	return err
 }
