@@ -513,6 +513,24 @@ func messages() map[string]Message {
 		"failed-1000":    Failed{Namespaces: slices.Repeat([]string{"shop"}, 500), Causes: causes(40, 1000)}.Message(),
 		"failed-hostile": Failed{Cluster: hostile[0], Causes: []Cause{{Name: hostile[0], Hint: hostile[1], Images: []Image{{Name: hostile[0]}, {Name: hostile[2]}, {}}}}}.Message(),
 
+		"recovered-one": Recovered{Cluster: "prod-eu", Namespaces: []string{"shop"}, Causes: []Cause{{
+			Name: "Clair does not answer", Hint: "clairwatch goes on trying", Images: images(1),
+		}}}.Message(),
+		"recovered": Recovered{Cluster: "prod-eu", Namespaces: []string{"shop"}, Causes: []Cause{
+			{Name: "Clair does not answer", Hint: "clairwatch goes on trying", Images: images(30)}, {Name: "nothing"},
+		}}.Message(),
+		"recovered-namespaces": Recovered{Namespaces: []string{"billing", "data", "platform", "shop"}, Causes: []Cause{
+			{Name: "Clair does not answer", Images: images(2)},
+			{Name: "not in the registry", Hint: "push it again", Images: images(3)[2:]},
+		}}.Message(),
+		"recovered-bare": Recovered{Causes: []Cause{{Images: []Image{{}}}, {Images: []Image{{}, {}}}}}.Message(),
+		"recovered-1000": Recovered{Cluster: long, Namespaces: slices.Repeat([]string{"shop"}, 500), Causes: causes(40, 1000)}.Message(),
+		"recovered-hostile": Recovered{Cluster: hostile[0], Namespaces: hostile, Causes: []Cause{
+			{Name: hostile[4], Hint: hostile[1], Images: []Image{{Name: hostile[0]}, {Name: hostile[2]}, {Name: hostile[6], Platform: hostile[1]}, {}}},
+			{Name: hostile[0], Images: []Image{hostileReport().Image}},
+		}}.Message(),
+		"recovered-hostile-one": Recovered{Cluster: hostile[4], Causes: []Cause{{Name: hostile[0], Images: []Image{hostileReport().Image}}}}.Message(),
+
 		"report-held-back": with(func(r *Report) { r.Summary = summarizeFrom(claircore.Medium, "Debian 12", 118, bookworm()...) }).Message(),
 		"report-held-back-one": with(func(r *Report) {
 			r.Summary = summarizeFrom(claircore.Medium, "Debian 12", 118, noFix[0], noFix[1])
@@ -692,7 +710,7 @@ func TestLadder(t *testing.T) {
 	all := messages()
 	last := indented(t, all["report.last"])
 	for name, want := range map[string]int{"report": 4, "report-hostile": 4, "inventory": 4, "inventory-clean": 3, "clean": 3, "failed": 3, "disclosed": 4,
-		"report-loading": 4, "removed": 3, "removed-many": 3, "renewed": 3, "sourced": 3, "visible": 3, "rose": 3, "change-hostile": 3,
+		"report-loading": 4, "removed": 3, "removed-many": 3, "recovered": 3, "recovered-one": 3, "renewed": 3, "sourced": 3, "visible": 3, "rose": 3, "change-hostile": 3,
 		"indexed": 3, "indexed-many": 3, "withdrawn": 3, "widespread": 4, "widespread-hostile": 4, "widespread-no-rows": 3, "disclosed-many": 4} {
 		t.Run(name, func(t *testing.T) {
 			m, forms := all[name], 1
@@ -735,7 +753,8 @@ func TestLadder(t *testing.T) {
 func TestNoMessage(t *testing.T) {
 	for name, m := range map[string]Message{
 		"zero": {}, "no failure": Failed{Causes: []Cause{{Name: "not found"}}}.Message(), "nothing disclosed": Disclosed{}.Message(),
-		"nothing removed": Removed{Cluster: "prod-eu"}.Message(), "nothing renewed": Change{Kind: Renewed, Images: 3}.Message(),
+		"nothing recovered": Recovered{Cluster: "prod-eu", Causes: []Cause{{Name: "not found"}}}.Message(),
+		"nothing removed":   Removed{Cluster: "prod-eu"}.Message(), "nothing renewed": Change{Kind: Renewed, Images: 3}.Message(),
 		"nothing withdrawn": Change{Kind: Withdrawn, Images: 3, Gone: 2}.Message(), "affects nothing": Widespread{Finding: bookworm()[0]}.Message(),
 		"nothing disclosed in many": DisclosedMany{Images: 3, Rows: make([]findings.Spread, 2)}.Message(),
 		"gone, but not renewed":     Change{Kind: Visible, Gone: 3}.Message(), "change of no kind": Change{Counts: findings.Counts{High: 1}}.Message(),
@@ -772,6 +791,9 @@ func TestTexts(t *testing.T) {
 		"inventory-half-blind":       "❔ Now watching 3 images in shop: no known vulnerabilities in the 2 that could be checked",
 		"failed-one":                 "⚠️ shop/service-0:v1.0 could not be scanned: unauthorized",
 		"failed":                     "⚠️ 11 images could not be scanned, for 2 reasons",
+		"recovered-one":              "▶️ shop/service-0:v1.0 is scanned again; before: Clair does not answer",
+		"recovered":                  "▶️ 30 images are scanned again; before: Clair does not answer",
+		"recovered-namespaces":       "▶️ 3 images are scanned again; before: Clair does not answer (2), not in the registry (1)",
 		"report-held-back":           "🔴 shop/checkout:v2.14.0 is running with 5 critical, 8 high; 13 of 14 fixable",
 		"report-low":                 "🔵 shop/checkout:v2.14.0 is running with 2 low, 1 negligible, all below this channel's minimum severity (medium)",
 		"report-low-unknown":         "❔ shop/checkout:v2.14.0 is running with 2 vulnerabilities of unknown severity, all below this channel's minimum severity (low)",
@@ -904,6 +926,9 @@ func FuzzMessages(f *testing.F) {
 			Removed{Cluster: s, Images: slices.Repeat([]RemovedImage{{Image: image, Namespace: s, Counts: counts}}, 1+max(n, 0)%9)}.Message(),
 			Inventory{Cluster: s, Images: n, Counts: counts, Hidden: findings.Counts{Low: n}, Rules: findings.Rules{MinSeverity: fs[0].Severity}, Again: true, Quiet: n, Worst: rows(1, s), Link: link}.Message(),
 			Failed{Cluster: s, Causes: cs[1:], Link: link}.Message(),
+			Recovered{Cluster: s, Namespaces: []string{s, link, s, s, s}, Causes: cs}.Message(),
+			Recovered{Cluster: link, Namespaces: []string{s}, Causes: cs[1:]}.Message(),
+			Recovered{Cluster: s, Causes: slices.Repeat(cs[:1], 1+max(n, 0)%9)}.Message(),
 			changed(Withdrawn, 1), changed(Withdrawn, 9),
 			Report{Image: image, Cluster: s, Summary: summarize(s, n, fs...), Place: place, Link: link}.Message(),
 			Report{Image: image, Cluster: link, Summary: summarize(link, n, fs[1]), Place: place, Link: s}.Message(),

@@ -58,7 +58,8 @@ func TestClairAway(t *testing.T) {
 		})
 		r.pass(15 * time.Minute)
 		r.wantLogged(1, cameBack)
-		r.wantEach("shop", "Now watching 30 images", "30 images…could not be scanned", "CVE-2026-31415…30 running images")
+		r.wantEach("shop", "Now watching 30 images", "30 images…could not be scanned", "CVE-2026-31415…30 running images",
+			"30 images* are scanned again")
 		if got := r.w.progress.count(); got[StateScanned] != images+1 {
 			t.Errorf("states: %v", got)
 		}

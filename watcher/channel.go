@@ -164,6 +164,9 @@ func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 	case kindFailed:
 		f, told := w.book.Failure(n.destination, n.subject.image)
 		return told && f.Cause == string(n.cause)
+	case kindRecovered:
+		f, told := w.book.Failure(n.destination, n.subject.image)
+		return !told || f.Cause != string(n.cause)
 	case kindRemoved: // it may have come back
 		return len(w.podsOf([]*news{n}, running())) > 0
 	case kindReport:
@@ -208,8 +211,10 @@ func (w *Watcher) remember(ctx context.Context, ns []*news) error {
 			continue
 		}
 		told = append(told, n.told)
-		if n.kind == kindReport { // so it could be scanned
-			told = append(told, ledger.Told{Destination: n.destination, Image: n.image.inLedger()})
+		if n.kind == kindReport { // so it could be scanned, under whatever id it runs
+			for _, i := range append(w.book.Images(n.subject.digest), n.image.inLedger()) {
+				told = append(told, ledger.Told{Destination: n.destination, Image: i})
+			}
 		}
 	}
 	if len(told) == 0 {

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 
@@ -27,7 +28,8 @@ type letter struct {
 
 // messageKinds are the labels of messages in metrics and logs.
 var messageKinds = [...]string{
-	"indexed", "report", "inventory", "disclosed", "rose", "visible", "sourced", "renewed", "returned", "withdrawn", "failed", "removed",
+	"indexed", "report", "inventory", "disclosed", "rose", "visible", "sourced", "renewed", "returned", "withdrawn", "failed", "recovered",
+	"removed",
 }
 
 // MessageKinds lists the kinds of messages, as metrics and logs name them.
@@ -49,6 +51,8 @@ func (w *Watcher) write(ripe []*news, namespaces []string, untried int) letter {
 		return w.writeDisclosed(ofKind(ripe, kindDisclosed))
 	case kindRose, kindVisible, kindSourced, kindRenewed, kindReturned, kindWithdrawn:
 		return w.writeChange(ofKind(ripe, first.kind))
+	case kindRecovered:
+		return w.writeRecovered(ofKind(ripe, kindRecovered))
 	case kindRemoved:
 		return w.writeRemoved(ofKind(ripe, kindRemoved))
 	default:
@@ -69,7 +73,7 @@ func ofKind(all []*news, k kind) []*news {
 
 // bySubject groups what one Clair says about the same image, in order: what was told of most comes first, where
 // destinations have different rules. An image that cannot be scanned for two causes, in two namespaces, is in two
-// groups: each is to be told.
+// groups, and so it is when it is scanned again: each is to be told.
 func bySubject(ns []*news) [][]*news {
 	type source struct {
 		subject subject
@@ -155,6 +159,12 @@ func (w *Watcher) writeReport(group []*news) letter {
 func (w *Watcher) writeFailed(ns []*news) letter {
 	m := slack.Failed{Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Causes: w.causes(ns), Link: w.allLink(namespacesOf(ns))}
 	return letter{kind: "failed", message: m.Message(), news: ns}
+}
+
+// writeRecovered tells of all images at once that are scanned again.
+func (w *Watcher) writeRecovered(ns []*news) letter {
+	m := slack.Recovered{Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Causes: w.causes(ns)}
+	return letter{kind: "recovered", message: m.Message(), news: ns}
 }
 
 // changeKinds are the kinds of news that are told in lines about several images at once.
@@ -313,7 +323,7 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 	return l
 }
 
-// causes groups images that could not be scanned by why.
+// causes groups images that cannot be scanned, or could not be, by why.
 func (w *Watcher) causes(failed []*news) []slack.Cause {
 	byCause := make(map[Cause][]slack.Image)
 	for _, group := range bySubject(failed) {
@@ -321,12 +331,16 @@ func (w *Watcher) causes(failed []*news) []slack.Cause {
 		byCause[c] = append(byCause[c], w.named(group[0]))
 	}
 	var cs []slack.Cause
-	for _, c := range Causes {
-		if images := byCause[c]; len(images) > 0 {
-			cs = append(cs, slack.Cause{Name: advice[c][0], Hint: advice[c][1], Images: images})
-		}
+	for _, c := range slices.SortedFunc(maps.Keys(byCause), compareCauses) {
+		// The ledger can have one of another version of the daemon.
+		cs = append(cs, slack.Cause{Name: cmp.Or(advice[c][0], string(c)), Hint: advice[c][1], Images: byCause[c]})
 	}
 	return cs
+}
+
+// compareCauses puts causes in the order of Causes.
+func compareCauses(a, b Cause) int {
+	return cmp.Or(cmp.Compare(slices.Index(Causes[:], a), slices.Index(Causes[:], b)), cmp.Compare(a, b))
 }
 
 // named is an image as people know it. The platform is told where it matters: when the name stands for

@@ -34,6 +34,8 @@ const (
 	kindWithdrawn
 	// kindFailed: the image could not be scanned.
 	kindFailed
+	// kindRecovered: an image that is known has a report again, after it was told that it could not be scanned.
+	kindRecovered
 	// kindRemoved: the image runs no longer.
 	kindRemoved
 )
@@ -44,7 +46,7 @@ type news struct {
 	kind        kind
 	destination ledger.Destination
 	subject     subject
-	// cause is why, for kindFailed.
+	// cause is why, for kindFailed and kindRecovered.
 	cause Cause
 	// image is what runs; where it runs is looked up when the message is written.
 	image image
@@ -75,12 +77,12 @@ type news struct {
 	ripe bool
 	// inHand is set from the moment it is sent until it is recorded or Slack has refused it.
 	inHand bool
-	// overtaken says that something newer came up about the same while this was in hand.
+	// overtaken says that something newer came up about the same, or that it is over, while this was in hand.
 	overtaken bool
 }
 
-// subject is what news can be about: the image with a manifest digest, or one that could not be scanned, by what
-// its node runs.
+// subject is what news can be about: the image with a manifest digest, or one that cannot be scanned or could not be,
+// by what its node runs.
 type subject struct {
 	digest string
 	image  ledger.Image // zero with a digest
@@ -170,12 +172,16 @@ func (p *pending) remove(ns []*news) (overtaken []*news) {
 	return overtaken
 }
 
-// withdraw takes out what is no longer true, for example a failure of an image that was scanned since.
-// What is in hand stays: Slack may have it already.
+// withdraw takes out what is no longer true, for example a failure of an image that was scanned since. What is in
+// hand stays, because Slack may have it already: the image is to be looked at again afterwards, to tell its end.
 func (p *pending) withdraw(t topic) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := p.news[t.destination][t]; n != nil && !n.inHand {
+	switch n := p.news[t.destination][t]; {
+	case n == nil:
+	case n.inHand:
+		n.overtaken = true
+	default:
 		p.removeTopic(t, n)
 	}
 }

@@ -226,7 +226,7 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 		w.tell(n)
 		return true
 	}
-	w.book.ForgetFailure(l.destination, of.image.inLedger())
+	w.tellRecovery(l.destination, of)
 	difference := record.Compare(r.report, r.basis, l.rules)
 	if !l.tell.Withdrawn {
 		difference.Silent = difference.Silent.With(difference.Withdrawn.Change).With(difference.Returned.Change)
@@ -345,7 +345,7 @@ func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lastin
 	}
 }
 
-// failureOf is the subject of an image that could not be scanned.
+// failureOf is the subject of an image that cannot be scanned, or could not be.
 func failureOf(img image) subject { return subject{image: img.inLedger()} }
 
 // withdrawFailure takes back that an image could not be scanned.
@@ -370,6 +370,41 @@ func (w *Watcher) toldFailure(img image, listeners []listener) (next time.Time, 
 		}
 	}
 	return next, cause
+}
+
+// tellRecovery adds that an image which a destination knows has a report again, if that one was told that it could not
+// be scanned. Whoever does not know the image gets the report, which says as much. Until Slack has accepted it the
+// ledger has the failure, from which the daemon after this one tells it.
+func (w *Watcher) tellRecovery(d ledger.Destination, of subjectOf) {
+	switch known, told := w.book.Failure(d, of.image.inLedger()); {
+	case !told:
+	case known.Cause == causeLoading:
+		w.book.ForgetFailure(d, of.image.inLedger())
+	default:
+		w.tell(&news{
+			kind:        kindRecovered,
+			destination: d,
+			subject:     failureOf(of.image),
+			image:       of.image,
+			name:        of.name,
+			cause:       Cause(known.Cause),
+			told:        ledger.Told{Destination: d, Image: of.image.inLedger()},
+		})
+	}
+}
+
+// withdrawRecoveries takes back that an image is scanned again at a Clair, of which it has no report after all.
+func (w *Watcher) withdrawRecoveries(img image, clair string) {
+	for _, l := range w.assigned.Load().of(img.namespace) {
+		if l.clair == clair {
+			w.withdrawRecovery(l.destination, img)
+		}
+	}
+}
+
+// withdrawRecovery takes back that an image is scanned again.
+func (w *Watcher) withdrawRecovery(d ledger.Destination, img image) {
+	w.pending.withdraw(topic{d, kindRecovered, failureOf(img)})
 }
 
 // settle decides what happens next to an image that was scanned.
@@ -442,7 +477,11 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) {
 		next = time.Now().Add(after)
 	}
 	for i, v := range verdicts {
-		if v.cause != "" && (v.lasting || !v.shared && now.failures >= patience) {
+		if v.cause == "" {
+			continue
+		}
+		w.withdrawRecoveries(img, o.failures[i].clair) // before the ledger is asked what is known
+		if v.lasting || !v.shared && now.failures >= patience {
 			w.tellFailure(img, o.name, o.failures[i].clair, v.cause, v.lasting || now.alike >= patience, next)
 		}
 	}

@@ -414,7 +414,7 @@ func TestFailures(t *testing.T) {
 				r.notify()
 				r.pass(settled)
 			}
-			r.wantTexts("app1:v1 is running with", "could not be scanned", "could not be scanned")
+			r.wantTexts("app1:v1 is running with", "could not be scanned", "is scanned again", "could not be scanned", "is scanned again")
 		})
 	})
 	t.Run("a Clair that restarts", func(t *testing.T) {

@@ -416,10 +416,11 @@ func (w *Watcher) work(ctx context.Context, img image) {
 }
 
 // dismiss forgets an image that no longer runs, or that nobody wants to hear about. What is known about it is
-// told all the same; that it could not be scanned is of no use to anybody any more.
+// told all the same; that it could not be scanned, or that it is again, is of no use to anybody any more.
 func (w *Watcher) dismiss(img image, listeners []listener) {
 	for _, l := range listeners {
 		w.withdrawFailure(l.destination, img)
+		w.withdrawRecovery(l.destination, img)
 	}
 	w.images.Forget(img)
 	w.rounds.forget(img)
