@@ -37,7 +37,7 @@ const (
 	Unauthorized
 	// TooLarge means that the report is larger than clairwatch reads.
 	TooLarge
-	// Incomplete means that a notification could not be read to its end in time.
+	// Incomplete means that a notification could not be read to its end.
 	Incomplete
 	// NoKey means that nothing was asked: the key that signs requests to this Clair cannot be read.
 	NoKey
@@ -54,7 +54,7 @@ var kindTexts = map[Kind]string{
 	Invalid:           "Clair refuses the image as it is",
 	Unauthorized:      "Clair refuses the request; set clairs[].pskFile and clairs[].issuer by its auth.psk, and check that its clock and ours agree",
 	TooLarge:          fmt.Sprintf("the report is larger than %d MiB", reportLimit>>20),
-	Incomplete:        "Clair takes too long to say what the notification is about",
+	Incomplete:        "Clair takes too long, or too many pages, to say what the notification is about",
 	NoKey:             "the request cannot be signed and was not sent; mend the file of clairs[].pskFile",
 }
 

@@ -3,6 +3,7 @@ package clair
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -16,14 +17,13 @@ import (
 const (
 	// notificationPage is how many entries a page has; it is Clair's own default.
 	notificationPage = 500
-	// mostPages bounds the pages read of one notification. What is beyond is found all the same when
-	// the reports are looked at again.
+	// mostPages bounds the pages read of one notification.
 	mostPages = 1000
 )
 
 // Notified returns the digests of the manifests that a notification is about, each once and in order; what
 // is no digest is left out. An id that Clair does not know, or no longer, has none. All its pages together may
-// take ReportTimeout; after that the error is one of Kind Incomplete. Kind NotFound means that something answers that
+// take ReportTimeout; after that, and after a thousand pages, the error is one of Kind Incomplete. Kind NotFound means that something answers that
 // is no notifier, and will do so again. With any error it returns what it has read so far. Every error is an *Error or
 // the context's.
 func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
@@ -63,10 +63,11 @@ func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
 		}
 		// The next page is named by the id of this page's last entry.
 		if next = page.Page.Next; next == "" || len(page.Notifications) == 0 {
-			break
+			return slices.Sorted(maps.Keys(digests)), nil
 		}
 	}
-	return slices.Sorted(maps.Keys(digests)), nil
+	err := &Error{Op: op, Kind: Incomplete, detail: fmt.Sprintf("it has more than %d pages", mostPages)}
+	return slices.Sorted(maps.Keys(digests)), err
 }
 
 // unread tells from a Clair that cannot be reached a call whose own time was over, and an answer that says it is a

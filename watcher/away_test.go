@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,6 +182,92 @@ func TestDataWhileTheCallerLeaves(t *testing.T) {
 		}
 		if err := <-done; err == nil {
 			t.Error("no error")
+		}
+	})
+}
+
+// A Clair that says what data it has, or whose gateway hides that, and gives no reports, is told like one that is away.
+func TestClairGivesNoReports(t *testing.T) {
+	const images = 100
+	for name, kind := range map[string]clair.Kind{"errors": clair.Temporary, "it wants another key": clair.Unauthorized} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				r.cfg.Refresh = time.Hour
+				c := r.clairs[clairBase]
+				c.found = all(images, []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical}})
+				for n := range images {
+					c.indexed[digest(n+1)] = true
+					r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+				}
+				r.settings(map[string]string{"shop": scanner("shop")})
+				r.start()
+				r.pass(3 * time.Hour)
+				r.wantTexts("Now watching 100 images")
+				c.set(func(c *fakeClair) { c.fail = func(string) error { return &clair.Error{Kind: kind, Status: 500} } })
+				r.pass(4 * time.Hour)
+				r.wantTexts("Now watching 100 images", "100 images could not be scanned: Clair does not answer")
+				r.wantLogged(1, "this Clair gives no reports; its images wait")
+				if n := strings.Count(r.log.String(), `level=WARN msg="image could not be scanned"`); n > 10 {
+					t.Errorf("%d lines of the log say that an image could not be scanned", n)
+				}
+				c.set(func(c *fakeClair) { c.fail = nil })
+				r.pass(30 * time.Minute)
+				r.wantTexts("Now watching 100 images", "100 images could not be scanned", "100 images are scanned again")
+				r.wantLogged(1, "this Clair gives reports again")
+			})
+		})
+	}
+}
+
+// One image whose report cannot be had is no reason to look at all others again and again.
+func TestOneReportCannotBeHad(t *testing.T) {
+	const images = 50
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+		for n := range images {
+			c.indexed[digest(n+1)] = true
+			r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		c.failOf = map[string]error{digest(1): &clair.Error{Kind: clair.Temporary}, digest(2): &clair.Error{Kind: clair.Temporary}}
+		r.start()
+		r.pass(time.Minute)
+		c.called()
+		r.pass(24 * time.Hour)
+		r.wantTexts("Now watching 48 images", "2 images could not be scanned")
+		tries := 2 * int(24*time.Hour/lastRetry)
+		if calls := len(c.called()); calls > 3*images+2*tries {
+			t.Errorf("%d reports of %d images in a day", calls, images)
+		}
+	})
+}
+
+// One answer that is an error does not cost the images that wait to be indexed their places, nor the registry a request
+// for each of them.
+func TestClairAwayWhileImagesWait(t *testing.T) {
+	const images = 60
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+		c.slots, c.slow = 1, 20*time.Second
+		r.settings(map[string]string{"shop": scanner("shop")})
+		for n := range images {
+			r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.start()
+		for range 10 {
+			c.set(func(c *fakeClair) { c.away = &clair.Error{Kind: clair.Temporary, Status: 500} })
+			r.pass(time.Minute)
+			c.set(func(c *fakeClair) { c.away = nil })
+			r.pass(3 * time.Minute)
+		}
+		r.pass(time.Hour)
+		if got := r.w.progress.count(); got[StateScanned] != images {
+			t.Errorf("states: %v", got)
+		}
+		if got := r.registry.resolved(); got > images+5 {
+			t.Errorf("%d requests to the registry for %d images", got, images)
 		}
 	})
 }

@@ -1,10 +1,14 @@
 package watcher
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/quay/claircore"
 )
 
 // clairs are the Clairs in the settings. Their clients are made when first needed.
@@ -13,10 +17,17 @@ type clairs struct {
 	// call has an image looked at that has a slot now.
 	call func(image)
 	// events are what is done when the data of a Clair changes, or whether it answers.
-	events func(base string) dataEvents
+	events func(base string) clairEvents
 
 	mu     sync.Mutex
 	byBase map[string]*service
+}
+
+// clairEvents are called when something about a Clair changes. They must not block.
+type clairEvents struct {
+	dataEvents
+	// unmuted: it was suspected to give no reports, and has given one.
+	unmuted func(after time.Duration)
 }
 
 // service is one Clair, the lines of those that want something of it, and what is known of its data.
@@ -24,13 +35,18 @@ type service struct {
 	Clair
 	// indexing are those that want it to index an image, reading those that want to know what it says of one.
 	indexing, reading *line
+	// permits are the reports that may be asked for at once: also by who has a slot to index, and by the pages.
+	permits chan struct{}
 
 	data *dataSource
+	// mute is the suspicion that it gives no reports at all; unmuted is called when it does again.
+	mute    suspicion
+	unmuted func(after time.Duration)
 	// waited is set once the log has said that first reports wait for its data.
 	waited atomic.Bool
 }
 
-func newClairs(dial func(base string) (Clair, error), call func(image), events func(base string) dataEvents) *clairs {
+func newClairs(dial func(base string) (Clair, error), call func(image), events func(base string) clairEvents) *clairs {
 	return &clairs{dial: dial, call: call, events: events, byBase: make(map[string]*service)}
 }
 
@@ -46,14 +62,39 @@ func (c *clairs) at(base string) (*service, error) {
 		return nil, fmt.Errorf("%w: %w", errNoClair, err)
 	}
 	indexing, reports := client.Slots()
+	events := c.events(base)
 	s := &service{
 		Clair:    client,
 		indexing: newLine(indexing, c.call),
 		reading:  newLine(reports, c.call),
-		data:     newDataSource(c.events(base)),
+		permits:  make(chan struct{}, max(reports, 1)),
+		data:     newDataSource(events.dataEvents),
+		unmuted:  events.unmuted,
 	}
 	c.byBase[base] = s
 	return s, nil
+}
+
+// Report is that of the Clair, of which no more are asked for at once than it is to give.
+func (s *service) Report(ctx context.Context, digest string) (*claircore.VulnerabilityReport, error) {
+	select {
+	case s.permits <- struct{}{}:
+		defer func() { <-s.permits }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	vr, err := s.Clair.Report(ctx, digest)
+	if !isMute(err) {
+		if after, was := s.mute.clear(time.Now()); was {
+			s.unmuted(after)
+		}
+	}
+	return vr, err
+}
+
+// isMute says that an error is that of a Clair that does not answer, rather than what it answers about an image.
+func isMute(err error) bool {
+	return err != nil && (!isClair(err) || judge(err).cause == CauseClairUnavailable)
 }
 
 // abandon has an image wait at no Clair but some: it is gone, it has what it waited for, or the settings
@@ -62,6 +103,59 @@ func (c *clairs) abandon(img image, except []string) {
 	for _, l := range c.lines(except) {
 		l.abandon(img)
 	}
+}
+
+// leave has an image wait to be read at no Clair but one, which is going to be busy with it for long: a slot that the
+// others kept for it meanwhile would be taken from all that wait there.
+func (c *clairs) leave(img image, except string) {
+	c.mu.Lock()
+	var ls []*line
+	for base, s := range c.byBase {
+		if base != except {
+			ls = append(ls, s.reading)
+		}
+	}
+	c.mu.Unlock()
+	for _, l := range ls {
+		l.abandon(img)
+	}
+}
+
+// wait says whether an image waits to be read at each of some Clairs.
+func (c *clairs) wait(img image, at []string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !slices.ContainsFunc(at, func(base string) bool {
+		s := c.byBase[base]
+		return s != nil && !s.reading.has(img)
+	})
+}
+
+// suspect says whether a Clair is to be suspected to give no reports at all, and whether that is new.
+func (c *clairs) suspect(base string) (is, isNew bool) {
+	if s := c.known(base); s != nil {
+		return s.mute.arise(time.Now())
+	}
+	return false, false
+}
+
+// isSuspected says whether a Clair is suspected to give no reports at all.
+func (c *clairs) isSuspected(base string) bool {
+	s := c.known(base)
+	return s != nil && s.mute.is()
+}
+
+// known returns a Clair of which there is a client already; otherwise nil.
+func (c *clairs) known(base string) *service {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byBase[base]
+}
+
+// isAway says whether a Clair does not answer.
+func (c *clairs) isAway(base string) bool {
+	s := c.known(base)
+	return s != nil && s.data.gone.Load() != nil
 }
 
 func (c *clairs) lines(except []string) []*line {

@@ -65,8 +65,8 @@ func (e *awayError) Unwrap() error { return e.err }
 
 // dataEvents are called by a dataSource. They must not block.
 type dataEvents struct {
-	// changed: the list of updaters or the state is another one, but for the first time, or the data has been the
-	// same for a while after it became another one.
+	// changed: the state is another one, but for the first time, or the data has been the same for a while after it
+	// became another one.
 	changed func()
 	// away: the Clair does not answer any more. lasting: it has not for awayPatience. back: it does again.
 	away, lasting func(*awayError)
@@ -101,7 +101,7 @@ type dataSource struct {
 	// appeared is when updaters came into the list that were not in the one before. Clair dates an update by
 	// its beginning, which can be long before.
 	appeared map[string]time.Time
-	// changed is when the list or the state last was another one than before.
+	// changed is when the state last was another one than before.
 	changed time.Time
 	// stirred is when the data first became another one since all images were looked at, and fresh when it last did;
 	// zero when it did not. An update of several sources takes Clair a while.
@@ -221,8 +221,10 @@ func (s *dataSource) renew(ctx context.Context, c Clair, times dataTimes, tag st
 		if !s.says || !slices.EqualFunc(updates.Updaters, s.updates.Updaters, sameUpdate) {
 			s.edition++
 		}
-		s.stir(updates.Updaters)
-		changed = s.notice(updates.Updaters) || changed
+		if !first {
+			s.stir(updates.Updaters)
+		}
+		s.notice(updates.Updaters)
 		s.updates, s.at, s.says = updates, time.Now(), true
 	}
 	if changed {
@@ -237,10 +239,11 @@ func (s *dataSource) renew(ctx context.Context, c Clair, times dataTimes, tag st
 
 func sameUpdate(a, b clair.Updater) bool { return a.Name == b.Name && a.Last.Equal(b.Last) }
 
-// stir notes that an updater has newer data than before.
+// stir notes that an updater has newer data than before, or is new: what enriches vulnerabilities is listed before it
+// can be read.
 func (s *dataSource) stir(now []clair.Updater) {
-	if !s.says || !slices.ContainsFunc(now, func(u clair.Updater) bool {
-		return slices.ContainsFunc(s.updates.Updaters, func(o clair.Updater) bool { return o.Name == u.Name && !o.Last.Equal(u.Last) })
+	if !slices.ContainsFunc(now, func(u clair.Updater) bool {
+		return !slices.ContainsFunc(s.updates.Updaters, func(o clair.Updater) bool { return sameUpdate(o, u) })
 	}) {
 		return
 	}
@@ -269,7 +272,7 @@ func later(a, b time.Time) time.Time {
 // adopt takes over a state that Clair shows, and says whether it is another one now.
 func (s *dataSource) adopt(state string, first bool, times dataTimes) bool {
 	switch {
-	case state == s.state:
+	case state == s.state, state == "" && !first: // a gateway that hides it for a moment
 		s.next = ""
 		return false
 	case !first && state != s.next:
@@ -287,14 +290,12 @@ func hidden(err error) bool {
 	return clair.IsKind(err, clair.NotFound) || clair.IsKind(err, clair.Unauthorized) || clair.IsKind(err, clair.Invalid)
 }
 
-// notice notes the updaters that are not in the list so far, and says whether there are any.
-func (s *dataSource) notice(now []clair.Updater) bool {
-	any := false
+// notice notes the updaters that are not in the list so far.
+func (s *dataSource) notice(now []clair.Updater) {
 	for _, u := range now {
 		if slices.ContainsFunc(s.updates.Updaters, func(o clair.Updater) bool { return o.Name == u.Name }) {
 			continue
 		}
-		any = true
 		if !s.says { // how long they have been there is what Clair says
 			continue
 		}
@@ -303,7 +304,6 @@ func (s *dataSource) notice(now []clair.Updater) bool {
 		}
 		s.appeared[u.Name] = time.Now()
 	}
-	return any
 }
 
 // assess says what the data is good for now.
@@ -351,10 +351,12 @@ func (d data) basis(base string) findings.Basis {
 	return findings.Basis{Clair: findings.NameID(base), State: d.state, Updaters: d.updaters}
 }
 
-// dataEvents are what is done when the data of a Clair changes, or whether it answers.
-func (w *Watcher) dataEvents(base string) dataEvents {
+// clairEvents are what is done when the data of a Clair changes, or whether it answers.
+func (w *Watcher) clairEvents(base string) clairEvents {
 	log := w.log.With("clair", base)
-	return dataEvents{
+	// Those that could not be looked at are one message when they can be again.
+	lookAtFailed := func() { w.lookTogether(w.progress.in(State(CauseClairUnavailable), w.imagesAt(base))) }
+	data := dataEvents{
 		changed: func() { w.lookAllAt(base) },
 		away: func(err *awayError) {
 			log.Warn("this Clair does not answer; its images wait", "error", err)
@@ -366,7 +368,7 @@ func (w *Watcher) dataEvents(base string) dataEvents {
 		lasting: func(*awayError) { w.lookAllAt(base) },
 		back: func(after time.Duration) {
 			log.Info("this Clair answers again", "after", after.Round(time.Second))
-			w.lookTogether(w.progress.in(State(CauseClairUnavailable), w.imagesAt(base)))
+			lookAtFailed()
 		},
 		hidden: func() {
 			if w.cfg.Refresh > 0 {
@@ -376,6 +378,10 @@ func (w *Watcher) dataEvents(base string) dataEvents {
 			log.Warn("this Clair does not say when its data changes, and refresh is 0s: what is newly disclosed is found by its notifier alone")
 		},
 	}
+	return clairEvents{dataEvents: data, unmuted: func(after time.Duration) {
+		log.Info("this Clair gives reports again", "after", after.Round(time.Second))
+		lookAtFailed()
+	}}
 }
 
 // probeUntil looks at the data of the Clairs in the settings until ctx ends: when it is another one, all images are

@@ -1,7 +1,9 @@
 package watcher
 
 import (
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,5 +101,92 @@ func TestDataEdition(t *testing.T) {
 				t.Errorf("%s: edition %d after %d", step.name, after, before)
 			}
 		}
+	})
+}
+
+// A notification that Clair cannot give is not waited for in ever: nothing behind it is delivered.
+func TestNotifyStuck(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
+		r.start()
+		r.pass(settled)
+		c.set(func(c *fakeClair) {
+			c.fail = func(call string) error {
+				if call == "notified" {
+					return &clair.Error{Kind: clair.Temporary, Status: 500}
+				}
+				return nil
+			}
+		})
+		h := r.w.Notify()
+		for minute := range 3 * 60 {
+			c.called()
+			got := <-r.deliver(t.Context(), h, strings.NewReader(hook))
+			want := http.StatusServiceUnavailable
+			if minute%61 == 60 { // another hour: it begins anew
+				want = http.StatusOK
+			}
+			if got != want {
+				t.Fatalf("minute %d: %d, want %d", minute, got, want)
+			}
+			r.pass(deletePause)
+			if calls := strings.Count(strings.Join(c.called(), " "), "report"); got == http.StatusOK && calls != 2 {
+				t.Errorf("it was given up, and %d of 2 images were looked at", calls)
+			}
+			r.pass(time.Minute - deletePause)
+		}
+	})
+}
+
+// Who sends one id after the other of a Clair without a notifier does not keep it busy with all of its reports.
+func TestNotifyWhole(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c.set(func(c *fakeClair) {
+			c.fail = func(call string) error {
+				if call == "notified" {
+					return &clair.Error{Kind: clair.NotFound, Status: 404}
+				}
+				return nil
+			}
+		})
+		c.called()
+		h := r.w.Notify()
+		for range 60 * 60 {
+			if got := <-r.deliver(t.Context(), h, strings.NewReader(hook)); got != http.StatusOK {
+				t.Fatalf("status %d", got)
+			}
+			r.pass(time.Second)
+		}
+		r.pass(wholePause)
+		if calls := strings.Count(strings.Join(c.called(), " "), "report"); calls < 6 || calls > 8 {
+			t.Errorf("looked at everything %d times in an hour, want each ten minutes, and once after the last", calls)
+		}
+	})
+}
+
+// What anybody can send does not fill the log.
+func TestNotifyNonsense(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.start()
+		h := r.w.Notify()
+		for range 100 {
+			for _, body := range []string{"nonsense", `{"notification_id":"` + notification + `","callback":"http://foreign/"}`} {
+				if got := <-r.deliver(t.Context(), h, strings.NewReader(body)); got != http.StatusOK {
+					t.Errorf("status %d", got)
+				}
+			}
+		}
+		r.wantLogged(1, "ignored a webhook")
+		r.pass(refusalPause)
+		<-r.deliver(t.Context(), h, strings.NewReader("nonsense"))
+		r.wantLogged(2, "ignored a webhook")
 	})
 }

@@ -23,8 +23,10 @@ type line struct {
 
 	mu sync.Mutex
 	// free slots are there only while nobody waits.
-	free    int
-	waiting fairQueue
+	free int
+	// waiting are those that come first, later those that come when none of them waits: what is known of them is out of
+	// date at the most, and there can be thousands.
+	waiting, later fairQueue
 	// called are the images that a slot is kept for. They have left waiting and not come yet.
 	called map[image]bool
 	// resolved has the manifest of each image that waits or was called, where it is known: Clair is known not to have
@@ -50,9 +52,17 @@ func (l *line) isCalled(img image) bool {
 	return l.called[img]
 }
 
+// has says whether an image stands in line or is called.
+func (l *line) has(img image) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, has := l.resolved[img]
+	return has
+}
+
 // enter takes a slot, which is to be given back with exit. It says false when all are taken; then the image
-// stands in line and will be called.
-func (l *line) enter(img image, resolved *registry.Image) bool {
+// stands in line and will be called. last says that it comes after all that are not; once it is not it stays so.
+func (l *line) enter(img image, resolved *registry.Image, last bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, waits := l.resolved[img]
@@ -62,12 +72,19 @@ func (l *line) enter(img image, resolved *registry.Image) bool {
 		delete(l.resolved, img)
 		return true
 	case waits:
+		if !last && l.later.remove(img) {
+			l.waiting.Push(img)
+		}
 		return false
 	case l.free > 0:
 		l.free--
 		return true
 	}
-	l.waiting.Push(img)
+	if last {
+		l.later.Push(img)
+	} else {
+		l.waiting.Push(img)
+	}
 	l.resolved[img] = resolved
 	return false
 }
@@ -82,11 +99,15 @@ func (l *line) exit() {
 func (l *line) next() (image, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waiting.Len() == 0 {
+	from := &l.waiting
+	if from.Len() == 0 {
+		from = &l.later
+	}
+	if from.Len() == 0 {
 		l.free++
 		return image{}, false
 	}
-	img := l.waiting.Pop()
+	img := from.Pop()
 	l.called[img] = true
 	return img, true
 }
@@ -110,6 +131,8 @@ func (l *line) strike(img image) (kept bool) {
 		delete(l.called, img)
 		return true
 	}
-	l.waiting.remove(img)
+	if !l.waiting.remove(img) {
+		l.later.remove(img)
+	}
 	return false
 }

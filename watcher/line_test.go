@@ -17,7 +17,7 @@ func TestLine(t *testing.T) {
 	manifest := &registry.Image{Digest: digest(7)}
 	enter := func(img image, want bool) {
 		t.Helper()
-		if got := l.enter(img, manifest); got != want {
+		if got := l.enter(img, manifest, false); got != want {
 			t.Fatalf("%v enters: %v, want %v", img, got, want)
 		}
 	}

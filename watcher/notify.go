@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,6 +42,12 @@ const (
 	deleteTime = 10 * time.Second
 	// refusalPause is how often the log says at the most that a webhook was refused: anybody can send one.
 	refusalPause = time.Minute
+	// wholePause is how often at the most all images of a Clair are looked at because notifications cannot be read.
+	wholePause = 10 * time.Minute
+	// stuckPatience is how long a notification is asked to be delivered again that cannot be read: Clair delivers none
+	// behind it. mostStuck is how many are remembered.
+	stuckPatience = time.Hour
+	mostStuck     = 64
 	// mostDeletions bounds how many wait for it. Clair removes by itself, in two weeks, what is not deleted.
 	mostDeletions = 64
 )
@@ -53,42 +60,77 @@ const (
 // holds up all behind it, so what can never succeed is answered with 200 too
 // (quay/clair notifier/webhook/deliverer.go).
 func (w *Watcher) Notify() http.Handler {
-	// One at a time: a hint costs requests to Clair, and anybody who reaches the port can send one.
-	turn := make(chan struct{}, 1)
-	pace := rate.NewLimiter(w.hintRate, hintBurst)
-	refusals := rate.Sometimes{Interval: refusalPause}
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if err := w.mayCall(r.Header); err != nil { // before a byte of the body is read
-			refusals.Do(func() { w.log.Warn("refused a webhook: its sender may not call", "error", err) })
-			w.metrics.notifications.WithLabelValues(string(hintUnauthorized)).Inc()
-			rw.Header().Set("WWW-Authenticate", "Bearer")
-			http.Error(rw, "this wants a token, or a signature made with Clair's PSK", http.StatusUnauthorized)
-			return
+	in := &webhooks{Watcher: w, inboxes: make(map[string]*inbox)}
+	in.refusals.Interval = refusalPause
+	return http.HandlerFunc(in.serve)
+}
+
+// webhooks takes those of all Clairs.
+type webhooks struct {
+	*Watcher
+	// refusals bounds how often the log has what anybody can send.
+	refusals rate.Sometimes
+
+	mu      sync.Mutex
+	inboxes map[string]*inbox // by base address
+}
+
+// inbox is what is kept of one Clair's webhooks between them.
+type inbox struct {
+	// turn is held by the one that is read: a hint costs requests to Clair, and anybody may be able to send one. What
+	// follows but pace belongs to it.
+	turn chan struct{}
+	pace *rate.Limiter
+	// stuck are the notifications that could not be read, since when.
+	stuck map[uuid.UUID]time.Time
+	// whole is when all images were looked at last because of one, or will be next.
+	whole time.Time
+}
+
+func (in *webhooks) inbox(base string) *inbox {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.inboxes[base] == nil {
+		in.inboxes[base] = &inbox{
+			turn:  make(chan struct{}, 1),
+			pace:  rate.NewLimiter(in.hintRate, hintBurst),
+			stuck: make(map[uuid.UUID]time.Time),
 		}
-		if !w.leading.Load() {
-			// Whoever leads looks at all reports when it begins, and at each again after a while. Any other
-			// answer would hold up what Clair delivers next.
-			w.metrics.notifications.WithLabelValues(string(hintStandby)).Inc()
-			_, _ = io.WriteString(rw, "ok\n")
-			return
-		}
-		outcome, read := w.receive(r, turn, pace)
-		w.metrics.notifications.WithLabelValues(string(outcome)).Inc()
-		if outcome == hintRetry {
-			http.Error(rw, "this cannot be read now; deliver again", http.StatusServiceUnavailable)
-			return
-		}
+	}
+	return in.inboxes[base]
+}
+
+func (in *webhooks) serve(rw http.ResponseWriter, r *http.Request) {
+	if err := in.mayCall(r.Header); err != nil { // before a byte of the body is read
+		in.refusals.Do(func() { in.log.Warn("refused a webhook: its sender may not call", "error", err) })
+		in.metrics.notifications.WithLabelValues(string(hintUnauthorized)).Inc()
+		rw.Header().Set("WWW-Authenticate", "Bearer")
+		http.Error(rw, "this wants a token, or a signature made with Clair's PSK", http.StatusUnauthorized)
+		return
+	}
+	if !in.leading.Load() {
+		// Whoever leads finds newer data by itself, and looks at all reports when it begins. Any other answer would
+		// hold up what Clair delivers next.
+		in.metrics.notifications.WithLabelValues(string(hintStandby)).Inc()
 		_, _ = io.WriteString(rw, "ok\n")
-		if read.clair == nil {
-			return
-		}
-		_ = http.NewResponseController(rw).Flush() // the answer ends with the handler at the latest
-		read.due = time.Now().Add(deletePause)
-		select {
-		case w.read <- read:
-		default:
-		}
-	})
+		return
+	}
+	outcome, read := in.receive(r)
+	in.metrics.notifications.WithLabelValues(string(outcome)).Inc()
+	if outcome == hintRetry {
+		http.Error(rw, "this cannot be read now; deliver again", http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(rw, "ok\n")
+	if read.clair == nil {
+		return
+	}
+	_ = http.NewResponseController(rw).Flush() // the answer ends with the handler at the latest
+	read.due = time.Now().Add(deletePause)
+	select {
+	case in.read <- read:
+	default:
+	}
 }
 
 // mayCall returns nil when the sender of a request may call.
@@ -126,70 +168,113 @@ type readNotification struct {
 }
 
 // receive reads a webhook and, when it is its turn, what it is about.
-func (w *Watcher) receive(r *http.Request, turn chan struct{}, pace *rate.Limiter) (hint, readNotification) {
+func (in *webhooks) receive(r *http.Request) (hint, readNotification) {
 	ctx, cancel := context.WithTimeout(r.Context(), notifyTime)
 	defer cancel()
 	// Before it waits: the server's time for reading a request is running.
-	id, callback, err := readWebhook(io.LimitReader(r.Body, webhookLimit))
+	id, callback, err := readWebhook(r.Body)
 	if errors.Is(err, errBody) {
-		w.log.Debug("could not read a webhook", "error", err)
+		in.log.Debug("could not read a webhook", "error", err)
 		return hintRetry, readNotification{}
 	}
 	if err != nil {
-		w.log.Warn("ignored a webhook that is not Clair's", "error", err)
+		in.refusals.Do(func() { in.log.Warn("ignored a webhook that is not Clair's", "error", err) })
 		return hintInvalid, readNotification{}
 	}
+	base := in.clairOf(callback)
+	if base == "" {
+		in.refusals.Do(func() {
+			in.log.Warn("ignored a webhook whose callback is not at a clairBaseUrl of the settings, nor at one of its callbackAliases",
+				"callback", callback.Host)
+		})
+		return hintUnknown, readNotification{}
+	}
+	c, err := in.clairs.at(base)
+	if err != nil {
+		in.refusals.Do(func() { in.log.Warn("ignored a webhook: its Clair cannot be asked", "error", err) })
+		return hintUnknown, readNotification{}
+	}
+	box := in.inbox(base)
 	waiting, stop := context.WithTimeout(ctx, notifyTurn)
 	defer stop()
 	select {
-	case turn <- struct{}{}:
-		defer func() { <-turn }()
+	case box.turn <- struct{}{}:
+		defer func() { <-box.turn }()
 	case <-waiting.Done():
 		return hintRetry, readNotification{}
 	}
-	if err := pace.Wait(waiting); err != nil {
+	if err := box.pace.Wait(waiting); err != nil {
 		return hintRetry, readNotification{}
 	}
-	return w.notified(ctx, id, callback)
+	outcome := in.notified(ctx, c, base, box, id)
+	if outcome == hintRetry || outcome == hintRefused {
+		return outcome, readNotification{}
+	}
+	return outcome, readNotification{clair: c, id: id}
 }
 
-// notified asks Clair what a notification is about and queues the images concerned.
-func (w *Watcher) notified(ctx context.Context, id uuid.UUID, callback *url.URL) (hint, readNotification) {
-	base := w.clairOf(callback)
-	if base == "" {
-		w.log.Warn("ignored a webhook whose callback is not at a clairBaseUrl of the settings, nor at one of its callbackAliases", "callback", callback.Host)
-		return hintUnknown, readNotification{}
-	}
-	c, err := w.clairs.at(base)
-	if err != nil {
-		w.log.Warn("ignored a webhook: its Clair cannot be asked", "error", err)
-		return hintUnknown, readNotification{}
-	}
+// notified asks Clair what a notification is about and queues the images concerned. Clair's turn is held.
+func (w *Watcher) notified(ctx context.Context, c *service, base string, box *inbox, id uuid.UUID) hint {
 	digests, err := c.Notified(ctx, id)
-	outcome := hintQueued
 	if err != nil {
-		w.log.Warn("could not read a notification", "error", err)
-		if outcome = unread(err); outcome != hintIncomplete {
-			return outcome, readNotification{}
+		w.log.Warn("could not read a notification", "clair", base, "error", err)
+		outcome := box.judge(id, unread(err), time.Now())
+		if outcome != hintIncomplete { // it can be about any
+			return outcome
 		}
+		w.lookAtWhole(box, w.stale(ctx, c, base, w.imagesAt(base)))
+		return outcome
 	}
+	delete(box.stuck, id)
 	images := w.imagesOf(base, digests)
-	if err != nil && len(digests) == 0 { // it can be about any
-		images = w.imagesAt(base)
-	}
 	stale := w.stale(ctx, c, base, images)
 	for _, img := range stale {
 		w.lookAnew(img)
 	}
-	w.log.Info("notification", "id", id, "manifests", len(digests), "running", len(images), "fresh", len(images)-len(stale))
+	w.log.Info("notification", "clair", base, "id", id, "manifests", len(digests), "running", len(images), "fresh", len(images)-len(stale))
 	switch {
-	case outcome != hintQueued:
 	case len(images) == 0:
-		outcome = hintIdle
+		return hintIdle
 	case len(stale) == 0:
-		outcome = hintFresh
+		return hintFresh
 	}
-	return outcome, readNotification{clair: c, id: id}
+	return hintQueued
+}
+
+// judge gives up a notification that could not be read for too long. Its turn is held.
+func (b *inbox) judge(id uuid.UUID, outcome hint, now time.Time) hint {
+	if outcome != hintRetry {
+		delete(b.stuck, id)
+		return outcome
+	}
+	since, stuck := b.stuck[id]
+	switch {
+	case !stuck && len(b.stuck) < mostStuck:
+		b.stuck[id] = now
+	case !stuck: // more than Clair delivers at once; some are not its own
+		clear(b.stuck)
+	case now.Sub(since) >= stuckPatience:
+		delete(b.stuck, id)
+		return hintIncomplete
+	}
+	return hintRetry
+}
+
+// lookAtWhole queues images for a notification that can be about any of them, but not for each: anybody may be able
+// to send one. Its turn is held.
+func (w *Watcher) lookAtWhole(box *inbox, images []image) {
+	now := time.Now()
+	switch {
+	case box.whole.After(now): // this one is looked at then
+	case now.Sub(box.whole) >= wholePause:
+		box.whole = now
+		w.lookTogether(images)
+	default:
+		box.whole = box.whole.Add(wholePause)
+		for _, img := range images {
+			w.images.AddAfter(img, box.whole.Sub(now))
+		}
+	}
 }
 
 // stale returns those of some images whose reports are older than the data that a Clair has now. It makes what was
@@ -249,9 +334,12 @@ func readWebhook(body io.Reader) (uuid.UUID, *url.URL, error) {
 		ID       string `json:"notification_id"`
 		Callback string `json:"callback"`
 	}
-	text, err := io.ReadAll(body)
+	text, err := io.ReadAll(io.LimitReader(body, webhookLimit+1))
 	if err != nil {
 		return uuid.UUID{}, nil, fmt.Errorf("%w: %w", errBody, err)
+	}
+	if len(text) > webhookLimit {
+		return uuid.UUID{}, nil, fmt.Errorf("the body is larger than %d KiB", webhookLimit>>10)
 	}
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(&hook); err != nil {
 		return uuid.UUID{}, nil, errors.New("the body is not JSON with notification_id and callback")

@@ -64,11 +64,11 @@ func TestNotify(t *testing.T) {
 		{"a Clair that no namespace uses", body(notification, secondBase), nil, part, hintUnknown, 200, nil},
 		{"huge", `{"x":"` + strings.Repeat("a", webhookLimit) + `",` + valid[1:], nil, part, hintInvalid, 200, nil},
 		{"Clair away", valid, &clair.Error{Kind: clair.Temporary}, part, hintRetry, 503, []string{"notified"}},
-		{"read in part", valid, &clair.Error{Kind: clair.Incomplete}, part, hintIncomplete, 200, asked},
+		{"read in part", valid, &clair.Error{Kind: clair.Incomplete}, part, hintIncomplete, 200, all},
 		{"not read in time", valid, &clair.Error{Kind: clair.Incomplete}, none, hintIncomplete, 200, all},
 		{"not read in the handler's time", valid, context.DeadlineExceeded, none, hintIncomplete, 200, all},
 		{"a Clair without a notifier", valid, &clair.Error{Kind: clair.NotFound}, none, hintIncomplete, 200, all},
-		{"a page that is too large", valid, &clair.Error{Kind: clair.TooLarge}, part, hintIncomplete, 200, asked},
+		{"a page that is too large", valid, &clair.Error{Kind: clair.TooLarge}, part, hintIncomplete, 200, all},
 		{"no key for Clair", valid, &clair.Error{Kind: clair.NoKey}, part, hintRefused, 200, []string{"notified"}},
 		{"Clair wants a token", valid, &clair.Error{Kind: clair.Unauthorized}, part, hintRefused, 200, []string{"notified"}},
 	}
@@ -464,7 +464,7 @@ func FuzzNotify(f *testing.F) {
 				return nil, errors.New("not in the settings")
 			}
 			return c, nil
-		}, func(image) {}, func(string) dataEvents { return noEvents() }),
+		}, func(image) {}, func(string) clairEvents { return clairEvents{dataEvents: noEvents()} }),
 	}
 	w.book = ledger.New()
 	w.hintRate = rate.Inf

@@ -52,19 +52,13 @@ func TestRefreshWhileInLine(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		r.cfg.Refresh = time.Hour
 		c := r.clairs[clairBase]
+		c.slots = 1
 		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
 		r.start()
 		r.pass(settled)
-		c.set(func(c *fakeClair) {
-			c.state, c.slots, c.slow = "s2", 1, 24*time.Hour
-		})
-		s, err := r.w.clairs.at(clairBase)
-		r.check(err)
-		s.indexing.mu.Lock()
-		s.indexing.free = 1
-		s.indexing.mu.Unlock()
+		c.set(func(c *fakeClair) { c.state, c.slow = "s2", 24*time.Hour })
 		r.pass(time.Hour) // now one of them is being indexed, and the other waits for that
 		c.called()
 		r.pass(10 * time.Hour)
@@ -120,4 +114,109 @@ func TestReportsOfTwoClairs(t *testing.T) {
 			})
 		})
 	}
+}
+
+// bothClairs has a channel hear of two Clairs.
+func bothClairs(channel string) string {
+	in := func(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n  ") }
+	return "- name: a\n  " + in(scanner(channel)) + "\n- name: b\n  " + in(scannerAt(secondBase, channel)) + "\n"
+}
+
+// Images that one Clair is busy with for long hold up nobody at another one.
+func TestReportsWhileIndexingElsewhere(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		const images = 40
+		r.cfg.Workers = 16
+		a, b := r.clairs[clairBase], r.clairs[secondBase]
+		a.slow, b.reportLag, b.reportSlots = 10*time.Minute, 5*time.Second, 1
+		for n := range 100 {
+			b.indexed[digest(n+1)] = true
+		}
+		r.settings(map[string]string{"shop": bothClairs("shop"), "blog": scannerAt(secondBase, "blog")})
+		for n := range images {
+			r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.start()
+		r.pass(10*time.Minute - 2*time.Second)
+		r.w.lookAllAt(secondBase) // everybody stands in line there when the first ones are indexed
+		r.pass(30 * time.Second)
+		r.run(podOf("blog", "app", 55))
+		r.pass(time.Minute)
+		r.wantEach("blog", "app55:v1 is running with")
+		r.pass(5 * time.Hour)
+		if got := r.w.progress.count(); got[StateScanned] != images+1 {
+			t.Errorf("states: %v", got)
+		}
+		for _, base := range []string{clairBase, secondBase} {
+			s, err := r.w.clairs.at(base)
+			r.check(err)
+			for _, l := range []*line{s.indexing, s.reading} {
+				if len(l.called)+len(l.resolved)+l.waiting.Len()+l.later.Len() != 0 {
+					t.Errorf("left behind at %s: %+v", base, l)
+				}
+			}
+		}
+	})
+}
+
+// A Clair that is back is asked at once, also about an image that waits for another one.
+func TestBackWhileWaitingElsewhere(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		a, b := r.clairs[clairBase], r.clairs[secondBase]
+		a.away = &clair.Error{Kind: clair.Temporary, Status: 500}
+		b.reportSlots, b.reportLag = 1, time.Minute
+		for n := range 40 {
+			a.indexed[digest(n+1)], b.indexed[digest(n+1)] = true, true
+		}
+		r.settings(map[string]string{"shop": bothClairs("shop"), "blog": scannerAt(secondBase, "blog")})
+		r.run(podOf("blog", "first", 1))
+		r.start()
+		r.pass(10 * time.Minute)
+		for n := range 8 {
+			r.run(podOf("blog", fmt.Sprintf("app-%d", n), n+2))
+		}
+		r.run(podOf("shop", "app", 30))
+		r.pass(time.Second)
+		a.set(func(c *fakeClair) { c.away = nil })
+		a.called()
+		r.pass(2*dataRetry + time.Second) // it waits for the other one still
+		if calls := a.called(); len(calls) != 1 {
+			t.Errorf("calls to the one that is back: %v", calls)
+		}
+		r.pass(2 * time.Hour)
+		for _, m := range r.slack.accepted() {
+			if strings.Contains(m.text, "could not be scanned") {
+				t.Errorf("told that it could not be scanned: %s", m.text)
+			}
+		}
+		if got := r.w.progress.count(); got[StateScanned] != 10 {
+			t.Errorf("states: %v", got)
+		}
+	})
+}
+
+// What is new comes before what is looked at again, also among thousands.
+func TestNewImagesComeFirst(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		const images = 100
+		c := r.clairs[clairBase]
+		c.reportSlots = 1
+		for n := range images + 1 {
+			c.indexed[digest(n+1)] = true
+		}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		for n := range images {
+			r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.start()
+		r.pass(settled)
+		c.set(func(c *fakeClair) { c.reportLag = time.Minute })
+		r.w.lookAllAt(clairBase)
+		r.pass(5 * time.Minute)
+		r.run(podOf("shop", "new", images+1))
+		r.pass(2*time.Minute + time.Second)
+		if got := r.w.progress.states()[image{namespace: "shop", id: digest(images + 1), platform: r.w.nodes.platform("node-1")}]; got != StateScanned {
+			t.Errorf("the new one is %s", got)
+		}
+	})
 }

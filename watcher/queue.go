@@ -88,18 +88,19 @@ func (q *fairQueue) Pop() image {
 	return img
 }
 
-// remove takes an image out that is in.
-func (q *fairQueue) remove(img image) {
+// remove takes an image out and says whether it was in.
+func (q *fairQueue) remove(img image) bool {
 	list := q.waiting[img.namespace]
 	i := slices.Index(list, img)
 	if i < 0 {
-		return
+		return false
 	}
 	q.length--
 	if len(list) > 1 {
 		q.waiting[img.namespace] = slices.Delete(list, i, i+1)
-		return
+		return true
 	}
 	delete(q.waiting, img.namespace)
 	q.turns = slices.DeleteFunc(q.turns, func(ns string) bool { return ns == img.namespace })
+	return true
 }

@@ -91,7 +91,7 @@ func (w *Watcher) inquire(ctx context.Context, q inquiry) (reading, error) {
 func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
 	called := q.indexing.isCalled(q.image)
 	if !called {
-		if !q.reading.enter(q.image, nil) {
+		if !q.reading.enter(q.image, nil, w.progress.isDue(q.image) && !w.progress.isUntried(q.image)) {
 			return answer{}, errUnread
 		}
 		defer q.reading.exit()
@@ -112,7 +112,7 @@ func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
 		if clair.IsKind(err, clair.NotFound) && !d.loading { // it was deleted meanwhile, and is about to be indexed
 			err = nil
 		}
-	case q.indexing.remembered(q.image) != nil: // known not to be there
+	case q.indexing.remembered(q.image) != nil && !w.isTold(q.image, q.base): // known not to be there
 	default:
 		a.notFound, a.report, err = w.known(ctx, q)
 	}
@@ -164,7 +164,7 @@ func (w *Watcher) reportAnew(ctx context.Context, q inquiry, a answer, basis *fi
 		if resolved == nil {
 			resolved, failed = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.cfg.Credentials)
 		}
-		if failed == nil && !q.indexing.enter(q.image, resolved) {
+		if failed == nil && !q.indexing.enter(q.image, resolved, true) {
 			failed = errInLine
 		}
 		if failed == nil {
@@ -203,7 +203,7 @@ func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*cla
 			return vr, err
 		}
 	}
-	if !q.indexing.enter(q.image, resolved) {
+	if !q.indexing.enter(q.image, resolved, false) {
 		return nil, errInLine
 	}
 	defer q.indexing.exit()
@@ -275,6 +275,7 @@ func manifestDigest(id registry.Identity) string {
 
 // index has Clair index an image that has a slot. Only then are tokens made: they would not outlast the wait.
 func (w *Watcher) index(ctx context.Context, q inquiry, resolved *registry.Image) (findings.Report, error) {
+	w.clairs.leave(q.image, q.base)
 	ir, err := w.submit(ctx, q, resolved)
 	if clair.IsKind(err, clair.LayerUnauthorized) {
 		// A token ends while Clair works on other images. One new one, at once, is the remedy; if that

@@ -427,6 +427,8 @@ type fakeClair struct {
 	loading bool
 	// fail, where set, is asked before each call with its name.
 	fail func(call string) error
+	// failOf are the errors of the reports of some images.
+	failOf map[string]error
 	// slow is how long indexing takes.
 	slow time.Duration
 	// slots is how many images it indexes at once; more are an error.
@@ -498,6 +500,9 @@ func (f *fakeClair) Report(_ context.Context, d string) (*claircore.Vulnerabilit
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.call("report"); err != nil {
+		return nil, err
+	}
+	if err := f.failOf[d]; err != nil {
 		return nil, err
 	}
 	switch {

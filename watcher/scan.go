@@ -69,10 +69,11 @@ type outcome struct {
 	failures []failure
 	// done are the Clairs with a report or a failure, of which nothing is in line.
 	done []string
-	// inLine are the Clairs that have no slot for the image yet; unread says that one of them was not even asked what it
-	// knows of it.
-	inLine []string
-	unread bool
+	// inLine are the Clairs that have no slot for the image yet; unread are those of them that were not even asked what
+	// they know of it. away are those that do not answer: what stands in line there stays.
+	inLine, unread, away []string
+	// retry is when what has failed is tried again, where that is settled although the look goes on; zero otherwise.
+	retry time.Duration
 }
 
 // failure is why a Clair has no report of an image: for its own reasons, or the registry's.
@@ -88,7 +89,7 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 	if unclear == nil && !w.progress.admit(img, w.cfg.MaxImages) {
 		unclear = errOverLimit
 	}
-	o.name, o.inLine, o.unread = name, nil, false
+	o.name, o.inLine, o.unread = name, nil, nil
 	for _, base := range clairsOf(listeners) {
 		if slices.Contains(o.done, base) {
 			continue
@@ -100,10 +101,15 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 		r, err := w.readReport(ctx, base, img, identity, name)
 		if errors.Is(err, errInLine) {
 			o.inLine = append(o.inLine, base)
-			o.unread = o.unread || errors.Is(err, errUnread)
+			if errors.Is(err, errUnread) {
+				o.unread = append(o.unread, base)
+			}
 			continue
 		}
 		if err != nil {
+			if _, away := errors.AsType[*awayError](err); away {
+				o.away = append(o.away, base)
+			}
 			o.failures = append(o.failures, failure{base, err})
 			o.done = append(o.done, base)
 			continue
@@ -407,8 +413,30 @@ func (w *Watcher) withdrawRecovery(d ledger.Destination, img image) {
 	w.pending.withdraw(topic{d, kindRecovered, failureOf(img)})
 }
 
+// pause has the look at an image go on when the Clairs that could not be asked have time for it. What has failed so
+// far is not kept back for that.
+func (w *Watcher) pause(ctx context.Context, img image, o outcome) {
+	if len(o.failures) > 0 && ctx.Err() == nil {
+		due := w.progress.isDue(img)
+		o.retry = w.settleFailures(ctx, img, o)
+		o.failures = nil
+		if due { // what is still to come belongs to the rest
+			w.progress.markDue([]image{img})
+		}
+	}
+	w.rounds.pause(img, o)
+	if !w.clairs.wait(img, o.unread) { // it gave up its place while it was indexed elsewhere
+		w.images.Add(img)
+	}
+}
+
 // settle decides what happens next to an image that was scanned.
 func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
+	if o.retry > 0 && len(o.failures) == 0 { // its state is that of what has failed
+		w.progress.markLooked(img)
+		w.images.AddAfter(img, o.retry)
+		return
+	}
 	if len(o.failures) == 0 && len(o.inLine) > 0 { // it is called when it has a slot
 		w.metrics.scans.WithLabelValues("waiting").Inc()
 		if o.state != "" { // another Clair has a report, or this one has that of before
@@ -437,8 +465,9 @@ func (w *Watcher) refreshLater(img image) {
 	}
 }
 
-// settleFailures decides what happens next to an image of which some Clair has no report.
-func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) {
+// settleFailures decides what happens next to an image of which some Clair has no report, and returns when it is
+// looked at again.
+func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) time.Duration {
 	log := w.log.With("namespace", img.namespace, "image", img.id, "clair", o.failures[0].clair)
 	verdicts := make([]verdict, len(o.failures))
 	var failed verdict // the first that is more than waiting
@@ -462,18 +491,23 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) {
 		if o.state != "" { // another Clair has a report
 			w.progress.reach(img, o.state)
 		}
-		w.retry(img, verdicts)
-		return
+		return w.retry(img, verdicts)
 	}
 	w.metrics.scans.WithLabelValues(string(failed.cause)).Inc()
 	now, changed := w.progress.fail(img, State(failed.cause), failed.resting)
 	level := slog.LevelDebug
-	if changed && !failed.shared { // an hour of retries says nothing new
+	if changed && !failed.shared && !w.clairs.isSuspected(o.failures[0].clair) { // an hour of retries says nothing new
 		level = slog.LevelWarn
 	}
 	log.Log(ctx, level, "image could not be scanned", "cause", failed.cause, "failures", now.failures, "error", errors.Join(errs...))
+	for i := range verdicts { // its images are looked at when a Clair is back; this one might have missed that
+		if verdicts[i].shared && !w.clairs.isAway(o.failures[i].clair) {
+			verdicts[i].after = 0
+		}
+	}
 	var next time.Time
-	if after := w.retry(img, verdicts); after > 2*lastRetry {
+	after := w.retry(img, verdicts)
+	if after > 2*lastRetry {
 		next = time.Now().Add(after)
 	}
 	for i, v := range verdicts {
@@ -481,10 +515,38 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) {
 			continue
 		}
 		w.withdrawRecoveries(img, o.failures[i].clair) // before the ledger is asked what is known
-		if v.lasting || !v.shared && now.failures >= patience {
+		ripe := !v.shared && now.failures >= patience
+		suspected := w.suspect(img, o.failures[i], v, ripe)
+		if v.lasting || ripe || suspected {
 			w.tellFailure(img, o.name, o.failures[i].clair, v.cause, v.lasting || now.alike >= patience, next)
 		}
 	}
+	return after
+}
+
+// knowsFailure says whether all listeners at a Clair were told of a failure.
+func (w *Watcher) knowsFailure(img image, clair string, cause Cause) bool {
+	return !slices.ContainsFunc(w.assigned.Load().of(img.namespace), func(l listener) bool {
+		known, _ := w.book.Failure(l.destination, img.inLedger())
+		return l.clair == clair && known.Cause != string(cause)
+	})
+}
+
+// suspect says whether a failure is probably that of all images of a Clair. When that becomes so all of them are
+// looked at. ripe says that the image has failed for long.
+func (w *Watcher) suspect(img image, f failure, v verdict, ripe bool) bool {
+	if v.cause != CauseClairUnavailable || v.shared {
+		return false
+	}
+	if !ripe || w.knowsFailure(img, f.clair, v.cause) {
+		return w.clairs.isSuspected(f.clair)
+	}
+	is, isNew := w.clairs.suspect(f.clair)
+	if isNew {
+		w.log.Warn("this Clair gives no reports; its images wait", "clair", f.clair, "error", f.err)
+		w.lookAllAt(f.clair)
+	}
+	return is
 }
 
 // retry queues an image again for the first of its verdicts that falls due, and returns after what time. What

@@ -84,7 +84,7 @@ type progress struct {
 	images  map[image]step
 	untried map[string]int // namespace -> images that are untried
 	// due are the images that are looked at again because of something that concerns many of them.
-	due map[image]struct{}
+	due byNamespace
 	// sights are what is known of the images at each Clair.
 	sights map[image]map[string]sight
 	// admitted are the images of each namespace that count for its limit, over those that wait to be let in.
@@ -95,7 +95,7 @@ func newProgress() *progress {
 	return &progress{
 		images:  make(map[image]step),
 		untried: make(map[string]int),
-		due:     make(map[image]struct{}),
+		due:     make(byNamespace),
 		sights:  make(map[image]map[string]sight),
 		// The limit of each namespace.
 		admitted: make(byNamespace),
@@ -129,7 +129,7 @@ func (p *progress) reach(img image, s State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	delete(p.due, img)
+	p.due.remove(img)
 	p.images[img] = step{state: s, indexed: p.images[img].indexed}
 }
 
@@ -139,7 +139,7 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	delete(p.due, img)
+	p.due.remove(img)
 	was := p.images[img]
 	now = step{state: s, failures: was.failures + 1, alike: 1, resting: resting, failed: time.Now(), indexed: was.indexed}
 	if was.state == s {
@@ -156,7 +156,7 @@ func (p *progress) forget(img image) (next image, waits bool) {
 	defer p.mu.Unlock()
 	p.uncount(img)
 	delete(p.images, img)
-	delete(p.due, img)
+	p.due.remove(img)
 	delete(p.sights, img)
 	return p.leave(img)
 }
@@ -226,16 +226,23 @@ func (p *progress) markDue(imgs []image) {
 	defer p.mu.Unlock()
 	for _, img := range imgs {
 		if _, known := p.images[img]; known {
-			p.due[img] = struct{}{}
+			p.due.put(img)
 		}
 	}
+}
+
+// markLooked notes that an image was looked at and is due no more.
+func (p *progress) markLooked(img image) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.due.remove(img)
 }
 
 // isDue says whether an image is looked at because of something that concerns many.
 func (p *progress) isDue(img image) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, due := p.due[img]
+	_, due := p.due[img.namespace][img]
 	return due
 }
 
@@ -327,12 +334,7 @@ func (p *progress) outstanding(namespaces []string) int {
 	defer p.mu.Unlock()
 	n := 0
 	for _, ns := range namespaces {
-		n += p.untried[ns]
-	}
-	for img := range p.due {
-		if slices.Contains(namespaces, img.namespace) {
-			n++
-		}
+		n += p.untried[ns] + len(p.due[ns])
 	}
 	return n
 }

@@ -105,7 +105,7 @@ func New(cfg Config) (*Watcher, error) {
 	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
 	w.shards = newShards(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName, w.book, w.lease, cfg.Metrics, cfg.Log)
-	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) }, w.dataEvents)
+	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) }, w.clairEvents)
 	w.assigned.Store(&assignment{})
 	w.metrics = newMetrics(cfg.Metrics, w)
 	queues := newQueueMetrics(cfg.Metrics)
@@ -402,12 +402,12 @@ func (w *Watcher) work(ctx context.Context, img image) {
 			}
 		}
 		o := w.scan(ctx, img, pods, listeners, w.rounds.resume(img))
-		w.clairs.abandon(img, o.inLine)
-		if o.unread { // it is called when there is time for it
-			w.rounds.pause(img, o)
-			return
+		w.clairs.abandon(img, append(o.away, o.inLine...))
+		if len(o.unread) > 0 {
+			w.pause(ctx, img, o)
+		} else {
+			w.settle(ctx, img, o)
 		}
-		w.settle(ctx, img, o)
 	} else {
 		w.clairs.abandon(img, nil)
 		w.dismiss(img, listeners)

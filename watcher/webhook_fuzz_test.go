@@ -150,7 +150,7 @@ func FuzzNotifyCallers(f *testing.F) {
 				return nil, errors.New("not in the settings")
 			}
 			return client, nil
-		}, func(image) {}, func(string) dataEvents { return noEvents() }),
+		}, func(image) {}, func(string) clairEvents { return clairEvents{dataEvents: noEvents(), unmuted: func(time.Duration) {}} }),
 		read:     make(chan readNotification, 1),
 		hintRate: rate.Inf,
 	}

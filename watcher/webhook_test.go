@@ -83,9 +83,10 @@ func TestNotifyBodies(t *testing.T) {
 		{"in many chunks", head(chunked) + chunk(valid[:1]) + chunk(valid[1:50]) + chunk(valid[50:]) + end, false, 200, "queued"},
 		{"with a trailer", head(chunked+"\r\nTrailer: X") + chunk(valid) + "0\r\nX: y\r\n\r\n", false, 200, "queued"},
 		{"with its length", length(len(valid)) + valid, false, 200, "queued"},
-		{"and spaces beyond the limit", length(len(valid)+2*webhookLimit) + valid + strings.Repeat(" ", 2*webhookLimit), false, 200, "queued"},
+		{"and spaces up to the limit", length(webhookLimit) + valid + strings.Repeat(" ", webhookLimit-len(valid)), false, 200, "queued"},
 
 		// What can never be read is taken, or Clair would send it for ever.
+		{"and spaces beyond the limit", length(webhookLimit+1) + valid + strings.Repeat(" ", webhookLimit+1-len(valid)), false, 200, "invalid"},
 		{"nothing", length(0), false, 200, "invalid"},
 		{"no length", head("X: y"), false, 200, "invalid"},
 		{"no chunk", head(chunked) + end, false, 200, "invalid"},
@@ -243,8 +244,8 @@ func TestNotifyPages(t *testing.T) {
 		{"another object", answering(200, `{"status":"ok"}`), 1, 200, "idle", nil},
 		{"nothing that runs", answering(200, pageWith("", digest(7))), 1, 200, "idle", nil},
 		{"nothing, and a next page", answering(200, pageWith(againID)), 1, 200, "idle", nil},
-		{"a next page that is the same", answering(200, pageWith(againID, debianImage)), 1000, 200, "queued", debian},
-		{"a next page that is no id", answering(200, pageWith("../../x?y=z&page_size=7#", debianImage)), 1000, 200, "queued", debian},
+		{"a next page that is the same", answering(200, pageWith(againID, debianImage)), 1000, 200, "incomplete", all},
+		{"a next page that is no id", answering(200, pageWith("../../x?y=z&page_size=7#", debianImage)), 1000, 200, "incomplete", all},
 		{"digests that are none", answering(200, pageWith("", "", "x", "sha256:", "sha256:zz", "../../x", debianImage[:70], debianImage+"0", "md5:"+strings.Repeat("0", 32), debianImage)), 1, 200, "queued", debian},
 		{"more than were asked for", answering(200, pageWith("", many...)), 1, 200, "queued", debian},
 		{"packed", packing(pageWith("", debianImage)), 1, 200, "queued", debian},
