@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -87,11 +88,19 @@ type Gate struct {
 
 	mu        sync.Mutex
 	fronts    []*httptest.Server
-	exchanges []*Exchange
+	exchanges []*passing
+	clock     int           // counts the beginnings and ends of exchanges
 	changed   chan struct{} // closed and replaced whenever exchanges change
 	point     *Point        // nil: none, or it was reached
 	left      int           // how many exchanges are still to come before point's
 	stop      func()
+}
+
+// passing is an exchange and when it was open, by the gate's clock.
+type passing struct {
+	Exchange
+	begun int
+	ended int // 0 while the server has not answered
 }
 
 // New makes a gate for a program whose requests carry a User-Agent that begins
@@ -180,10 +189,33 @@ func (g *Gate) Exchanges() []Exchange {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	all := make([]Exchange, len(g.exchanges))
-	for i, e := range g.exchanges {
-		all[i] = *e
+	for i, p := range g.exchanges {
+		all[i] = p.Exchange
 	}
 	return all
+}
+
+// AtOnce returns how many of the exchanges that p means, without the first of
+// all, were open at the same time at the most: passed on, and not answered yet.
+func (g *Gate) AtOnce(p Pattern, without int) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	changes := make(map[int]int) // by the clock: 1 begins, -1 ends
+	for _, e := range g.exchanges[min(without, len(g.exchanges)):] {
+		if !p.Match(e.Exchange) {
+			continue
+		}
+		changes[e.begun] = 1
+		if e.ended > 0 {
+			changes[e.ended] = -1
+		}
+	}
+	open, most := 0, 0
+	for _, at := range slices.Sorted(maps.Keys(changes)) {
+		open += changes[at]
+		most = max(most, open)
+	}
+	return most
 }
 
 // Matching returns those exchanges that p means.
@@ -223,16 +255,18 @@ func (p Pattern) String() string {
 
 // arrive notes a request and says where the program is to be stopped in it: not at
 // all ("") in all but one.
-func (g *Gate) arrive(e *Exchange) (When, func()) {
+func (g *Gate) arrive(p *passing) (When, func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	before := g.exchanges
-	g.exchanges = append(g.exchanges, e)
+	g.exchanges = append(g.exchanges, p)
+	g.clock++
+	p.begun = g.clock
 	g.tell()
-	if g.point == nil || !g.point.Match(*e) {
+	if g.point == nil || !g.point.Match(p.Exchange) {
 		return "", nil
 	}
-	if since := g.point.Since; since != nil && !slices.ContainsFunc(before, func(e *Exchange) bool { return since.Match(*e) }) {
+	if since := g.point.Since; since != nil && !slices.ContainsFunc(before, func(p *passing) bool { return since.Match(p.Exchange) }) {
 		return "", nil
 	}
 	if g.left--; g.left > 0 {
@@ -243,11 +277,15 @@ func (g *Gate) arrive(e *Exchange) (When, func()) {
 	return when, stop
 }
 
-// answer notes a status.
-func (g *Gate) answer(e *Exchange, status int) {
+// answer notes a status; 0 is that of a server that has not answered and will not.
+func (g *Gate) answer(p *passing, status int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	e.Status = status
+	if p.ended > 0 {
+		return
+	}
+	g.clock++
+	p.Status, p.ended = status, g.clock
 	g.tell()
 }
 
@@ -266,7 +304,7 @@ type front struct {
 
 // passage is what a request that is passed on carries along.
 type passage struct {
-	exchange *Exchange
+	exchange *passing
 	stop     func() // to be called with the answer; nil: the answer is passed on
 }
 
@@ -278,8 +316,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.proxy.ServeHTTP(w, r)
 		return
 	}
-	e := &Exchange{Server: f.server, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery}
+	e := &passing{Exchange: Exchange{Server: f.server, Method: r.Method, Path: r.URL.Path, Query: r.URL.RawQuery}}
 	when, stop := f.gate.arrive(e)
+	defer f.gate.answer(e, 0)
 	p := passage{exchange: e}
 	switch when {
 	case Before:

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -231,15 +232,62 @@ func TestWatch(t *testing.T) {
 	<-stopped
 }
 
+// TestAtOnce has a server answer when it has as many requests as it waits for, and then one after the other.
+func TestAtOnce(t *testing.T) {
+	const together = 3
+	var arrived sync.WaitGroup
+	arrived.Add(together)
+	waits := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/together" {
+			arrived.Done()
+			arrived.Wait()
+		}
+	}))
+	t.Cleanup(waits.Close)
+	g, address, p := open(t, &server{Server: waits})
+	ctx := within(t)
+	var asking sync.WaitGroup
+	for range together {
+		asking.Go(func() {
+			if _, err := p.ask(ctx, http.MethodGet, address+"/together"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	asking.Wait()
+	for range together {
+		if _, err := p.ask(ctx, http.MethodGet, address+"/alone"); err != nil {
+			t.Error(err)
+		}
+	}
+	for path, want := range map[string]int{"^/together$": together, "^/alone$": 1, "^/else$": 0} {
+		if got := g.AtOnce(Pattern{Path: regexp.MustCompile(path)}, 0); got != want {
+			t.Errorf("%d requests for %s at once, want %d", got, path, want)
+		}
+	}
+	if got := g.AtOnce(Pattern{}, together); got != 1 {
+		t.Errorf("%d requests at once after those that were together, want 1", got)
+	}
+	if got := g.AtOnce(Pattern{}, 3*together); got != 0 {
+		t.Errorf("%d requests at once after all of them, want none", got)
+	}
+}
+
 func TestServerAway(t *testing.T) {
 	s := serve(t, (*httptest.Server).Start)
 	g, address, p := open(t, s)
 	s.Close()
-	if got, err := p.ask(within(t), http.MethodGet, address+"/"); err == nil {
-		t.Errorf("got %q from a server that is away", got)
+	const times = 2
+	for range times {
+		if got, err := p.ask(within(t), http.MethodGet, address+"/"); err == nil {
+			t.Errorf("got %q from a server that is away", got)
+		}
 	}
-	if g.Count(Pattern{}) != 1 || g.Count(Pattern{Done: true}) != 0 {
-		t.Errorf("noted %+v, want one request without an answer", g.Exchanges())
+	if g.Count(Pattern{}) != times || g.Count(Pattern{Done: true}) != 0 {
+		t.Errorf("noted %+v, want %d requests without an answer", g.Exchanges(), times)
+	}
+	if got := g.AtOnce(Pattern{}, 0); got != 1 {
+		t.Errorf("%d requests at once, want 1: what was cut is not open any more", got)
 	}
 	if _, err := g.Open("x", "nowhere", nil); err == nil {
 		t.Error("a front was opened for no address")
