@@ -50,7 +50,7 @@ type clairDatabases struct{ indexer, matcher, notifier string }
 
 // startClair starts the sandbox's own Clair.
 func (s *Sandbox) startClair(ctx context.Context, binary string) error {
-	clair, err := s.runClair(ctx, string(Clair), binary, clairDatabases{"indexer", "matcher", "notifier"})
+	clair, err := s.runClair(ctx, string(Clair), binary, clairDatabases{"indexer", "matcher", "notifier"}, ClairOptions{})
 	if err != nil {
 		return err
 	}
@@ -59,10 +59,18 @@ func (s *Sandbox) startClair(ctx context.Context, binary string) error {
 	return nil
 }
 
+// ClairOptions say how one more Clair differs from the sandbox's own. The zero
+// value: in nothing.
+type ClairOptions struct {
+	// DisableSummary has its notifier list each vulnerability of an image that
+	// came or went, rather than the worst one alone (notifier.disable_summary).
+	DisableSummary bool
+}
+
 // AddClair starts one more Clair, as another team would run: it knows no image
 // and no vulnerability of the others. It needs the sandbox's own Clair to have
 // been started.
-func (s *Sandbox) AddClair(ctx context.Context) (*ClairServer, error) {
+func (s *Sandbox) AddClair(ctx context.Context, options ClairOptions) (*ClairServer, error) {
 	if s.clair == nil {
 		return nil, errNoClair
 	}
@@ -73,7 +81,7 @@ func (s *Sandbox) AddClair(ctx context.Context) (*ClairServer, error) {
 	if err := s.postgres.create(ctx, of); err != nil {
 		return nil, fmt.Errorf("adding a Clair: %w", err)
 	}
-	return s.runClair(ctx, name, s.clair.binary, of)
+	return s.runClair(ctx, name, s.clair.binary, of, options)
 }
 
 // Clair returns the sandbox's own Clair, or nil where it was not started.
@@ -82,7 +90,7 @@ func (s *Sandbox) Clair() *ClairServer { return s.clair }
 // runClair starts a Clair in combo mode: indexer, matcher and notifier in one
 // process, each with a database of its own, no updater, nothing fetched from
 // outside, the notifier at work every second.
-func (s *Sandbox) runClair(ctx context.Context, name, binary string, databases clairDatabases) (*ClairServer, error) {
+func (s *Sandbox) runClair(ctx context.Context, name, binary string, databases clairDatabases, options ClairOptions) (*ClairServer, error) {
 	api, err := s.ports.address()
 	if err != nil {
 		return nil, err
@@ -96,7 +104,11 @@ func (s *Sandbox) runClair(ctx context.Context, name, binary string, databases c
 		return nil, fmt.Errorf("making a folder for Clair: %w", err)
 	}
 	config := filepath.Join(dir, "clair.yaml")
-	if err := writeClairConfig(config, api, introspection, s.postgres.address, s.NotifyURL, databases, s.psk); err != nil {
+	settings, err := s.clairSettings(dir, api, introspection, databases, options)
+	if err != nil {
+		return nil, fmt.Errorf("writing Clair's configuration: %w", err)
+	}
+	if err := os.WriteFile(config, settings, 0o600); err != nil {
 		return nil, fmt.Errorf("writing Clair's configuration: %w", err)
 	}
 	process, err := s.run(ctx, spec{
@@ -115,19 +127,20 @@ func (s *Sandbox) runClair(ctx context.Context, name, binary string, databases c
 	}, nil
 }
 
-func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string, databases clairDatabases, psk []byte) error {
-	host, port, err := net.SplitHostPort(postgresAddr)
+// clairSettings are the text of a Clair's configuration, whose folder is dir.
+func (s *Sandbox) clairSettings(dir, api, introspection string, databases clairDatabases, options ClairOptions) ([]byte, error) {
+	host, port, err := net.SplitHostPort(s.postgres.address)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	database := func(name string) string {
 		return fmt.Sprintf("host=%s port=%s user=%s dbname='%s' sslmode=disable", host, port, clairRole, name)
 	}
 	// Without this file the RHEL scanners fetch theirs from the Internet, and
 	// where they cannot, every index report is an error 500.
-	mapping := filepath.Join(filepath.Dir(path), "empty-map.json")
+	mapping := filepath.Join(dir, "empty-map.json")
 	if err := os.WriteFile(mapping, []byte(`{"data":{}}`), 0o600); err != nil {
-		return err
+		return nil, err
 	}
 	type object = map[string]any
 	settings := object{
@@ -162,21 +175,18 @@ func writeClairConfig(path, api, introspection, postgresAddr, notifyURL string, 
 			"migrations":        true,
 			"poll_interval":     "1s",
 			"delivery_interval": "1s",
+			"disable_summary":   options.DisableSummary,
 			"webhook": object{
-				"target":   notifyURL,
+				"target":   s.NotifyURL,
 				"callback": "http://" + api + "/notifier/api/v1/notification/",
 			},
 		},
 		"metrics": object{"name": "prometheus"},
 	}
-	if psk != nil {
-		settings["auth"] = object{"psk": object{"key": base64.StdEncoding.EncodeToString(psk), "iss": []string{PSKIssuer, ownIssuer}}}
+	if s.psk != nil {
+		settings["auth"] = object{"psk": object{"key": base64.StdEncoding.EncodeToString(s.psk), "iss": []string{PSKIssuer, ownIssuer}}}
 	}
-	text, err := yaml.Marshal(settings)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(path, text, 0o600)
+	return yaml.Marshal(settings)
 }
 
 var errNoClair = errors.New("the sandbox was started without Clair")
@@ -320,6 +330,22 @@ func (c *ClairServer) Empty(ctx context.Context) error {
 	err := c.postgres.run(ctx, c.databases.matcher, "truncate vuln, update_operation, uo_vuln, enrichment, uo_enrich, updater_status")
 	if err != nil {
 		return fmt.Errorf("emptying the database of %s: %w", c.name, err)
+	}
+	return nil
+}
+
+// collection is what Clair's notifier does about once an hour (v4.9.0,
+// notifier/postgres/notifications.go, CollectNotifications).
+const collection = `delete from notification using receipt where id = receipt.notification_id and receipt.status = 'deleted';
+delete from notifier_update_operation where uo_id in (
+	select uo_id from notifier_update_operation except select uo_id from receipt)`
+
+// CollectNotifications has the notifications gone that were deleted, for which
+// Clair's notifier takes an hour. Then it makes those of each updater's newest
+// update again, with other ids.
+func (c *ClairServer) CollectNotifications(ctx context.Context) error {
+	if err := c.postgres.run(ctx, c.databases.notifier, collection); err != nil {
+		return fmt.Errorf("collecting the notifications of %s: %w", c.name, err)
 	}
 	return nil
 }

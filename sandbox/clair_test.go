@@ -31,7 +31,7 @@ func TestTwoClairs(t *testing.T) {
 		}
 	})
 	first := box.Clair()
-	second, err := box.AddClair(ctx)
+	second, err := box.AddClair(ctx, sandbox.ClairOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,11 @@ func TestTwoClairs(t *testing.T) {
 		t.Fatal(err)
 	}
 	bundle := filepath.Join(t.TempDir(), "bundle.json.gz")
-	if err := vulnerability.WriteFile(bundle, vulnerability.First, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+	facts, err := vulnerability.Facts(vulnerability.First)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := vulnerability.WriteFile(bundle, facts, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
 		t.Fatal(err)
 	}
 	digest := pushed.String()
@@ -151,7 +155,7 @@ func TestClairWithPSK(t *testing.T) {
 			t.Errorf("stopping the sandbox: %v", err)
 		}
 	})
-	second, err := box.AddClair(ctx)
+	second, err := box.AddClair(ctx, sandbox.ClairOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ const otherClair gate.Server = "other clair"
 func (c *cluster) destinations(t *testing.T) {
 	const strict, open = "strict", "open" // namespaces, and their channels
 	c.begin(t)
-	second, err := c.AddClair(c.wait(t))
+	second, err := c.AddClair(c.wait(t), sandbox.ClairOptions{})
 	must(t, err)
 	t.Cleanup(func() { must(t, second.Kill()) })
 	address, err := c.gate.Open(otherClair, second.URL, nil)

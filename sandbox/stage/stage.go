@@ -216,10 +216,20 @@ func (s *Stage) Import(ctx context.Context, edition vulnerability.Edition) error
 
 // ImportInto gives a Clair the vulnerabilities of an edition.
 func (s *Stage) ImportInto(ctx context.Context, clair *sandbox.ClairServer, edition vulnerability.Edition) error {
-	path := s.path(fmt.Sprintf("vulnerabilities-%d.json.gz", edition))
+	facts, err := vulnerability.Facts(edition)
+	if err != nil {
+		return err
+	}
+	return s.ImportFacts(ctx, clair, facts)
+}
+
+// ImportFacts gives a Clair a bundle of vulnerabilities: what [vulnerability.Write] makes of them.
+func (s *Stage) ImportFacts(ctx context.Context, clair *sandbox.ClairServer, facts []vulnerability.Fact) error {
 	// Each import is newer than the one before: Clair skips what it has seen.
-	modified := time.Date(2024, 8, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(s.imports.Add(1)))
-	if err := vulnerability.WriteFile(path, edition, modified); err != nil {
+	n := int(s.imports.Add(1))
+	path := s.path(fmt.Sprintf("vulnerabilities-%d.json.gz", n))
+	modified := time.Date(2024, 8, 1, 0, 0, 0, 0, time.UTC).AddDate(0, 0, n)
+	if err := vulnerability.WriteFile(path, facts, modified); err != nil {
 		return err
 	}
 	return clair.ImportBundle(ctx, path)
