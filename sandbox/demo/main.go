@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,6 +38,22 @@ var teams = []struct{ namespace, channel, image string }{
 	{"shop", "team-shop", image.ShopWeb},
 	{"payments", "team-payments", image.PaymentsLedger},
 	{"platform", "team-platform", image.PlatformProxy},
+}
+
+// disclosed is the vulnerability that becomes known at the end of the demo. Each team runs something that has it.
+const disclosed = "CVE-2024-6119"
+
+// newerFacts are the first edition of the vulnerabilities, and the one that is disclosed.
+func newerFacts() ([]vulnerability.Fact, error) {
+	facts, err := vulnerability.Facts(vulnerability.First)
+	if err != nil {
+		return nil, err
+	}
+	all, err := vulnerability.Facts(vulnerability.Second)
+	if err != nil {
+		return nil, err
+	}
+	return append(facts, slices.DeleteFunc(all, func(f vulnerability.Fact) bool { return f.Name != disclosed })...), nil
 }
 
 func run(ctx context.Context, messages string) error {
@@ -85,7 +102,7 @@ func run(ctx context.Context, messages string) error {
 		"removalGrace": "3s", // nobody wants to watch for ten minutes
 		// What Clair's webhook and the daemon's own looks find of one cause is one message: a group waits for
 		// longer than one look takes to come after the other.
-		"refresh":   "3s",
+		"dataEvery": "1s",
 		"groupWait": "4s",
 		// As a pod has it that is started again in its place: it need not wait for the one before it.
 		"leaderElection": map[string]any{"identity": "demo"},
@@ -118,15 +135,6 @@ func run(ctx context.Context, messages string) error {
 		return err
 	}
 
-	out.say("Clair gets newer data: vulnerabilities that were disclosed since concern images that run already. For\nDebian it calls clairwatch; about Alpine it says nothing, there clairwatch asks by itself. Each team hears of\nit in one message.")
-	if err := s.Import(ctx, vulnerability.Second); err != nil {
-		return err
-	}
-	for _, t := range teams {
-		if err := out.await(ctx, t.channel, "newly"); err != nil {
-			return err
-		}
-	}
 	out.say("clairwatch is killed, and started again. It remembers what it has told, so nothing of that comes again; but it\nhears that the worker was removed meanwhile.")
 	if err := s.Remove(ctx, worker); err != nil {
 		return err
@@ -136,6 +144,19 @@ func run(ctx context.Context, messages string) error {
 	}
 	if err := out.await(ctx, "team-shop", "no longer running"); err != nil {
 		return err
+	}
+	out.say("Disclosing " + disclosed + " in OpenSSL: Clair gets newer data, and images that run already have it. For Debian Clair calls\nclairwatch; about Alpine it says nothing, there clairwatch asks by itself. Each team hears of it in one message.")
+	newer, err := newerFacts()
+	if err != nil {
+		return err
+	}
+	if err := s.ImportFacts(ctx, s.Clair(), newer); err != nil {
+		return err
+	}
+	for _, t := range teams {
+		if err := out.await(ctx, t.channel, disclosed); err != nil {
+			return err
+		}
 	}
 	out.say(fmt.Sprintf(`The cluster stays up until Ctrl-C. Play with it:
 
