@@ -86,8 +86,9 @@ type dataSource struct {
 
 	// What follows belongs to who holds turn.
 
-	asked time.Time
-	state string
+	// began and asked are when it was asked last, and when it had answered.
+	began, asked time.Time
+	state        string
 	// next is another state that it has shown since a time, and nothing else. While a Clair of several replicas
 	// is upgraded it shows now one and now the other, and each change would have everything indexed anew.
 	next  string
@@ -125,11 +126,7 @@ func (s *dataSource) read(ctx context.Context, c Clair, times dataTimes) (data, 
 		wait = min(wait, dataRetry)
 	}
 	if s.asked.IsZero() || time.Since(s.asked) >= wait {
-		tag := s.updates.ETag
-		if time.Since(s.at) >= dataWhole || time.Since(later(s.changed, s.fresh)) < max(times.quiet, times.every) {
-			tag = ""
-		}
-		if err := s.ask(ctx, c, times, tag); err != nil {
+		if err := s.ask(ctx, c, times, s.tag(times)); err != nil {
 			return data{}, err
 		}
 	}
@@ -137,6 +134,32 @@ func (s *dataSource) read(ctx context.Context, c Clair, times dataTimes) (data, 
 		return data{}, gone
 	}
 	return s.assess(times), nil
+}
+
+// readSince returns what a Clair has, as it was at a time or later.
+func (s *dataSource) readSince(ctx context.Context, c Clair, times dataTimes, t time.Time) (data, error) {
+	if err := s.take(ctx); err != nil {
+		return data{}, err
+	}
+	defer s.release()
+	if !s.began.After(t) {
+		if err := s.ask(ctx, c, times, s.tag(times)); err != nil {
+			return data{}, err
+		}
+	}
+	if gone := s.gone.Load(); gone != nil {
+		return data{}, gone
+	}
+	return s.assess(times), nil
+}
+
+// tag is what the list of updaters is asked for with, which saves it while it is the same; empty when it is not to be
+// relied on.
+func (s *dataSource) tag(times dataTimes) string {
+	if time.Since(s.at) >= dataWhole || time.Since(later(s.changed, s.fresh)) < max(times.quiet, times.every) {
+		return ""
+	}
+	return s.updates.ETag
 }
 
 // readNow returns what a Clair has now.
@@ -172,11 +195,12 @@ func (s *dataSource) release() { <-s.turn }
 
 // ask renews what is known. It notes whether the Clair answers, unless it was ctx that ended.
 func (s *dataSource) ask(ctx context.Context, c Clair, times dataTimes, tag string) error {
+	began := time.Now()
 	err := s.renew(ctx, c, times, tag)
 	if err != nil && ctx.Err() != nil {
 		return err
 	}
-	s.asked = time.Now()
+	s.began, s.asked = began, time.Now()
 	was := s.gone.Load()
 	if err == nil {
 		s.gone.Store(nil)

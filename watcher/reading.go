@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/quay/claircore"
 
@@ -19,6 +20,8 @@ import (
 type reading struct {
 	report findings.Report
 	basis  findings.Basis
+	// at is when the report had come.
+	at time.Time
 	// edition is that of the data that it was made with; a younger one may have come by now.
 	edition uint64
 	// loading says that more is to be expected of the Clair soon; late, that it has been for too long.
@@ -82,7 +85,7 @@ func (w *Watcher) inquire(ctx context.Context, q inquiry) (reading, error) {
 	if d.loading {
 		w.progress.markIndexed(q.image, q.base)
 	}
-	r.report = findings.FromClair(a.report)
+	r.report, r.at = findings.FromClair(a.report), time.Now()
 	return r, nil
 }
 

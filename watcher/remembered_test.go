@@ -105,3 +105,32 @@ func TestInventoryOfTwoRules(t *testing.T) {
 		})
 	}
 }
+
+// A database that is emptied between two looks at what it has withdraws nothing; an advisory that is taken back does.
+func TestEmptiedIsNotWithdrawn(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		debian := updater("debian", 24*time.Hour)
+		known := []vulnerability{
+			{name: "CVE-2026-0001", severity: claircore.Critical, updater: "debian"},
+			{name: "CVE-2026-0002", severity: claircore.High, updater: "debian"},
+		}
+		c.found[digest(1)], c.updaters = known, []clair.Updater{debian}
+		r.settings(map[string]string{"shop": scanner("shop") + "tell: {withdrawn: true}\n"})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(time.Hour)
+		for range 3 {
+			c.set(func(c *fakeClair) { c.found[digest(1)], c.updaters = nil, []clair.Updater{} })
+			r.w.lookAllAt(clairBase) // when Clair was asked a moment ago what it has
+			r.pass(time.Second)
+			c.set(func(c *fakeClair) { c.found[digest(1)], c.updaters = known, []clair.Updater{debian} })
+			r.pass(10 * time.Minute)
+		}
+		r.wantTexts("is running with 1 critical, 1 high")
+		c.set(func(c *fakeClair) { c.found[digest(1)] = known[:1] })
+		r.w.lookAllAt(clairBase)
+		r.pass(settled)
+		r.wantTexts("is running with 1 critical, 1 high", "withdrawn")
+	})
+}

@@ -117,7 +117,7 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 		of := subjectOf{image: img, name: name, jobs: onlyJobs(pods), clair: base}
 		waits := false
 		for _, l := range listeners {
-			if l.clair == base && !w.compare(l, of, r) {
+			if l.clair == base && !w.compare(ctx, l, of, r) {
 				waits = true
 			}
 		}
@@ -217,7 +217,7 @@ type subjectOf struct {
 
 // compare adds to a channel's news what its destination has not been told. It says false when that has to wait
 // until Clair has all of its data.
-func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
+func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r reading) bool {
 	w.withdrawFailure(l.destination, of.image)
 	record, told := w.book.Record(l.destination, r.report.Digest)
 	if r.loading && (!told || r.basis.Renews(record.Basis)) {
@@ -234,6 +234,12 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 	}
 	w.tellRecovery(l.destination, of)
 	difference := record.Compare(r.report, r.basis, l.rules)
+	if !difference.Withdrawn.Change.IsEmpty() {
+		// What Clair had before the report it need not have had for it: of a database that was emptied in between
+		// everything seems to be withdrawn.
+		r.basis.Updaters = w.updatersSince(ctx, of.clair, r.at)
+		difference = record.Compare(r.report, r.basis, l.rules)
+	}
 	if !l.tell.Withdrawn {
 		difference.Silent = difference.Silent.With(difference.Withdrawn.Change).With(difference.Returned.Change)
 		difference.Withdrawn, difference.Returned = findings.Part{}, findings.Part{}
@@ -276,6 +282,19 @@ func (w *Watcher) compare(l listener, of subjectOf, r reading) bool {
 		w.tell(n)
 	}
 	return true
+}
+
+// updatersSince returns those whose data a Clair has, as it was at a time or later; nil when it does not say.
+func (w *Watcher) updatersSince(ctx context.Context, base string, t time.Time) []findings.ID {
+	c, err := w.clairs.at(base)
+	if err != nil {
+		return nil
+	}
+	d, err := c.data.readSince(ctx, c, w.cfg.dataTimes(), t)
+	if err != nil {
+		return nil
+	}
+	return d.updaters
 }
 
 // newsOf is a piece of news about some findings of a report.
