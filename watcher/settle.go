@@ -1,0 +1,158 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// pause has the look at an image go on when the Clairs that could not be asked have time for it. What has failed so
+// far is not kept back for that.
+func (w *Watcher) pause(ctx context.Context, img image, o outcome) {
+	if len(o.failures) > 0 && ctx.Err() == nil {
+		due := w.progress.isDue(img)
+		o.retry = w.settleFailures(ctx, img, o)
+		o.failures = nil
+		if due { // what is still to come belongs to the rest
+			w.progress.markDue([]image{img})
+		}
+	}
+	w.rounds.pause(img, o)
+	if !w.clairs.wait(img, o.unread) { // it gave up its place while it was indexed elsewhere
+		w.images.Add(img)
+	}
+}
+
+// settle decides what happens next to an image that was scanned.
+func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
+	if o.retry > 0 && len(o.failures) == 0 { // its state is that of what has failed
+		w.progress.markLooked(img)
+		w.images.AddAfter(img, o.retry)
+		return
+	}
+	if len(o.failures) == 0 && len(o.inLine) > 0 { // it is called when it has a slot
+		w.metrics.scans.WithLabelValues("waiting").Inc()
+		if o.state != "" { // another Clair has a report, or this one has that of before
+			w.progress.reach(img, o.state)
+			w.refreshLater(img)
+		}
+		return
+	}
+	if len(o.failures) == 0 {
+		w.images.Forget(img)
+		w.progress.reach(img, o.state)
+		w.metrics.scans.WithLabelValues("ok").Inc()
+		w.refreshLater(img)
+		return
+	}
+	if ctx.Err() != nil { // the process ends; the next one starts over
+		return
+	}
+	w.settleFailures(ctx, img, o)
+}
+
+// refreshLater has an image looked at again when its report is old.
+func (w *Watcher) refreshLater(img image) {
+	if w.cfg.Refresh > 0 { // spread out, as all are first scanned at the start
+		w.images.AddAfter(img, wait.Jitter(w.cfg.Refresh, 0.2))
+	}
+}
+
+// settleFailures decides what happens next to an image of which some Clair has no report, and returns when it is
+// looked at again.
+func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) time.Duration {
+	log := w.log.With("namespace", img.namespace, "image", img.id, "clair", o.failures[0].clair)
+	verdicts := make([]verdict, len(o.failures))
+	var failed verdict // the first that is more than waiting
+	var errs []error
+	for i, f := range o.failures {
+		verdicts[i] = judge(f.err)
+		if failed.cause == "" {
+			failed = verdicts[i]
+		}
+		errs = append(errs, f.err)
+		if detailed, ok := errors.AsType[interface {
+			error
+			Detail() string
+		}](f.err); ok && detailed.Detail() != "" {
+			log.Debug("clair said", "detail", detailed.Detail())
+		}
+	}
+	if failed.cause == "" { // waiting is not failing
+		w.metrics.scans.WithLabelValues("waiting").Inc()
+		log.Debug("image waits", "reason", errors.Join(errs...))
+		if o.state != "" { // another Clair has a report
+			w.progress.reach(img, o.state)
+		}
+		return w.retry(img, verdicts)
+	}
+	w.metrics.scans.WithLabelValues(string(failed.cause)).Inc()
+	now, changed := w.progress.fail(img, State(failed.cause), failed.resting)
+	level := slog.LevelDebug
+	if changed && !failed.shared && !w.clairs.isSuspected(o.failures[0].clair) { // an hour of retries says nothing new
+		level = slog.LevelWarn
+	}
+	log.Log(ctx, level, "image could not be scanned", "cause", failed.cause, "failures", now.failures, "error", errors.Join(errs...))
+	for i := range verdicts { // its images are looked at when a Clair is back; this one might have missed that
+		if verdicts[i].shared && !w.clairs.isAway(o.failures[i].clair) {
+			verdicts[i].after = 0
+		}
+	}
+	var next time.Time
+	after := w.retry(img, verdicts)
+	if after > 2*lastRetry {
+		next = time.Now().Add(after)
+	}
+	for i, v := range verdicts {
+		if v.cause == "" {
+			continue
+		}
+		w.withdrawRecoveries(img, o.failures[i].clair) // before the ledger is asked what is known
+		ripe := !v.shared && now.failures >= patience
+		suspected := w.suspect(img, o.failures[i], v, ripe)
+		if v.lasting || ripe || suspected {
+			w.tellFailure(img, o.name, o.failures[i].clair, v.cause, v.lasting || now.alike >= patience, next)
+		}
+	}
+	return after
+}
+
+// suspect says whether a failure is probably that of all images of a Clair. When that becomes so all of them are
+// looked at. ripe says that the image has failed for long.
+func (w *Watcher) suspect(img image, f failure, v verdict, ripe bool) bool {
+	if v.cause != CauseClairUnavailable || v.shared {
+		return false
+	}
+	if !ripe || w.knowsFailure(img, f.clair, v.cause) {
+		return w.clairs.isSuspected(f.clair)
+	}
+	is, isNew := w.clairs.suspect(f.clair)
+	if isNew {
+		w.log.Warn("this Clair gives no reports; its images wait", "clair", f.clair, "error", f.err)
+		w.lookAllAt(f.clair)
+	}
+	return is
+}
+
+// retry queues an image again for the first of its verdicts that falls due, and returns after what time. What
+// waits together does not come back together.
+func (w *Watcher) retry(img image, verdicts []verdict) time.Duration {
+	after := time.Duration(math.MaxInt64)
+	for _, v := range verdicts {
+		if v.cause == "" {
+			v.after = wait.Jitter(v.after, 0.2)
+		}
+		after = min(after, v.after)
+	}
+	if after > 0 {
+		w.images.Forget(img)
+	} else {
+		after = w.imageBackoff.When(img)
+	}
+	w.images.AddAfter(img, after)
+	return after
+}
