@@ -31,7 +31,7 @@ func FromClair(vr *claircore.VulnerabilityReport) Report {
 		Digest:       vr.Hash.String(),
 		Distribution: distribution(vr.Distributions),
 		Packages:     len(vr.Packages),
-		Covered:      covered(vr),
+		Covered:      Covered(vr, nil),
 	}
 	scores := cvss(vr.Enrichments)
 
@@ -169,51 +169,6 @@ func distributionName(d *claircore.Distribution) string {
 		version, _, _ = strings.Cut(d.Version, " ")
 	}
 	return strings.TrimSpace(name + " " + version)
-}
-
-// servedDistributions are those for which Clair 4.9 has an updater and a matcher: the DIDs that
-// claircore's matchers compare with (claircore matchers/defaults, */matcher.go). Red Hat's is not one of
-// them: its matcher goes by repository, and finds nothing in an image whose repositories Clair could not
-// tell.
-var servedDistributions = []string{
-	"alpine", "amzn", "debian", "ol", "opensuse", "opensuse-leap", "photon", "sles", "ubuntu",
-}
-
-// servedRepositories are the repositories for which it has both, by name or, for Red Hat's, by key. npm
-// is none: Clair indexes its packages and has no matcher for them.
-var servedRepositories = []string{
-	"go", "maven", "pypi", "rubygems", "rhel-cpe-repository", "rhcc-container-repository",
-}
-
-// served says whether Clair has data for a distribution. Debian's testing and unstable name no version, and
-// its updater loads releases only (claircore debian/updater.go).
-func served(d *claircore.Distribution) bool {
-	return d != nil && slices.Contains(servedDistributions, d.DID) && (d.DID != "debian" || d.VersionID != "")
-}
-
-// covered says whether any recognized package belongs to a distribution or a repository that Clair has
-// data for.
-func covered(vr *claircore.VulnerabilityReport) bool {
-	if len(vr.PackageVulnerabilities) > 0 {
-		return true
-	}
-	for id := range vr.Packages {
-		for _, e := range vr.Environments[id] {
-			if e == nil {
-				continue
-			}
-			if served(vr.Distributions[e.DistributionID]) {
-				return true
-			}
-			for _, rid := range e.RepositoryIDs {
-				r := vr.Repositories[rid]
-				if r != nil && (slices.Contains(servedRepositories, r.Name) || slices.Contains(servedRepositories, r.Key)) {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 // link returns the first usable address of a space-separated list; empty when there is none.

@@ -38,6 +38,8 @@ type data struct {
 	state string
 	// updaters are those whose data it has, in order; nil when it does not say.
 	updaters []findings.ID
+	// names are what they are called.
+	names []string
 	// edition is another number whenever state or updaters or an update of theirs are other ones, while this process
 	// runs; zero when the Clair does not say.
 	edition uint64
@@ -337,7 +339,7 @@ func (s *dataSource) assess(times dataTimes) data {
 		return d
 	}
 	d.edition = s.edition
-	d.updaters = make([]findings.ID, 0, len(s.updates.Updaters))
+	d.updaters, d.names = make([]findings.ID, 0, len(s.updates.Updaters)), make([]string, 0, len(s.updates.Updaters))
 	now := time.Now()
 	if !s.updates.Now.IsZero() { // by Clair's clock, as the times are
 		now = s.updates.Now.Add(time.Since(s.at))
@@ -345,6 +347,7 @@ func (s *dataSource) assess(times dataTimes) data {
 	var oldest, newest time.Time // when the first and the last updater came
 	for _, u := range s.updates.Updaters {
 		d.updaters = append(d.updaters, findings.NameID(u.Name))
+		d.names = append(d.names, u.Name)
 		if oldest.IsZero() || u.First.Before(oldest) {
 			oldest = u.First
 		}

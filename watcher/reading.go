@@ -86,6 +86,7 @@ func (w *Watcher) inquire(ctx context.Context, q inquiry) (reading, error) {
 		w.progress.markIndexed(q.image, q.base)
 	}
 	r.report, r.at = findings.FromClair(a.report), time.Now()
+	r.report.Covered = findings.Covered(a.report, d.names)
 	return r, nil
 }
 

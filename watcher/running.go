@@ -143,5 +143,9 @@ func (w *Watcher) reportAt(ctx context.Context, base, digest string) (findings.R
 	if err != nil {
 		return findings.Report{}, err
 	}
-	return findings.FromClair(vr), nil
+	report := findings.FromClair(vr)
+	if d, err := c.data.read(ctx, c, w.cfg.dataTimes()); err == nil {
+		report.Covered = findings.Covered(vr, d.names)
+	}
+	return report, nil
 }
