@@ -19,7 +19,7 @@ func callers(cfg Config, log *slog.Logger) func(http.Header) error {
 	}
 	all := clair.NewCallers(who)
 	if all.Anybody() {
-		log.Info("anybody who reaches this port may call /notify, which costs Clair a request at a time; " +
+		log.Info("anybody who reaches this port may call /notify, which has Clair asked about notifications, one at a time; " +
 			"notifyTokenFile and clairs[].pskFile say who may")
 	}
 	if err := all.Check(); err != nil {

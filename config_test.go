@@ -302,8 +302,8 @@ func TestConfigMistakes(t *testing.T) {
 		"clairs: x":                                   "clairs: want a list of maps, which only the file can hold",
 		"clairs: {url: http://clair/}":                "clairs: want a list",
 		"clairs: [x]":                                 "clairs[0]: want a map",
-		"clairs: [{}]":                                "clairs[0].url: want an address such as http://clair.clair:6000/",
-		"clairs: [{url: clair:6000}]":                 "clairs[0].url: want an address such as http://clair.clair:6000/",
+		"clairs: [{}]":                                "clairs[0].url: missing: want an address such as http://clair.clair:6000/",
+		"clairs: [{url: clair:6000}]":                 "clairs[0].url: not an http or https address: want an address such as http://clair.clair:6000/",
 		"clairs: [{url: http://a/}, {url: http://A}]": "clairs[1].url: is in the list twice",
 		"clairs: [{url: http://a/, indexTimeout: -1s, reportTimeout: -2s, indexConcurrency: -3, reportConcurrency: -4}]": "clairs[0].indexConcurrency: -3: want at least 1, or 0 for the default\n" +
 			"clairs[0].indexTimeout: -1s: want a duration that is not negative, such as 30s\n" +

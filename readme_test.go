@@ -102,7 +102,7 @@ func TestREADMESettingsAreValid(t *testing.T) {
 func TestREADMELinks(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(read(t, "README.md"), -1) {
 		if heading, inside := strings.CutPrefix(m[1], "#"); inside {
-			if !strings.Contains(strings.ToLower(strings.ReplaceAll(read(t, "README.md"), " ", "-")), "\n##-"+heading+"\n") {
+			if !strings.Contains(strings.ToLower(strings.ReplaceAll(read(t, "README.md"), " ", "-")), "##-"+heading+"\n") {
 				t.Errorf("the README points to %s, which is no heading", m[1])
 			}
 			continue

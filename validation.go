@@ -66,6 +66,9 @@ func (c Config) validate() error {
 	if c.GroupMax < c.GroupWait {
 		wrong("groupMax", "%s: want at least groupWait, %s", c.GroupMax, c.GroupWait)
 	}
+	if c.Refresh > 0 && c.Refresh < time.Second {
+		wrong("refresh", "%s: want at least 1s, or 0s for never", c.Refresh)
+	}
 	if c.DataEvery < time.Second {
 		wrong("dataEvery", "%s: want at least 1s", c.DataEvery)
 	}
@@ -93,8 +96,8 @@ func (c Config) validate() error {
 	}
 	for i, clair := range c.Clairs {
 		key := fmt.Sprintf("clairs[%d]", i)
-		if u, err := url.Parse(clair.URL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			wrong(key+".url", "want an address such as http://clair.clair:6000/")
+		if _, err := settings.BaseURL(clair.URL); err != nil {
+			wrong(key+".url", "%v", err)
 		}
 		if slices.ContainsFunc(c.Clairs[:i], func(o ClairConfig) bool { return sameAddress(o.URL, clair.URL) }) {
 			wrong(key+".url", "is in the list twice")

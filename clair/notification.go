@@ -23,9 +23,9 @@ const (
 
 // Notified returns the digests of the manifests that a notification is about, each once and in order; what
 // is no digest is left out. An id that Clair does not know, or no longer, has none. All its pages together may
-// take ReportTimeout; after that, and after a thousand pages, the error is one of Kind Incomplete. Kind NotFound means that something answers that
-// is no notifier, and will do so again. With any error it returns what it has read so far. Every error is an *Error or
-// the context's.
+// take ReportTimeout; after that, and after a thousand pages, the error is one of Kind Incomplete. Kind NotFound
+// means that something answers that is no notifier, and will do so again. With any error it returns what it has read
+// so far. Every error is an *Error or the context's.
 func (c *Client) Notified(ctx context.Context, id uuid.UUID) ([]string, error) {
 	const op = opNotified
 	ctx, cancel := withTimeout(ctx, c.reportTimeout)

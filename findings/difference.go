@@ -133,6 +133,9 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 		}
 	}
 	gone := r.vanished(seen)
+	if basis.Clair == r.Basis.Clair && !basis.provesAbsence(r.Basis) {
+		gone = nil
+	}
 	d.Vanished = slices.DeleteFunc(slices.Clone(gone), func(e Entry) bool { return !e.Told })
 	record := NewRecord(basis, append(change, gone...))
 	if len(d.Renewed.Findings) == 0 && len(d.Vanished) == 0 {

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	wentAway = "this Clair does not answer; its images wait"
+	wentAway = "this Clair does not answer, or refuses; its images wait"
 	cameBack = "this Clair answers again"
 )
 

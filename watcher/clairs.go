@@ -105,15 +105,13 @@ func (c *clairs) abandon(img image, except []string) {
 	}
 }
 
-// leave has an image wait to be read at no Clair but one, which is going to be busy with it for long: a slot that the
-// others kept for it meanwhile would be taken from all that wait there.
-func (c *clairs) leave(img image, except string) {
+// leave has an image that is about to be indexed, which can take long, wait to be read nowhere: a slot that is kept for
+// it meanwhile would be taken from all that wait there.
+func (c *clairs) leave(img image) {
 	c.mu.Lock()
 	var ls []*line
-	for base, s := range c.byBase {
-		if base != except {
-			ls = append(ls, s.reading)
-		}
+	for _, s := range c.byBase {
+		ls = append(ls, s.reading)
 	}
 	c.mu.Unlock()
 	for _, l := range ls {

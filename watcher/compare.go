@@ -47,7 +47,7 @@ func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r readi
 	if !difference.Withdrawn.Change.IsEmpty() {
 		// What Clair had before the report it need not have had for it: of a database that was emptied in between
 		// everything seems to be withdrawn.
-		r.basis.Updaters = w.updatersSince(ctx, of.clair, r.at)
+		r.basis.Updaters = inBoth(r.basis.Updaters, w.updatersSince(ctx, of.clair, r.at))
 		difference = record.Compare(r.report, r.basis, l.rules)
 	}
 	if !l.tell.Withdrawn {
@@ -92,6 +92,15 @@ func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r readi
 		w.tell(n)
 	}
 	return true
+}
+
+// inBoth returns what two lists have in common; nil when one of them is. The report has all of what came after it
+// was made, and none of what came later.
+func inBoth(before, after []findings.ID) []findings.ID {
+	if before == nil || after == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(before), func(id findings.ID) bool { return !slices.Contains(after, id) })
 }
 
 // updatersSince returns those whose data a Clair has, as it was at a time or later; nil when it does not say.

@@ -228,7 +228,7 @@ func (s *dataSource) ask(ctx context.Context, c Clair, times dataTimes, tag stri
 
 func (s *dataSource) renew(ctx context.Context, c Clair, times dataTimes, tag string) error {
 	state, err := c.State(ctx)
-	if err != nil && !hidden(err) {
+	if err != nil && (!hidden(err) || clair.IsKind(err, clair.Unauthorized)) { // who may not see this may see nothing
 		return err
 	}
 	updates, err := c.Updates(ctx, tag)
@@ -384,9 +384,13 @@ func (w *Watcher) clairEvents(base string) clairEvents {
 	// Those that could not be looked at are one message when they can be again.
 	lookAtFailed := func() { w.lookTogether(w.progress.in(State(CauseClairUnavailable), w.imagesAt(base))) }
 	data := dataEvents{
-		changed: func() { w.lookAllAt(base) },
+		changed: func() {
+			imgs := w.imagesAt(base)
+			log.Info("this Clair has newer data, or other scanners: its images are looked at again", "images", len(imgs))
+			w.lookTogether(imgs)
+		},
 		away: func(err *awayError) {
-			log.Warn("this Clair does not answer; its images wait", "error", err)
+			log.Warn("this Clair does not answer, or refuses; its images wait", "error", err)
 			if detailed, ok := errors.AsType[*clair.Error](err); ok && detailed.Detail() != "" {
 				log.Debug("clair said", "detail", detailed.Detail())
 			}

@@ -178,15 +178,17 @@ func TestNotifyNonsense(t *testing.T) {
 		r.start()
 		h := r.w.Notify()
 		for range 100 {
-			for _, body := range []string{"nonsense", `{"notification_id":"` + notification + `","callback":"http://foreign/"}`} {
+			for _, body := range []string{"nonsense", `{"notification_id":"` + notification + `","callback":"http://u:p@foreign/a/id?x=y#z"}`} {
 				if got := <-r.deliver(t.Context(), h, strings.NewReader(body)); got != http.StatusOK {
 					t.Errorf("status %d", got)
 				}
 			}
 		}
-		r.wantLogged(1, "ignored a webhook")
+		r.wantLogged(1, "ignored a webhook that is not Clair's")
+		r.wantLogged(1, `ignored a webhook: its callback begins with no clairBaseUrl`)
+		r.wantLogged(1, "callback=http://foreign/a/ known=[http://clair.clair:6000/]")
 		r.pass(refusalPause)
 		<-r.deliver(t.Context(), h, strings.NewReader("nonsense"))
-		r.wantLogged(2, "ignored a webhook")
+		r.wantLogged(2, "ignored a webhook that is not Clair's")
 	})
 }

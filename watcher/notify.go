@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,6 +24,9 @@ import (
 
 // webhookLimit bounds the body of a webhook in bytes. Clair's has about 200.
 const webhookLimit = 64 << 10
+
+// longestPath is how much of a path the log shows, in bytes.
+const longestPath = 200
 
 // longestHost is the length of the longest name that DNS allows, with a port.
 const longestHost = 253 + len(":65535")
@@ -60,16 +64,18 @@ const (
 // holds up all behind it, so what can never succeed is answered with 200 too
 // (quay/clair notifier/webhook/deliverer.go).
 func (w *Watcher) Notify() http.Handler {
-	in := &webhooks{Watcher: w, inboxes: make(map[string]*inbox)}
-	in.refusals.Interval = refusalPause
+	in := &webhooks{Watcher: w, refusals: make(map[hint]*rate.Sometimes), inboxes: make(map[string]*inbox)}
+	for _, h := range hints {
+		in.refusals[h] = &rate.Sometimes{Interval: refusalPause}
+	}
 	return http.HandlerFunc(in.serve)
 }
 
 // webhooks takes those of all Clairs.
 type webhooks struct {
 	*Watcher
-	// refusals bounds how often the log has what anybody can send.
-	refusals rate.Sometimes
+	// refusals bound how often the log has what anybody can send, each outcome for itself.
+	refusals map[hint]*rate.Sometimes
 
 	mu      sync.Mutex
 	inboxes map[string]*inbox // by base address
@@ -102,7 +108,7 @@ func (in *webhooks) inbox(base string) *inbox {
 
 func (in *webhooks) serve(rw http.ResponseWriter, r *http.Request) {
 	if err := in.mayCall(r.Header); err != nil { // before a byte of the body is read
-		in.refusals.Do(func() { in.log.Warn("refused a webhook: its sender may not call", "error", err) })
+		in.refusals[hintUnauthorized].Do(func() { in.log.Warn("refused a webhook: its sender may not call", "error", err) })
 		in.metrics.notifications.WithLabelValues(string(hintUnauthorized)).Inc()
 		rw.Header().Set("WWW-Authenticate", "Bearer")
 		http.Error(rw, "this wants a token, or a signature made with Clair's PSK", http.StatusUnauthorized)
@@ -178,20 +184,21 @@ func (in *webhooks) receive(r *http.Request) (hint, readNotification) {
 		return hintRetry, readNotification{}
 	}
 	if err != nil {
-		in.refusals.Do(func() { in.log.Warn("ignored a webhook that is not Clair's", "error", err) })
+		in.refusals[hintInvalid].Do(func() { in.log.Warn("ignored a webhook that is not Clair's", "error", err) })
 		return hintInvalid, readNotification{}
 	}
 	base := in.clairOf(callback)
 	if base == "" {
-		in.refusals.Do(func() {
-			in.log.Warn("ignored a webhook whose callback is not at a clairBaseUrl of the settings, nor at one of its callbackAliases",
-				"callback", callback.Host)
+		in.refusals[hintUnknown].Do(func() {
+			in.log.Warn("ignored a webhook: its callback begins with no clairBaseUrl of the settings and none of the callbackAliases; "+
+				"mend notifier.webhook.callback in Clair, or add an alias",
+				"callback", shown(callback), "known", in.assigned.Load().clairs())
 		})
 		return hintUnknown, readNotification{}
 	}
 	c, err := in.clairs.at(base)
 	if err != nil {
-		in.refusals.Do(func() { in.log.Warn("ignored a webhook: its Clair cannot be asked", "error", err) })
+		in.refusals[hintUnknown].Do(func() { in.log.Warn("ignored a webhook: its Clair cannot be asked", "error", err) })
 		return hintUnknown, readNotification{}
 	}
 	box := in.inbox(base)
@@ -215,13 +222,17 @@ func (in *webhooks) receive(r *http.Request) (hint, readNotification) {
 
 // notified asks Clair what a notification is about and queues the images concerned. Clair's turn is held.
 func (w *Watcher) notified(ctx context.Context, c *service, base string, box *inbox, id uuid.UUID) hint {
+	if c.data.gone.Load() != nil { // it could be asked in vain for as long as it is waited for
+		return hintRetry
+	}
 	digests, err := c.Notified(ctx, id)
 	if err != nil {
-		w.log.Warn("could not read a notification", "clair", base, "error", err)
 		outcome := box.judge(id, unread(err), time.Now())
-		if outcome != hintIncomplete { // it can be about any
+		if outcome != hintIncomplete {
+			w.log.Warn("could not read a notification", "clair", base, "outcome", outcome, "error", err)
 			return outcome
 		}
+		w.log.Warn("could not read a notification whole: all images of this Clair are looked at instead", "clair", base, "error", err)
 		w.lookAtWhole(box, w.stale(ctx, c, base, w.imagesAt(base)))
 		return outcome
 	}
@@ -231,7 +242,11 @@ func (w *Watcher) notified(ctx context.Context, c *service, base string, box *in
 	for _, img := range stale {
 		w.lookAnew(img)
 	}
-	w.log.Info("notification", "clair", base, "id", id, "manifests", len(digests), "running", len(images), "fresh", len(images)-len(stale))
+	level := slog.LevelInfo
+	if len(images) == 0 { // anybody can make ids up
+		level = slog.LevelDebug
+	}
+	w.log.Log(ctx, level, "notification", "clair", base, "id", id, "manifests", len(digests), "running", len(images), "fresh", len(images)-len(stale))
 	switch {
 	case len(images) == 0:
 		return hintIdle
@@ -249,10 +264,13 @@ func (b *inbox) judge(id uuid.UUID, outcome hint, now time.Time) hint {
 	}
 	since, stuck := b.stuck[id]
 	switch {
-	case !stuck && len(b.stuck) < mostStuck:
+	case !stuck:
+		for other := range b.stuck { // any: who makes ids up must not have those forgotten that Clair repeats
+			if len(b.stuck) >= mostStuck {
+				delete(b.stuck, other)
+			}
+		}
 		b.stuck[id] = now
-	case !stuck: // more than Clair delivers at once; some are not its own
-		clear(b.stuck)
 	case now.Sub(since) >= stuckPatience:
 		delete(b.stuck, id)
 		return hintIncomplete
@@ -353,6 +371,12 @@ func readWebhook(body io.Reader) (uuid.UUID, *url.URL, error) {
 		return uuid.UUID{}, nil, errors.New("callback is not an address")
 	}
 	return id, callback, nil
+}
+
+// shown is a callback for the log: without what can be a secret, and without the id at its end.
+func shown(callback *url.URL) string {
+	path := callback.Path[:strings.LastIndexByte(callback.Path, '/')+1]
+	return (&url.URL{Scheme: callback.Scheme, Host: callback.Host, Path: path[:min(len(path), longestPath)]}).String()
 }
 
 // clairOf finds the Clair of the settings that a callback belongs to, by its address or an alias; empty when there is

@@ -279,7 +279,7 @@ func manifestDigest(id registry.Identity) string {
 
 // index has Clair index an image that has a slot. Only then are tokens made: they would not outlast the wait.
 func (w *Watcher) index(ctx context.Context, q inquiry, resolved *registry.Image) (findings.Report, error) {
-	w.clairs.leave(q.image, q.base)
+	w.clairs.leave(q.image)
 	ir, err := w.submit(ctx, q, resolved)
 	if clair.IsKind(err, clair.LayerUnauthorized) {
 		// A token ends while Clair works on other images. One new one, at once, is the remedy; if that

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -132,5 +133,38 @@ func TestEmptiedIsNotWithdrawn(t *testing.T) {
 		r.w.lookAllAt(clairBase)
 		r.pass(settled)
 		r.wantTexts("is running with 1 critical, 1 high", "withdrawn")
+	})
+}
+
+// A source of advisories that comes while something is withdrawn is a new source all the same.
+func TestNewSourceWhileSomethingIsWithdrawn(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		old := []vulnerability{
+			{name: "CVE-2026-0001", severity: claircore.Critical, updater: "debian"},
+			{name: "CVE-2026-0002", severity: claircore.High, updater: "debian"},
+		}
+		c.found[digest(1)], c.updaters = old, []clair.Updater{updater("debian", 24*time.Hour)}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(30 * time.Minute)
+		c.set(func(c *fakeClair) {
+			c.found[digest(1)] = old[:1]
+			c.fail = func(call string) error { // the new one is there right after this report
+				if call == "report" {
+					c.updaters = append(slices.Clone(c.updaters), updater("osv", 0))
+					c.fail = nil
+				}
+				return nil
+			}
+		})
+		r.w.lookAllAt(clairBase)
+		r.pass(time.Minute)
+		c.set(func(c *fakeClair) {
+			c.found[digest(1)] = append(slices.Clone(old[:1]), vulnerability{name: "GHSA-1", severity: claircore.High, updater: "osv"})
+		})
+		r.pass(2 * time.Hour)
+		r.wantTexts("is running with 1 critical, 1 high", "new source of advisories")
 	})
 }

@@ -58,8 +58,10 @@ type outcome struct {
 	// inLine are the Clairs that have no slot for the image yet; unread are those of them that were not even asked what
 	// they know of it. away are those that do not answer: what stands in line there stays.
 	inLine, unread, away []string
-	// retry is when what has failed is tried again, where that is settled although the look goes on; zero otherwise.
-	retry time.Duration
+	// retry is when what has failed or waits is tried again, where that is settled although the look goes on; zero
+	// otherwise. failed says that something has failed.
+	retry  time.Duration
+	failed bool
 }
 
 // failure is why a Clair has no report of an image: for its own reasons, or the registry's.

@@ -15,44 +15,46 @@ import (
 func (w *Watcher) pause(ctx context.Context, img image, o outcome) {
 	if len(o.failures) > 0 && ctx.Err() == nil {
 		due := w.progress.isDue(img)
-		o.retry = w.settleFailures(ctx, img, o)
+		o.retry, o.failed = w.settleFailures(ctx, img, o)
 		o.failures = nil
 		if due { // what is still to come belongs to the rest
 			w.progress.markDue([]image{img})
 		}
 	}
 	w.rounds.pause(img, o)
-	if !w.clairs.wait(img, o.unread) { // it gave up its place while it was indexed elsewhere
+	if !w.clairs.wait(img, o.unread) { // it gave up its place while it was indexed
 		w.images.Add(img)
 	}
 }
 
 // settle decides what happens next to an image that was scanned.
 func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
-	if o.retry > 0 && len(o.failures) == 0 { // its state is that of what has failed
-		w.progress.markLooked(img)
-		w.images.AddAfter(img, o.retry)
-		return
+	if len(o.failures) > 0 {
+		if ctx.Err() != nil { // the process ends; the next one starts over
+			return
+		}
+		_, o.failed = w.settleFailures(ctx, img, o)
 	}
-	if len(o.failures) == 0 && len(o.inLine) > 0 { // it is called when it has a slot
+	switch {
+	case o.failed: // its state is that of what has failed
+		w.progress.markLooked(img)
+	case len(o.failures) > 0 || len(o.inLine) > 0 || o.retry > 0: // it waits, and is called when it has a slot
 		w.metrics.scans.WithLabelValues("waiting").Inc()
 		if o.state != "" { // another Clair has a report, or this one has that of before
 			w.progress.reach(img, o.state)
-			w.refreshLater(img)
 		}
-		return
-	}
-	if len(o.failures) == 0 {
+		w.progress.markLooked(img)
+	default:
 		w.images.Forget(img)
 		w.progress.reach(img, o.state)
 		w.metrics.scans.WithLabelValues("ok").Inc()
+	}
+	if o.retry > 0 { // of the queue's times the earliest counts
+		w.images.AddAfter(img, o.retry)
+	}
+	if o.state != "" {
 		w.refreshLater(img)
-		return
 	}
-	if ctx.Err() != nil { // the process ends; the next one starts over
-		return
-	}
-	w.settleFailures(ctx, img, o)
 }
 
 // refreshLater has an image looked at again when its report is old.
@@ -62,48 +64,46 @@ func (w *Watcher) refreshLater(img image) {
 	}
 }
 
-// settleFailures decides what happens next to an image of which some Clair has no report, and returns when it is
-// looked at again.
-func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) time.Duration {
-	log := w.log.With("namespace", img.namespace, "image", img.id, "clair", o.failures[0].clair)
+// settleFailures decides what happens next to an image of which some Clair has no report. It returns when the image is
+// looked at again, and whether anything has failed: waiting is not failing.
+func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (after time.Duration, failed bool) {
 	verdicts := make([]verdict, len(o.failures))
-	var failed verdict // the first that is more than waiting
+	worst := -1 // the first that is more than waiting
 	var errs []error
 	for i, f := range o.failures {
 		verdicts[i] = judge(f.err)
-		if failed.cause == "" {
-			failed = verdicts[i]
+		if verdicts[i].shared && !w.clairs.isAway(f.clair) {
+			verdicts[i].after = 0 // its images were looked at when it came back; this one might have missed that
+		}
+		if worst < 0 && verdicts[i].cause != "" {
+			worst = i
 		}
 		errs = append(errs, f.err)
 		if detailed, ok := errors.AsType[interface {
 			error
 			Detail() string
 		}](f.err); ok && detailed.Detail() != "" {
-			log.Debug("clair said", "detail", detailed.Detail())
+			w.log.Debug("clair said", "clair", f.clair, "detail", detailed.Detail())
 		}
 	}
-	if failed.cause == "" { // waiting is not failing
-		w.metrics.scans.WithLabelValues("waiting").Inc()
+	log := w.log.With("namespace", img.namespace, "image", img.id, "clair", o.failures[max(worst, 0)].clair)
+	after = w.retry(img, verdicts)
+	if worst < 0 {
 		log.Debug("image waits", "reason", errors.Join(errs...))
-		if o.state != "" { // another Clair has a report
-			w.progress.reach(img, o.state)
-		}
-		return w.retry(img, verdicts)
+		return after, o.failed
 	}
-	w.metrics.scans.WithLabelValues(string(failed.cause)).Inc()
-	now, changed := w.progress.fail(img, State(failed.cause), failed.resting)
+	v := verdicts[worst]
+	w.metrics.scans.WithLabelValues(string(v.cause)).Inc()
+	now, changed := w.progress.step(img), false
+	if !o.failed { // one look fails once
+		now, changed = w.progress.fail(img, State(v.cause), v.resting)
+	}
 	level := slog.LevelDebug
-	if changed && !failed.shared && !w.clairs.isSuspected(o.failures[0].clair) { // an hour of retries says nothing new
+	if changed && !v.shared && !w.clairs.isSuspected(o.failures[worst].clair) { // an hour of retries says nothing new
 		level = slog.LevelWarn
 	}
-	log.Log(ctx, level, "image could not be scanned", "cause", failed.cause, "failures", now.failures, "error", errors.Join(errs...))
-	for i := range verdicts { // its images are looked at when a Clair is back; this one might have missed that
-		if verdicts[i].shared && !w.clairs.isAway(o.failures[i].clair) {
-			verdicts[i].after = 0
-		}
-	}
+	log.Log(ctx, level, "image could not be scanned", "cause", v.cause, "failures", now.failures, "error", errors.Join(errs...))
 	var next time.Time
-	after := w.retry(img, verdicts)
 	if after > 2*lastRetry {
 		next = time.Now().Add(after)
 	}
@@ -118,7 +118,7 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) time
 			w.tellFailure(img, o.name, o.failures[i].clair, v.cause, v.lasting || now.alike >= patience, next)
 		}
 	}
-	return after
+	return after, true
 }
 
 // suspect says whether a failure is probably that of all images of a Clair. When that becomes so all of them are

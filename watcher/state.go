@@ -149,6 +149,13 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 	return now, was.state != s
 }
 
+// step returns how far an image has come.
+func (p *progress) step(img image) step {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.images[img]
+}
+
 // forget drops an image that no longer runs, or that nobody wants to hear about. It returns one that can be looked
 // at in its place, if any was over the limit.
 func (p *progress) forget(img image) (next image, waits bool) {

@@ -240,11 +240,12 @@ func (w *Watcher) look(img image) {
 	if !w.leading.Load() {
 		return
 	}
+	w.rounds.begin(img)
 	if img.platform == (registry.Platform{}) && w.progress.isUntried(img) {
 		w.images.AddAfter(img, nodePatience)
 		return
 	}
-	w.lookAnew(img)
+	w.images.Add(img)
 }
 
 // running returns the pods that run an image, from the cache.

@@ -107,7 +107,7 @@ func (c *cluster) answers(t *testing.T) map[*source]answered {
 			return len(regexp.MustCompile(line+`.* clair=`+regexp.QuoteMeta(s.address)+`\b`).FindAllString(log, -1))
 		}
 		found[s] = answered{
-			not:   count(`level=WARN msg="this Clair does not answer; its images wait"`),
+			not:   count(`level=WARN msg="this Clair does not answer, or refuses; its images wait"`),
 			again: count(`level=INFO msg="this Clair answers again"`),
 		}
 	}
