@@ -420,13 +420,20 @@ func (w *Watcher) clairEvents(base string) clairEvents {
 // Requests last as long as work.
 func (w *Watcher) probeUntil(ctx, work context.Context) {
 	every := min(w.cfg.dataTimes().every, dataRetry) // not all of them are asked each time
+	var group sync.WaitGroup
+	var asking sync.Map // base addresses
 	repeat(ctx, every, func() {
-		var group sync.WaitGroup
 		for _, base := range w.assigned.Load().clairs() {
-			group.Go(func() { w.probe(work, base) })
+			if _, is := asking.LoadOrStore(base, true); is { // one that hangs has no other wait
+				continue
+			}
+			group.Go(func() {
+				defer asking.Delete(base)
+				w.probe(work, base)
+			})
 		}
-		group.Wait()
 	})
+	group.Wait()
 }
 
 // probe looks at the data of one Clair.

@@ -113,7 +113,10 @@ func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
 	case a.anew != "" && called && !d.loading: // it is asked when the image has been indexed
 	case a.anew != "":
 		a.report, err = q.Report(ctx, w.book.Manifest(q.image.inLedger()))
-		if clair.IsKind(err, clair.NotFound) && !d.loading { // it was deleted meanwhile, and is about to be indexed
+		switch notFound := clair.IsKind(err, clair.NotFound); {
+		case notFound && d.loading: // its database was made anew, and it is indexed when there is data
+			err = loadingError{d.left}
+		case notFound: // it was deleted meanwhile, and is about to be indexed
 			err = nil
 		}
 	case q.indexing.remembered(q.image) != nil && !w.isTold(q.image, q.base): // known not to be there
