@@ -1,13 +1,17 @@
 # Everything needs Go and, for the sandbox, Postgres; what is missing is installed or named.
 
-.PHONY: demo test unit lint
+.PHONY: demo test unit servers lint
 
 # A cluster on this machine, clairwatch in it, and what arrives in Slack.
 demo:
 	cd sandbox && go build -o ../bin/demo ./demo && exec ../bin/demo
 
-# Everything that is tested, with real servers. The first run builds them. What takes longest comes first.
-test: unit
+# Everything that is tested. What has real servers waits for them most of the time, and leaves the other tests room.
+test:
+	$(MAKE) -j2 unit servers
+
+# With real servers. The first run builds them. What takes longest comes first.
+servers:
 	cd sandbox && go test -race -timeout 60m ./memory ./e2e ./disclosure ./...
 
 unit:
