@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -62,7 +64,7 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 	_, open := c.open.get(p.key())
 	asked := !known || open
 	if asked {
-		a, err := c.ask(ctx, p, method, ref, "")
+		a, err := c.ask(ctx, p, method, ref, Credential{}, "")
 		if err != nil {
 			return nil, grant{}, err
 		}
@@ -84,11 +86,16 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 	}
 	credentials, unknown := op.lookup(ctx, p.repo)
 	missing, served := false, false
+	var limited error
 	for _, cr := range c.provenFirst(p, credentials) {
 		if asked && ch.realm == "" && cr == (Credential{}) {
 			continue // that was the first request
 		}
 		a, g, err := c.present(ctx, p, ch, cr, method, ref)
+		if _, ok := errors.AsType[*RateLimitedError](err); ok {
+			limited = cmp.Or(limited, err) // another's limit may not be reached
+			continue
+		}
 		if err != nil {
 			return nil, grant{}, err
 		}
@@ -103,6 +110,9 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 		// Several registries say 404 for what is not the asker's: go on.
 		missing = missing || a.status == http.StatusNotFound
 		served = served || !g.refused
+	}
+	if limited != nil {
+		return nil, grant{}, limited
 	}
 	if ch.realm != "" && !served {
 		c.challenges.drop(p.root()) // nobody gets a token there: it may have moved
@@ -137,7 +147,7 @@ func (c *Client) present(ctx context.Context, p place, ch challenge, cr Credenti
 		if g.refused {
 			return &answer{status: http.StatusUnauthorized}, g, nil
 		}
-		a, err := c.ask(ctx, p, method, ref, g.authorization)
+		a, err := c.ask(ctx, p, method, ref, cr, g.authorization)
 		if err != nil {
 			return nil, grant{}, err
 		}
@@ -182,25 +192,57 @@ func (a *answer) unexpected(p place) error {
 	return fmt.Errorf("asking registry %s: unexpected status %d %s", p.host, a.status, http.StatusText(a.status))
 }
 
-// ask requests a manifest.
-func (c *Client) ask(ctx context.Context, p place, method, ref, authorization string) (*answer, error) {
+// ask requests a manifest on cr's account. Where too few pulls were left it asks first
+// for the head, which is not counted: the answer says how many there are by now.
+func (c *Client) ask(ctx context.Context, p place, method, ref string, cr Credential, authorization string) (*answer, error) {
 	header := http.Header{"Accept": {accepted}}
 	if authorization != "" {
 		header.Set("Authorization", authorization)
 	}
-	return c.send(ctx, c.http, p, method, p.url("manifests", ref), header, c.cfg.maxManifest())
+	r := request{method: method, url: p.url("manifests", ref), header: header, by: cr, kind: head}
+	if method == http.MethodGet && c.gates.sounds(p.account(cr)) {
+		r.method = http.MethodHead
+		if a, err := c.send(ctx, p, r); err != nil || a.status != http.StatusOK {
+			return a, err
+		}
+		r.method = http.MethodGet
+	}
+	if method == http.MethodGet {
+		r.kind, r.limit = pull, c.cfg.maxManifest()
+	}
+	return c.send(ctx, p, r)
 }
 
-// send is the one way to a registry or its token server. The answer's body is
-// read up to limit bytes, beyond is [ErrTooLarge]; 429 is a [*RateLimitedError].
-// No error holds the URL: after a redirect it may be a signed one.
-func (c *Client) send(ctx context.Context, client *http.Client, p place, method, to string, header http.Header, limit int64) (*answer, error) {
-	r, err := http.NewRequestWithContext(ctx, method, to, nil)
+// request is one to a registry or its token server.
+type request struct {
+	method, url string
+	header      http.Header
+	by          Credential // whom the registry sees, for its limits
+	kind        kind
+	limit       int64 // bytes of the body that are read; 0: none
+	stay        bool  // redirects are not followed
+}
+
+// send is the one way to a registry or its token server. An answer's body beyond the
+// limit is [ErrTooLarge]; 429 is a [*RateLimitedError], and so is a gate that an
+// earlier one has closed. No error holds the URL: after a redirect it may be a signed
+// one.
+func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) {
+	r, err := http.NewRequestWithContext(ctx, q.method, q.url, nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking registry %s: %w: it makes no URL", p.host, ErrInvalid)
 	}
-	header.Set("User-Agent", c.cfg.userAgent())
-	r.Header = header
+	q.header.Set("User-Agent", c.cfg.userAgent())
+	r.Header = q.header
+	pass, err := c.gates.enter(ctx, p.account(q.by), q.kind)
+	if err != nil {
+		return nil, err
+	}
+	defer pass.leave()
+	client := c.http
+	if q.stay {
+		client = c.stay
+	}
 	resp, err := client.Do(r)
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
@@ -209,24 +251,30 @@ func (c *Client) send(ctx context.Context, client *http.Client, p place, method,
 		return nil, fmt.Errorf("asking registry %s: %w", p.host, err)
 	}
 	defer resp.Body.Close()
+	wait := pass.answered(resp.StatusCode, resp.Header)
 	if resp.StatusCode == http.StatusTooManyRequests {
-		return nil, &RateLimitedError{Registry: p.host, RetryAfter: retryAfter(resp.Header.Get("Retry-After"))}
+		return nil, &RateLimitedError{Registry: pass.account.registry, RetryAfter: wait}
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header}
 	if a.refused() && resp.Request.URL.Host != r.URL.Host {
 		// Where a redirect led has no say about our credentials.
 		return nil, fmt.Errorf("asking registry %s: status %d from where it redirected to", p.host, a.status)
 	}
-	if a.status != http.StatusOK || limit == 0 {
+	if a.status != http.StatusOK || q.limit == 0 {
 		return a, nil
 	}
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1)); err != nil {
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, q.limit+1)); err != nil {
 		return nil, fmt.Errorf("reading the answer of registry %s: %w", p.host, err)
 	}
-	if int64(len(a.body)) > limit {
-		return nil, fmt.Errorf("reading the answer of registry %s: %w: more than %d bytes", p.host, ErrTooLarge, limit)
+	if int64(len(a.body)) > q.limit {
+		return nil, fmt.Errorf("reading the answer of registry %s: %w: more than %d bytes", p.host, ErrTooLarge, q.limit)
 	}
 	return a, nil
+}
+
+// account is cr's at p's registry.
+func (p place) account(cr Credential) account {
+	return account{registry: strings.ToLower(p.host), sum: cr.sum()}
 }
 
 // retryAfter reads the header of that name, seconds or a date; 0 where it says

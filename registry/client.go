@@ -88,11 +88,14 @@ func (c Config) maxImages() int {
 const maxRemembered = 8192
 
 // Client asks registries for images and their layers. It is safe for concurrent
-// use. It neither retries nor waits: errors say what may be tried again.
+// use. It asks each registry 16 things at a time, at any rate until the registry says
+// 429, or that a tenth of its pulls is left. It does not retry: errors say what may be
+// tried again, and when.
 type Client struct {
 	cfg       Config
 	endpoints map[string]*endpoint // of the settings, by lower-case host
 	guard     *guard
+	gates     *gates
 	http      *http.Client // follows redirects
 	stay      *http.Client // does not
 
@@ -132,6 +135,7 @@ func New(cfg Config) *Client {
 		proven:     newMemo[presentation, struct{}](maxRemembered),
 		tokens:     newMemo[presentation, token](maxRemembered),
 		flights:    make(map[imageKey]*flight),
+		gates:      newGates(cfg.timeout()),
 	}
 	for _, r := range cfg.Registries {
 		c.endpoints[strings.ToLower(r.Host)] = newEndpoint(r)
@@ -249,7 +253,8 @@ func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Imag
 		if f.err == nil {
 			return f.image, nil
 		}
-		if !f.abandoned && !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) {
+		_, limited := errors.AsType[*RateLimitedError](f.err)
+		if !f.abandoned && !limited && !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) {
 			return nil, f.err
 		}
 	}

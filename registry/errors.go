@@ -42,18 +42,26 @@ var (
 	ErrTooLarge = errors.New("too large")
 )
 
-// RateLimitedError says that a registry, or its token server, answered 429.
+// RateLimitedError says that a registry, or its token server, answered 429, or that it
+// is not asked because it would.
 type RateLimitedError struct {
-	Registry   string        // host as in image names
-	RetryAfter time.Duration // what the registry asked for, at most a day; 0: it did not say
+	Registry   string        // lower-case host as in image names
+	RetryAfter time.Duration // until it is asked again, at most a day; 0: not known
+	// Kept says that the registry has not refused: what it has left of the account's
+	// pulls is kept for the nodes.
+	Kept bool
 }
 
 // Error names the registry and, where known, the time to wait.
 func (e *RateLimitedError) Error() string {
-	if e.RetryAfter <= 0 {
-		return fmt.Sprintf("registry %s limits the rate of requests: credentials for it may raise the limit", e.Registry)
+	what := "limits the rate of requests"
+	if e.Kept {
+		what = "has few pulls left, which are kept for the nodes"
 	}
-	return fmt.Sprintf("registry %s limits the rate of requests, try again in %s: credentials for it may raise the limit", e.Registry, e.RetryAfter)
+	if e.RetryAfter > 0 {
+		what += fmt.Sprintf(", try again in %s", e.RetryAfter.Round(time.Second))
+	}
+	return fmt.Sprintf("registry %s %s: credentials for it may raise the limit", e.Registry, what)
 }
 
 // Permanent says whether err stays until imageID, credentials, settings or the

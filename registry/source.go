@@ -148,7 +148,7 @@ func (c *Client) target(ctx context.Context, p place, digest string, g grant) (s
 	from := p.url("blobs", digest)
 	// One byte: a registry that does not redirect need not begin to send it all.
 	header := http.Header{"Authorization": {g.authorization}, "Range": {"bytes=0-0"}}
-	a, err := c.send(ctx, c.stay, p, http.MethodGet, from, header, 0)
+	a, err := c.send(ctx, p, request{method: http.MethodGet, url: from, header: header, by: g.credential, stay: true})
 	if err != nil {
 		return "", err
 	}

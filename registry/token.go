@@ -60,7 +60,9 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 		var ok bool
 		var err error
 		if t, ok, err = c.exchange(ctx, p, ch, cr); err != nil {
-			c.challenges.drop(p.root()) // the token server may have moved: ask the registry anew
+			if _, limited := errors.AsType[*RateLimitedError](err); !limited {
+				c.challenges.drop(p.root()) // the token server may have moved: ask the registry anew
+			}
 			return grant{}, err
 		}
 		if !ok {
@@ -95,7 +97,7 @@ func (c *Client) exchange(ctx context.Context, p place, ch challenge, cr Credent
 		header.Set("Authorization", basic(cr))
 	}
 	asked := time.Now()
-	a, err := c.send(ctx, c.http, p, http.MethodGet, u.String(), header, maxToken)
+	a, err := c.send(ctx, p, request{method: http.MethodGet, url: u.String(), header: header, by: cr, limit: maxToken})
 	if err != nil {
 		return token{}, false, fmt.Errorf("asking for a token: %w", err)
 	}
