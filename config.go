@@ -63,6 +63,15 @@ type Config struct {
 	NotifyTokenFile string
 	// Clairs is what is to be known about single Clairs.
 	Clairs []ClairConfig
+	// AllowRegistries are the hosts of images that are asked for. Empty: all.
+	AllowRegistries []string
+	// DenyRegistries are hosts that are never contacted for an image. It wins over AllowRegistries.
+	DenyRegistries []string
+	// DenyRegistryAddresses are ranges of addresses that are not contacted for an image, unless Registries lists the
+	// host. Empty: only those that never are.
+	DenyRegistryAddresses []string
+	// RegistryCAFile holds certificates of authorities that registries are trusted by, besides the system's. Empty: none.
+	RegistryCAFile string
 	// Registries is what is to be known about single registries.
 	Registries []registry.Registry
 }
@@ -141,6 +150,10 @@ func defaults() Config {
 		DockerConfig: "/etc/clairwatch-secret/config.json",
 		Clairs:       []ClairConfig{},
 		Registries:   []registry.Registry{},
+
+		AllowRegistries:       []string{},
+		DenyRegistries:        []string{},
+		DenyRegistryAddresses: []string{},
 	}
 }
 
@@ -176,6 +189,10 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.StringSlice("slack-hosts", d.SlackHosts, "hosts that a webhook may have")
 	flags.String("notify-token-file", d.NotifyTokenFile, "file with the token that who calls /notify has to send (empty: none)")
 	flags.String("docker-config", d.DockerConfig, "docker config file with credentials of registries")
+	flags.StringSlice("allow-registries", d.AllowRegistries, "hosts of images that are asked for (default: all)")
+	flags.StringSlice("deny-registries", d.DenyRegistries, "hosts that are never contacted for an image")
+	flags.StringSlice("deny-registry-addresses", d.DenyRegistryAddresses, "ranges of addresses that are not contacted for an image")
+	flags.String("registry-ca-file", d.RegistryCAFile, "file with certificates of authorities that registries are trusted by (empty: the system's)")
 	return map[string]string{
 		"cluster": "cluster", "kubeconfig": "kubeconfig", "namespace": "namespace", "settings": "settings",
 		"listen": "listen", "log-level": "log.level", "log-format": "log.format", "workers": "workers",
@@ -186,6 +203,19 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 		"group-wait": "groupWait", "group-max": "groupMax", "refresh": "refresh", "tell-indexed": "tellIndexed", "grace": "grace",
 		"slack-hosts": "slackHosts", "docker-config": "dockerConfig",
 		"notify-token-file": "notifyTokenFile",
+		"allow-registries":  "allowRegistries", "deny-registries": "denyRegistries",
+		"deny-registry-addresses": "denyRegistryAddresses", "registry-ca-file": "registryCAFile",
+	}
+}
+
+// registryConfig is how registries are asked.
+func (c Config) registryConfig() registry.Config {
+	return registry.Config{
+		Registries:    c.Registries,
+		Allow:         c.AllowRegistries,
+		Deny:          c.DenyRegistries,
+		DenyAddresses: c.DenyRegistryAddresses,
+		UserAgent:     userAgent(),
 	}
 }
 

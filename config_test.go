@@ -186,6 +186,10 @@ var precedence = map[string]struct {
 	"grace":                    {"1s", "2s", "3s", func(c Config) any { return c.Grace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
 	"slack-hosts":              {"[f, f2]", "e,e2", "g,g2", func(c Config) any { return c.SlackHosts }, [3]any{[]string{"f", "f2"}, []string{"e", "e2"}, []string{"g", "g2"}}},
 	"notify-token-file":        {"/f", "/e", "/g", func(c Config) any { return c.NotifyTokenFile }, [3]any{"/f", "/e", "/g"}},
+	"allow-registries":         {"[f, f2]", "e,e2", "g,g2", func(c Config) any { return c.AllowRegistries }, [3]any{[]string{"f", "f2"}, []string{"e", "e2"}, []string{"g", "g2"}}},
+	"deny-registries":          {"[f, f2]", "e,e2", "g,g2", func(c Config) any { return c.DenyRegistries }, [3]any{[]string{"f", "f2"}, []string{"e", "e2"}, []string{"g", "g2"}}},
+	"deny-registry-addresses":  {"[10.0.0.0/8]", "10.1.0.0/16", "10.2.0.0/16,fd12::/64", func(c Config) any { return c.DenyRegistryAddresses }, [3]any{[]string{"10.0.0.0/8"}, []string{"10.1.0.0/16"}, []string{"10.2.0.0/16", "fd12::/64"}}},
+	"registry-ca-file":         {"/f", "/e", "/g", func(c Config) any { return c.RegistryCAFile }, [3]any{"/f", "/e", "/g"}},
 	"docker-config":            {"/f", "/e", "/g", func(c Config) any { return c.DockerConfig }, [3]any{"/f", "/e", "/g"}},
 }
 
@@ -234,14 +238,17 @@ func TestPrecedence(t *testing.T) {
 func TestConfigMistakes(t *testing.T) {
 	folder := t.TempDir()
 	const wantExternal = "externalURL: want an address such as https://clairwatch.example.com/, in ASCII, without user, query and fragment, of at most 200 characters"
-	const wantFile = "want the path of a file, from the root on, and not what is in it"
 	const wantClair = "want an address such as http://clair.clair:6000/"
 	const none = "no such setting; config.yaml of this version lists all of them"
 	for content, want := range map[string]string{
-		"lisen: x":         "lisen: " + none,
-		"a: 1\nb: {c: 2}":  "a: " + none + "\nb: " + none,
-		"log: {levle: x}":  "log.levle: " + none,
-		"log: {level: {}}": "log.level: want a text",
+		"allowRegistries: [quay.io, https://ghcr.io/]":    `allowRegistries[1]: "https://ghcr.io/": invalid: want a host as in image names, such as quay.io, *.example.com or localhost:5001`,
+		"denyRegistries: [quay.io/team]":                  `denyRegistries[0]: "quay.io/team": invalid: want a host as in image names, such as quay.io, *.example.com or localhost:5001`,
+		"denyRegistryAddresses: [10.0.0.1]":               `denyRegistryAddresses[0]: "10.0.0.1": invalid: want a range of addresses such as 10.0.0.0/8, or 192.0.2.7/32 for one`,
+		"registryCAFile: ca.pem":                          "registryCAFile: " + wantFile,
+		"lisen: x":                                        "lisen: " + none,
+		"a: 1\nb: {c: 2}":                                 "a: " + none + "\nb: " + none,
+		"log: {levle: x}":                                 "log.levle: " + none,
+		"log: {level: {}}":                                "log.level: want a text",
 		"clairs:\n- url: http://clair/\n  tiemout: 3s":    "clairs[0].tiemout: " + none,
 		"clairs:\n- url: http://clair/\n- {url: x, y: 1}": "clairs[1].y: " + none,
 		"registries: [{host: a, insecure: 1}]":            "registries[0].insecure: want true or false",
@@ -417,5 +424,26 @@ func TestInjectedEnvironmentIsIgnored(t *testing.T) {
 	}
 	if got, err := loadFile(t, ""); err != nil || !reflect.DeepEqual(got, defaults()) {
 		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestRegistryCAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	cfg := defaults()
+	if c, err := registryClient(cfg); err != nil {
+		t.Error(err)
+	} else {
+		c.Close()
+	}
+	cfg.RegistryCAFile = file
+	for _, content := range []string{"", "no certificate"} {
+		if content != "" {
+			if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := registryClient(cfg); err == nil || !strings.Contains(err.Error(), "registryCAFile") || !strings.Contains(err.Error(), file) {
+			t.Errorf("got %v", err)
+		}
 	}
 }

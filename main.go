@@ -125,7 +125,10 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 
-	registries := registry.New(registry.Config{Registries: cfg.Registries, UserAgent: userAgent()})
+	registries, err := registryClient(cfg)
+	if err != nil {
+		return err
+	}
 	defer registries.Close()
 	var credentials registry.Credentials
 	if cfg.DockerConfig != "" {
@@ -266,6 +269,19 @@ func clairClients(cfg Config) func(base string) (watcher.Clair, error) {
 			Large: large,
 		})
 	}
+}
+
+// registryClient makes the client that asks registries.
+func registryClient(cfg Config) (*registry.Client, error) {
+	asking := cfg.registryConfig()
+	if cfg.RegistryCAFile != "" {
+		roots, err := registry.Roots(cfg.RegistryCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading certificates (setting registryCAFile): %w", err)
+		}
+		asking.Roots = roots
+	}
+	return registry.New(asking), nil
 }
 
 // userAgent says who asks, as the logs of registries and of Clair show it.

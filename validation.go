@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/settings"
 )
 
@@ -20,6 +19,9 @@ const leastLease = 3 * time.Second
 
 // longestExternalURL keeps links short enough for messages, which hold many.
 const longestExternalURL = 200
+
+// wantFile is for what is no path. That is not repeated: it may be the secret itself.
+const wantFile = "want the path of a file, from the root on, and not what is in it"
 
 // validate says all that is wrong, with the path of each key.
 func (c Config) validate() error {
@@ -114,7 +116,10 @@ func (c Config) validate() error {
 		}
 	}
 	c.validateCallers(wrong)
-	if err := (registry.Config{Registries: c.Registries}).Validate(); err != nil {
+	if c.RegistryCAFile != "" && !filepath.IsAbs(c.RegistryCAFile) {
+		wrong("registryCAFile", wantFile)
+	}
+	if err := c.registryConfig().Validate(); err != nil {
 		errs = append(errs, err) // it begins each line with the key
 	}
 	return joined(errs)
@@ -122,8 +127,6 @@ func (c Config) validate() error {
 
 // validateCallers says what is wrong with how Clairs and clairwatch know each other.
 func (c Config) validateCallers(wrong func(key, format string, args ...any)) {
-	// Not repeated: it may be the secret itself.
-	const wantFile = "want the path of a file, from the root on, and not what is in it"
 	if c.NotifyTokenFile != "" && !filepath.IsAbs(c.NotifyTokenFile) {
 		wrong("notifyTokenFile", wantFile)
 	}

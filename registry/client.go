@@ -19,6 +19,17 @@ import (
 type Config struct {
 	// Registries are those that need something said about them.
 	Registries []Registry
+	// Allow are the hosts whose images are asked for, as image names have them; a star
+	// stands for any characters, and one without a port for any port. Empty: all.
+	// It is allowRegistries in the settings.
+	Allow []string
+	// Deny are hosts, written like that, that are never asked, nor followed to where a
+	// registry redirects. It wins over Allow. It is denyRegistries in the settings.
+	Deny []string
+	// DenyAddresses are ranges ("10.0.0.0/8") that are not contacted, beside loopback
+	// and link-local ones. A host that is listed in Registries may be there. It is
+	// denyRegistryAddresses in the settings.
+	DenyAddresses []string
 	// Timeout bounds one request with its redirects and its body. 0: 30 s.
 	Timeout time.Duration
 	// UserAgent is what registries see. "": "clairwatch".
@@ -36,7 +47,7 @@ type Config struct {
 }
 
 // Validate says all that is wrong with c, as [ErrInvalid], one line for each
-// mistake; those of Registries begin with the place in the list, "registries[1]: ".
+// mistake; those of lists begin with the place in the settings, "registries[1]: ".
 // Hosts are compared without case.
 func (c Config) Validate() error {
 	var errs []error
@@ -50,10 +61,20 @@ func (c Config) Validate() error {
 		}
 		seen[host] = true
 	}
+	_, err := c.lists()
+	errs = append(errs, err)
 	if c.Timeout < 0 || c.MaxManifest < 0 || c.MaxImages < 0 {
 		errs = append(errs, fmt.Errorf("registry timeout and limits: %w: they cannot be negative", ErrInvalid))
 	}
 	return errors.Join(errs...)
+}
+
+// lists reads those of what may be asked.
+func (c Config) lists() (lists, error) {
+	allow, err1 := readList("allowRegistries", c.Allow)
+	deny, err2 := readList("denyRegistries", c.Deny)
+	ranges, err3 := readRanges("denyRegistryAddresses", c.DenyAddresses)
+	return lists{allow: allow, deny: deny, ranges: ranges}, errors.Join(err1, err2, err3)
 }
 
 func (c Config) timeout() time.Duration {
@@ -124,7 +145,8 @@ type imageKey struct {
 }
 
 // New returns a client for cfg, which [Config.Validate] should have passed: what
-// is wrong with a registry there is the error of each request to it.
+// is wrong with a registry there is the error of each request to it, and what is wrong
+// with a list of what may be asked that of each request.
 func New(cfg Config) *Client {
 	c := &Client{
 		cfg:        cfg,
@@ -140,7 +162,7 @@ func New(cfg Config) *Client {
 	for _, r := range cfg.Registries {
 		c.endpoints[strings.ToLower(r.Host)] = newEndpoint(r)
 	}
-	c.guard = newGuard(c.endpoints)
+	c.guard = newGuard(cfg, c.endpoints)
 	transport := cfg.Transport
 	if transport == nil {
 		transport = c.guard.transport(cfg.Roots)

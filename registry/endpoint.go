@@ -79,6 +79,9 @@ func (c *Client) place(repo string) (place, error) {
 	if !ok || path == "" || strings.Contains(path, "..") {
 		return place{}, fmt.Errorf("repository %q: %w", repo, ErrInvalid)
 	}
+	if err := c.guard.permit(name); err != nil {
+		return place{}, fmt.Errorf("asking registry %s: %w", name, err)
+	}
 	e := c.endpoints[strings.ToLower(name)]
 	if e == nil {
 		e = newEndpoint(Registry{Host: name})

@@ -28,7 +28,7 @@ var (
 	// passes: the file is read again when it has been mended.
 	ErrCredentials = errors.New("the docker config cannot be read")
 	// ErrDenied says that the registry, or where it sent us, is an address that
-	// is not to be contacted.
+	// is not to be contacted, or that the settings do not allow.
 	ErrDenied = errors.New("address denied")
 	// ErrForward says that the registry serves its layers only for a password,
 	// which does not go to Clair unless Registry.ForwardPassword is set.

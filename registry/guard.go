@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,14 +28,24 @@ const (
 // there.
 type guard struct {
 	listed map[string]bool // host:port in the settings: may be loopback; the value allows plain HTTP
+	lists
+	broken error // what is wrong with the lists
 
 	mu      sync.Mutex
 	proxies map[string]bool // guarded by mu: host:port of the environment's proxies
 }
 
-// newGuard exempts the endpoints of the settings.
-func newGuard(endpoints map[string]*endpoint) *guard {
+// lists say what else is denied, and of all else what is allowed.
+type lists struct {
+	allow, deny list
+	ranges      []netip.Prefix
+}
+
+// newGuard exempts the endpoints of the settings from what is denied as loopback or
+// by its address.
+func newGuard(cfg Config, endpoints map[string]*endpoint) *guard {
 	g := &guard{listed: make(map[string]bool), proxies: make(map[string]bool)}
+	g.lists, g.broken = cfg.lists()
 	for _, e := range endpoints {
 		if e.err == nil {
 			g.listed[hostPort(e.base)] = e.base.Scheme == "http"
@@ -108,7 +119,7 @@ func (g *guard) dial(ctx context.Context, network, addr string) (net.Conn, error
 		if err != nil {
 			return fmt.Errorf("%w: %q is no address", ErrDenied, resolved)
 		}
-		return check(to.Addr(), listed, addr)
+		return g.check(to.Addr(), listed, addr)
 	}}
 	return d.DialContext(ctx, network, addr)
 }
@@ -124,8 +135,8 @@ func metadata(a netip.Addr) bool {
 }
 
 // check denies an address; where names what was asked for. A listed host may be
-// loopback, nothing may be link-local.
-func check(a netip.Addr, listed bool, where string) error {
+// loopback or in a denied range, nothing may be link-local.
+func (g *guard) check(a netip.Addr, listed bool, where string) error {
 	a = a.Unmap().WithZone("")
 	if b := a.As16(); a.Is6() && [12]byte(b[:]) == [12]byte{0x00, 0x64, 0xff, 0x9b} {
 		a = netip.AddrFrom4([4]byte(b[12:])) // NAT64 leads to an IPv4 address
@@ -133,8 +144,24 @@ func check(a netip.Addr, listed bool, where string) error {
 	switch {
 	case a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified(), metadata(a):
 		return fmt.Errorf("%w: %s is %s, which is no registry's", ErrDenied, where, a)
-	case a.IsLoopback() && !listed:
+	case listed:
+	case a.IsLoopback():
 		return fmt.Errorf("%w: %s is %s; if it is meant, list it under the daemon's registries", ErrDenied, where, a)
+	case slices.ContainsFunc(g.ranges, func(r netip.Prefix) bool { return r.Contains(a) }):
+		return fmt.Errorf("%w: %s is %s, which is in the daemon's denyRegistryAddresses; if it is meant, list it under registries", ErrDenied, where, a)
+	}
+	return nil
+}
+
+// permit checks the host of an image's name against the lists.
+func (g *guard) permit(host string) error {
+	switch {
+	case g.broken != nil:
+		return g.broken
+	case g.deny.matches(host):
+		return fmt.Errorf("%w: %s is in the daemon's denyRegistries", ErrDenied, host)
+	case len(g.allow) > 0 && !g.allow.matches(host):
+		return fmt.Errorf("%w: %s is not in the daemon's allowRegistries; if it is meant, add it there", ErrDenied, host)
 	}
 	return nil
 }
@@ -153,12 +180,15 @@ func (g *guard) admit(u *url.URL, plain bool) error {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%w: %s by a scheme that is not https", ErrDenied, u.Host)
 	}
+	if g.deny.matches(at) {
+		return fmt.Errorf("%w: %s is in the daemon's denyRegistries", ErrDenied, u.Host)
+	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return check(netip.IPv6Loopback(), listed, u.Host)
+		return g.check(netip.IPv6Loopback(), listed, u.Host)
 	}
 	if a, err := netip.ParseAddr(host); err == nil {
-		return check(a, listed, u.Host)
+		return g.check(a, listed, u.Host)
 	}
 	return nil
 }

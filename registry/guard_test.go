@@ -43,7 +43,7 @@ func TestCheck(t *testing.T) {
 			t.Fatal(err)
 		}
 		for listed, want := range map[bool]bool{false: tt.unlisted, true: tt.listed} {
-			if err := check(a, listed, "x"); (err == nil) != want || err != nil && !errors.Is(err, ErrDenied) {
+			if err := new(guard).check(a, listed, "x"); (err == nil) != want || err != nil && !errors.Is(err, ErrDenied) {
 				t.Errorf("%s, listed %v: %v", tt.address, listed, err)
 			}
 		}
@@ -51,10 +51,15 @@ func TestCheck(t *testing.T) {
 }
 
 func TestAdmit(t *testing.T) {
-	g := newGuard(New(Config{Registries: []Registry{
-		{Host: "127.0.0.1:5000", Insecure: true}, {Host: "Plain.example.com", Insecure: true},
-		{Host: "mirrored", Endpoint: "https://localhost:8443/x"}, {Host: "10.0.0.9:5001"},
-	}}).endpoints)
+	g := New(Config{
+		Registries: []Registry{
+			{Host: "127.0.0.1:5000", Insecure: true}, {Host: "Plain.example.com", Insecure: true},
+			{Host: "mirrored", Endpoint: "https://localhost:8443/x"}, {Host: "10.0.0.9:5001"}, {Host: "192.168.0.1"},
+		},
+		Allow:         []string{"quay.io"}, // says nothing about where a registry leads
+		Deny:          []string{"*.corp.example.com", "docker.io", "10.0.0.1:5002"},
+		DenyAddresses: []string{"192.168.0.0/16", "fd12::/64"},
+	}).guard
 	from := newEndpoint(Registry{Host: "10.0.0.1:5000"})
 	tests := []struct {
 		url          string
@@ -76,6 +81,17 @@ func TestAdmit(t *testing.T) {
 		{url: "https://10.0.0.1:5000/"},
 		{url: "https://10.0.0.1:5001/", realm: ErrDenied},
 		{url: "https://10.0.0.9:5001/"},
+		{url: "https://10.0.0.1:5002/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://vault.corp.example.com/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://VAULT.corp.example.com.:8200/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://registry-1.docker.io/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://auth.docker.io/"},
+		{url: "https://192.168.0.1/"},
+		{url: "https://192.168.0.1:8443/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://[::ffff:192.168.3.4]/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://[64:ff9b::c0a8:304]/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://[fd12::1]/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://[fd12:0:0:1::1]/", realm: ErrDenied},
 		{url: "ftp://quay.io/", admit: ErrDenied, realm: ErrDenied},
 		{url: "file:///etc/passwd", admit: ErrInvalid, realm: ErrInvalid},
 		{url: "https://user:password@quay.io/", admit: ErrInvalid, realm: ErrInvalid},
@@ -109,11 +125,11 @@ func TestDial(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := "localhost:" + port
-	if conn, err := newGuard(nil).dial(t.Context(), "tcp", at); !errors.Is(err, ErrDenied) {
+	if conn, err := newGuard(Config{}, nil).dial(t.Context(), "tcp", at); !errors.Is(err, ErrDenied) {
 		t.Errorf("unlisted: %v, %v", conn, err)
 	}
 	listed := New(Config{Registries: []Registry{{Host: at}}}).guard
-	proxied := newGuard(nil)
+	proxied := newGuard(Config{}, nil)
 	proxied.proxies[at] = true
 	for _, g := range []*guard{listed, proxied} {
 		conn, err := g.dial(t.Context(), "tcp", at)

@@ -3,12 +3,15 @@ package registry_test
 import (
 	"bytes"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -180,6 +183,59 @@ func TestUnlisted(t *testing.T) {
 	f.want()
 }
 
+// TestAllowed asks only registries that the lists allow, of which deny wins, and sends
+// no request to others; broken lists allow none.
+func TestAllowed(t *testing.T) {
+	f := newFake(t, open)
+	id := f.identify("app", "1", f.image("app", "1", 1))
+	host, port, _ := strings.Cut(f.host(), ":")
+	tests := []struct {
+		name                string
+		allow, deny, ranges []string
+		err                 error
+		says                string
+	}{
+		{name: "no lists"},
+		{name: "allowed", allow: []string{"quay.io", f.host()}},
+		{name: "allowed at any port", allow: []string{host}},
+		{name: "another is allowed", allow: []string{"quay.io"}, err: registry.ErrDenied, says: "allowRegistries"},
+		{name: "another port is allowed", allow: []string{host + ":1"}, err: registry.ErrDenied, says: "allowRegistries"},
+		{name: "denied", deny: []string{"*:" + port}, err: registry.ErrDenied, says: "denyRegistries"},
+		{name: "another is denied", deny: []string{"quay.io"}},
+		{name: "both", allow: []string{f.host()}, deny: []string{host}, err: registry.ErrDenied, says: "denyRegistries"},
+		{name: "denied by address, but listed", ranges: []string{"127.0.0.0/8"}},
+		{name: "broken", deny: []string{"quay.io", "["}, err: registry.ErrInvalid, says: "denyRegistries[1]"},
+		{name: "broken range", ranges: []string{"10.0.0.1"}, err: registry.ErrInvalid, says: "denyRegistryAddresses[0]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := f.config()
+			cfg.Allow, cfg.Deny, cfg.DenyAddresses = tt.allow, tt.deny, tt.ranges
+			if err := cfg.Validate(); errors.Is(err, registry.ErrInvalid) != (tt.err == registry.ErrInvalid) {
+				t.Errorf("validated: %v", err)
+			}
+			c := registry.New(cfg)
+			defer c.Close()
+			_, err := c.Resolve(t.Context(), id, amd64, nil)
+			if tt.err == nil {
+				if err != nil {
+					t.Error(err)
+				}
+				f.want("GET manifest")
+				return
+			}
+			if !errors.Is(err, tt.err) || !registry.Permanent(err) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("got %v, want %v with %s", err, tt.err, tt.says)
+			}
+			_, _, err = c.Sources(t.Context(), &registry.Image{Repo: f.host() + "/app"}, nil, 0)
+			if !errors.Is(err, tt.err) {
+				t.Errorf("sources: %v", err)
+			}
+			f.want()
+		})
+	}
+}
+
 // TestCredentialsStay sends no password to where the registry redirects: another
 // host, or another port of the same.
 func TestCredentialsStay(t *testing.T) {
@@ -293,6 +349,39 @@ func TestTLS(t *testing.T) {
 	}
 	cfg.Roots.AddCert(s.Certificate())
 	resolve(t, f.client(cfg), id, amd64, nil)
+
+	// The same from a file, beside the system's.
+	dir := t.TempDir()
+	file := filepath.Join(dir, "ca.pem")
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	for content, want := range map[string]string{
+		string(block):                        "",
+		"and\n" + string(block) + "and more": "",
+		"no certificate":                     file,
+		"":                                   "want those of authorities",
+		strings.Repeat("\n", 1<<20) + string(block): "more than",
+	} {
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		roots, err := registry.Roots(file)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%.20q: %v, want %q", content, err, want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Roots = roots
+		resolve(t, f.client(cfg), id, amd64, nil)
+	}
+	for _, bad := range []string{dir, filepath.Join(dir, "none.pem")} {
+		if _, err := registry.Roots(bad); err == nil || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
 }
 
 // TestUnsupported names what is no image for Clair, without a request where the

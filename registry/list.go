@@ -1,0 +1,85 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path"
+	"strings"
+)
+
+// list is an allow or a deny list of registries.
+type list []pattern
+
+// pattern matches hosts as image names have them: "quay.io", "*.example.com",
+// "localhost:5001".
+type pattern struct {
+	host string // a glob, lower case; a star matches dots too
+	port string // "": any
+}
+
+// readList reads the list that is called key in the settings. Its error names each
+// mistake by its place there.
+func readList(key string, entries []string) (list, error) {
+	var l list
+	var errs []error
+	for i, entry := range entries {
+		host, port := splitName(entry)
+		_, err := path.Match(host, "")
+		if host == "" || err != nil || strings.ContainsAny(entry, "/ @#") || strings.Trim(port, "0123456789") != "" {
+			errs = append(errs, fmt.Errorf("%s[%d]: %q: %w: want a host as in image names, such as quay.io, *.example.com or localhost:5001", key, i, entry, ErrInvalid))
+			continue
+		}
+		l = append(l, pattern{host: host, port: port})
+	}
+	return l, errors.Join(errs...)
+}
+
+// matches says whether the host and port of a name, or of an address, are in l.
+func (l list) matches(name string) bool {
+	host, port := splitName(name)
+	if port == "" {
+		port = "443"
+	}
+	switch host { // more names of one registry
+	case "index.docker.io", "registry-1.docker.io":
+		host = "docker.io"
+	}
+	for _, p := range l {
+		if p.port != "" && p.port != port {
+			continue
+		}
+		if ok, err := path.Match(p.host, host); ok && err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// splitName splits the host of an image's name; the port is "" where there is none.
+func splitName(name string) (host, port string) {
+	host, port, err := net.SplitHostPort(name)
+	if err != nil {
+		host, port = name, ""
+		if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") && strings.Contains(inner, ":") {
+			host = strings.TrimSuffix(inner, "]")
+		}
+	}
+	return strings.ToLower(strings.TrimSuffix(host, ".")), port
+}
+
+// readRanges reads the list of addresses that is called key in the settings.
+func readRanges(key string, entries []string) ([]netip.Prefix, error) {
+	var ranges []netip.Prefix
+	var errs []error
+	for i, entry := range entries {
+		r, err := netip.ParsePrefix(entry)
+		if err != nil || r.Addr().Is4In6() {
+			errs = append(errs, fmt.Errorf("%s[%d]: %q: %w: want a range of addresses such as 10.0.0.0/8, or 192.0.2.7/32 for one", key, i, entry, ErrInvalid))
+			continue
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges, errors.Join(errs...)
+}
