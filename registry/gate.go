@@ -53,8 +53,9 @@ type gate struct {
 	pulls barrier       // closed while only the nodes' share is left
 	known bool          // left is known
 	left  int           // how many more pulls may begin
-	// under are the requests under way, pulling those of them that are pulls.
-	under, pulling int
+	// under are the requests under way, pulling those of them that are pulls; begun are
+	// all pulls ever.
+	under, pulling, begun int
 }
 
 // barrier is closed for a time. Then one request at a time passes, until the answer
@@ -82,7 +83,7 @@ func newGates(patience time.Duration) *gates {
 	return &gates{patience: patience, rooms: make(map[string]*room), gates: make(map[account]*gate)}
 }
 
-// pass is the right to send one request. Whoever has it calls answered when there is
+// pass is the right to send one request. Whoever has it calls answered where there is
 // an answer, and leave in any case.
 type pass struct {
 	of       *gates
@@ -92,7 +93,8 @@ type pass struct {
 	kind     kind
 	trying   bool // it shows whether the gate opens
 	sounding bool // it shows how many pulls are left
-	heard    bool // answered was called
+	before   int  // pulls that were under way when it began
+	begun    int  // gate.begun then
 }
 
 // kind is what a request is to the registry's limits.
@@ -122,14 +124,20 @@ func (g *gates) enter(ctx context.Context, a account, k kind) (*pass, error) {
 		g.vacate(a.registry, r)
 		return nil, &RateLimitedError{Registry: a.registry, RetryAfter: wait, Kept: kept}
 	}
-	p := &pass{of: g, account: a, gate: e, room: r, kind: k, trying: e.all.closed, sounding: k == head && e.pulls.closed}
+	p := &pass{
+		of: g, account: a, gate: e, room: r, kind: k,
+		trying: e.all.closed, sounding: k == head && e.pulls.closed,
+		before: e.pulling,
+	}
 	e.all.trying = e.all.trying || p.trying
 	e.pulls.trying = e.pulls.trying || p.sounding
 	e.under++
 	if k == pull {
 		e.pulling++
+		e.begun++
 		e.left--
 	}
+	p.begun = e.begun
 	return p, nil
 }
 
@@ -147,12 +155,19 @@ func (e *gate) keeps(now time.Time, k kind, patience time.Duration) time.Duratio
 }
 
 // sounds says whether somebody who is about to pull has to ask first how many pulls
-// are left. Asking is not counted.
+// are left: asking is not counted. That is so when the time of closing has passed, and
+// when the last answers left it open because of others that were under way.
 func (g *gates) sounds(a account) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	e := g.gates[a]
-	return e != nil && e.pulls.closed && e.pulls.wait(time.Now(), g.patience) == 0
+	switch {
+	case e == nil:
+		return false
+	case e.pulls.closed:
+		return e.pulls.wait(time.Now(), g.patience) == 0
+	}
+	return e.known && e.left <= 0 && e.pulling == 0
 }
 
 // answered takes in what the registry said. After a 429 it returns the time until the
@@ -160,7 +175,6 @@ func (g *gates) sounds(a account) bool {
 func (p *pass) answered(status int, header http.Header) time.Duration {
 	p.of.mu.Lock()
 	defer p.of.mu.Unlock()
-	p.heard = true
 	e, now := p.gate, time.Now()
 	switch {
 	case status == http.StatusTooManyRequests:
@@ -172,11 +186,9 @@ func (p *pass) answered(status int, header http.Header) time.Duration {
 	switch {
 	case p.kind == other: // of a token server or a store
 	case said:
-		e.known = true
-		e.left = a.free() - e.pulling
-		if p.kind == pull { // counted already
-			e.left++
-		}
+		// Answers do not come in the order in which they were counted: of the pulls that
+		// were under way at the same time none may be in this one's count.
+		e.known, e.left = true, a.free()-p.before-(e.begun-p.begun)
 		if e.pulls.wait(now, 0) == 0 || a.free() > 0 {
 			e.pulls.closed, e.pulls.until = a.free() == 0, now.Add(a.pause())
 		}
@@ -199,9 +211,6 @@ func (p *pass) leave() {
 	e.under--
 	if p.kind == pull {
 		e.pulling--
-		if !p.heard {
-			e.left++
-		}
 	}
 	if p.trying {
 		e.all.trying = false
