@@ -37,8 +37,8 @@ func (c *Client) operation(credentials Credentials) *operation {
 	return &operation{credentials: credentials, found: make(map[string]finding)}
 }
 
-// lookup returns what to present for repo: its credentials, and at last nothing.
-// Nothing can be presented also where there is an error.
+// lookup returns what to present for repo: its credentials, and at last nothing. That
+// can be presented also where there is an error.
 func (o *operation) lookup(ctx context.Context, repo string) ([]Credential, error) {
 	if f, ok := o.found[repo]; ok {
 		return f.credentials, f.err
@@ -47,7 +47,7 @@ func (o *operation) lookup(ctx context.Context, repo string) ([]Credential, erro
 	if o.credentials != nil {
 		found, err := o.credentials.Lookup(ctx, repo)
 		if err != nil {
-			found, f.err = nil, fmt.Errorf("%w of %s: %w", errLookup, repo, err)
+			f.err = fmt.Errorf("%w of %s: %w", errLookup, repo, err)
 		}
 		f.credentials = slices.Clone(found[:min(len(found), maxCredentials)])
 	}

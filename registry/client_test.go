@@ -303,14 +303,22 @@ func TestRotated(t *testing.T) {
 	fetchAll(t, image, sources)
 }
 
-// TestLookupFails is no reason to call an image unauthorized.
+// TestLookupFails is no reason to call an image unauthorized, nor not to present what
+// was found beside the error.
 func TestLookupFails(t *testing.T) {
 	f := newFake(t, tokenAuth)
+	f.users["ada"] = user{"secret-password", []string{"app"}}
+	id := f.identify("app", "1", f.image("app", "1", 1))
+	c := f.client(f.config())
 	broken := errors.New("broken")
-	_, err := f.client(f.config()).Resolve(t.Context(), f.identify("app", "1", f.image("app", "1", 1)), amd64, &lender{err: broken})
-	if !errors.Is(err, broken) || registry.Permanent(err) {
-		t.Errorf("got %v", err)
+	stale := []registry.Credential{{Username: "ada", Password: "secret-old"}}
+	for _, found := range [][]registry.Credential{nil, stale} {
+		_, err := c.Resolve(t.Context(), id, amd64, &lender{err: broken, credentials: found})
+		if !errors.Is(err, broken) || registry.Permanent(err) {
+			t.Errorf("got %v", err)
+		}
 	}
+	resolve(t, c, id, amd64, &lender{err: broken, credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}})
 }
 
 // TestBrokenDockerConfig is told where credentials are needed, as what it is; what

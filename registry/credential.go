@@ -42,8 +42,9 @@ func (c Credential) sum() [sha256.Size]byte {
 }
 
 // Credentials finds what to present for a repository ("docker.io/library/nginx"),
-// best first; none is no error. It is asked at most once per repository and
-// operation, and only for a registry that has refused an anonymous request.
+// best first; none is no error. What it returns beside an error is presented as well,
+// and the error told only if all is refused. It is asked at most once per repository
+// and operation, and only for a registry that has refused an anonymous request.
 type Credentials interface {
 	Lookup(ctx context.Context, repo string) ([]Credential, error)
 }
@@ -51,16 +52,18 @@ type Credentials interface {
 // maxConfigFile bounds a docker config: a Secret cannot hold more.
 const maxConfigFile = 1 << 20
 
-// ConfigFile gives the credentials of a docker config file (config.json, or a
-// mounted pull secret). The file is read at the first look-up and anew whenever
-// it has changed, as a mounted Secret does. A file that does not exist holds no
-// credentials. It is safe for concurrent use.
+// ConfigFile gives the credentials of the daemon's own docker config (config.json).
+// The file is read at the first look-up and anew whenever it has changed, as a mounted
+// Secret does. A file that does not exist holds no credentials. The credential helpers
+// that it names (credHelpers, credsStore) are programs, which are run: it must not be
+// somebody else's. It is safe for concurrent use.
 type ConfigFile struct {
 	path string
 
 	mu      sync.Mutex  // guards what follows
-	seen    os.FileInfo // of the file that keyring was read from
+	seen    os.FileInfo // of the file that the others were read from
 	keyring *Keyring
+	helpers *helpers
 }
 
 var _ Credentials = (*ConfigFile)(nil)
@@ -69,36 +72,43 @@ var _ Credentials = (*ConfigFile)(nil)
 // not exist yet.
 func NewConfigFile(path string) *ConfigFile { return &ConfigFile{path: path} }
 
-// Lookup returns the file's credentials for repo, by the rules of [Keyring]. A file
-// that is there and cannot be used is [ErrCredentials].
-func (f *ConfigFile) Lookup(_ context.Context, repo string) ([]Credential, error) {
-	found, err := f.lookup(repo)
+// Lookup returns the file's credentials for repo, by the rules of [Keyring], then
+// that of the helper which the file names for its host; one for all hosts is asked only
+// where there are none. A file that is there and cannot be used, or a helper, is
+// [ErrCredentials].
+func (f *ConfigFile) Lookup(ctx context.Context, repo string) ([]Credential, error) {
+	found, helpers, err := f.lookup(repo)
 	if err != nil {
 		return nil, fmt.Errorf("%w; mend the file that dockerConfig names", err)
 	}
-	return found, nil
+	if helpers == nil {
+		return found, nil
+	}
+	helped, err := helpers.lookup(ctx, repo, len(found) > 0)
+	return append(found, helped...), err
 }
 
-func (f *ConfigFile) lookup(repo string) ([]Credential, error) {
+// lookup returns what the file holds itself, and its helpers.
+func (f *ConfigFile) lookup(repo string) ([]Credential, *helpers, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info, err := os.Stat(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
-		f.seen, f.keyring = nil, nil
-		return nil, nil
+		f.seen, f.keyring, f.helpers = nil, nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCredentials, err)
+		return nil, nil, fmt.Errorf("%w: %w", ErrCredentials, err)
 	}
 	if f.seen == nil || !os.SameFile(f.seen, info) || !f.seen.ModTime().Equal(info.ModTime()) || f.seen.Size() != info.Size() {
 		if err := f.read(); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return f.keyring.Lookup(repo), nil
+	return f.keyring.Lookup(repo), f.helpers, nil
 }
 
-// read replaces the keyring by what the file holds now.
+// read replaces keyring and helpers by what the file holds now.
 func (f *ConfigFile) read() error {
 	file, err := os.Open(f.path)
 	if err != nil {
@@ -120,6 +130,10 @@ func (f *ConfigFile) read() error {
 	if err := keyring.Add(data, false); err != nil {
 		return fmt.Errorf("reading %s: %w", f.path, err)
 	}
-	f.seen, f.keyring = info, keyring
+	helpers, err := readHelpers(data)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", f.path, err)
+	}
+	f.seen, f.keyring, f.helpers = info, keyring, helpers
 	return nil
 }

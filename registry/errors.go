@@ -24,9 +24,10 @@ var (
 	// a Windows image, schema 1, an image without layers, an index that has none
 	// for the node.
 	ErrUnsupported = errors.New("unsupported image")
-	// ErrCredentials says that a docker config is there and cannot be used. It
-	// passes: the file is read again when it has been mended.
-	ErrCredentials = errors.New("the docker config cannot be read")
+	// ErrCredentials says that a docker config is there and cannot be used, or a
+	// credential helper that it names. It passes: the file is read again when it has
+	// been mended, and a helper run again after a minute.
+	ErrCredentials = errors.New("the docker config cannot be used")
 	// ErrDenied says that the registry, or where it sent us, is an address that
 	// is not to be contacted, or that the settings do not allow.
 	ErrDenied = errors.New("address denied")
