@@ -287,10 +287,16 @@ func (f *fake) image(repo, tag string, layers int) string {
 // an attestation; it returns its digest and those of the images.
 func (f *fake) index(repo, tag string, platforms ...string) (string, map[string]string) {
 	f.t.Helper()
+	return f.indexOf(3, repo, tag, platforms...)
+}
+
+// indexOf is index with images of so many layers.
+func (f *fake) indexOf(layers int, repo, tag string, platforms ...string) (string, map[string]string) {
+	f.t.Helper()
 	children := make(map[string]string)
 	var list []any
 	for _, p := range append(slices.Clone(platforms), "unknown/unknown") {
-		m := f.manifest(repo, tag+p, 3)
+		m := f.manifest(repo, tag+p, layers)
 		f.put(http.MethodPut, "/v2/"+repo+"/manifests/"+sum(m), ociManifest, m)
 		part := append(strings.Split(p, "/"), "")
 		platform := map[string]any{"os": part[0], "architecture": part[1]}
