@@ -20,11 +20,18 @@ const maxCredentials = 16
 // errLookup marks an error of the caller's Credentials.
 var errLookup = errors.New("looking up credentials")
 
+// maxRequests is how many requests one operation may send, redirects included: enough
+// to try sixteen credentials for an index with tokens. Who needs more goes from one
+// repository to the next in vain, or is led on.
+const maxRequests = 40
+
 // operation is one call of Resolve or Sources: it asks for the credentials of a
-// repository once at most.
+// repository once at most, and registries maxRequests times.
 type operation struct {
 	credentials Credentials
 	found       map[string]finding
+	sent        int
+	most        int
 }
 
 // finding is what was found for one repository.
@@ -34,7 +41,23 @@ type finding struct {
 }
 
 func (c *Client) operation(credentials Credentials) *operation {
-	return &operation{credentials: credentials, found: make(map[string]finding)}
+	return &operation{credentials: credentials, found: make(map[string]finding), most: maxRequests}
+}
+
+// spend counts a request to p's registry, and says when that is one too many.
+func (o *operation) spend(p place) error {
+	if o.sent >= o.most {
+		return fmt.Errorf("%w at registry %s for repository %s: given up after %d requests, because it redirects too often or refuses too many credentials: keep only those for it that are right in the daemon's docker config (dockerConfig)", ErrUnauthorized, p.host, p.repo, o.sent)
+	}
+	o.sent++
+	return nil
+}
+
+// followed counts the redirects that led to resp.
+func (o *operation) followed(resp *http.Response) {
+	for r := resp.Request; r.Response != nil; r = r.Response.Request {
+		o.sent++
+	}
 }
 
 // lookup returns what to present for repo: its credentials, and at last nothing. That
@@ -234,6 +257,9 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 	}
 	q.header.Set("User-Agent", c.cfg.userAgent())
 	r.Header = q.header
+	if err := p.by.spend(p); err != nil {
+		return nil, err
+	}
 	pass, err := c.gates.enter(ctx, p.account(q.by), q.kind)
 	if err != nil {
 		return nil, err
@@ -251,6 +277,7 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		return nil, fmt.Errorf("asking registry %s: %w", p.host, err)
 	}
 	defer resp.Body.Close()
+	p.by.followed(resp)
 	wait := pass.answered(resp.StatusCode, resp.Header)
 	if resp.StatusCode == http.StatusTooManyRequests {
 		return nil, &RateLimitedError{Registry: pass.account.registry, RetryAfter: wait}

@@ -284,7 +284,7 @@ func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Imag
 
 // fetch asks the registry.
 func (c *Client) fetch(ctx context.Context, op *operation, key imageKey) (*Image, error) {
-	p, err := c.place(key.Repo)
+	p, err := c.place(op, key.Repo)
 	if err != nil {
 		return nil, err
 	}

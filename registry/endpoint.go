@@ -71,10 +71,11 @@ type place struct {
 	*endpoint
 	repo string // as in image names: the key of credentials
 	path string // at the endpoint
+	by   *operation
 }
 
-// place finds the endpoint of a repository.
-func (c *Client) place(repo string) (place, error) {
+// place finds the endpoint of a repository for an operation.
+func (c *Client) place(by *operation, repo string) (place, error) {
 	name, path, ok := strings.Cut(repo, "/")
 	if !ok || path == "" || strings.Contains(path, "..") {
 		return place{}, fmt.Errorf("repository %q: %w", repo, ErrInvalid)
@@ -92,7 +93,7 @@ func (c *Client) place(repo string) (place, error) {
 	if err := c.guard.admit(e.base, false); err != nil {
 		return place{}, fmt.Errorf("asking registry %s: %w", name, err)
 	}
-	return place{endpoint: e, repo: repo, path: strings.TrimPrefix(e.base.Path+"/"+path, "/")}, nil
+	return place{endpoint: e, repo: repo, by: by, path: strings.TrimPrefix(e.base.Path+"/"+path, "/")}, nil
 }
 
 // url is the address of a "manifests" or "blobs" resource.

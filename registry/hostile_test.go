@@ -114,6 +114,56 @@ func TestHostile(t *testing.T) {
 	}
 }
 
+// TestEnough ends an operation that goes from repository to repository with many
+// credentials, or is led on each time, and lets one finish that tries sixteen.
+func TestEnough(t *testing.T) {
+	f := newFake(t, tokenAuth)
+	f.users["ada"] = user{"secret-password", []string{"team/app"}}
+	l := &lender{}
+	for i := range 15 {
+		who := fmt.Sprint("user", i)
+		f.users[who] = user{password: "secret-password"} // gets tokens, which open nothing
+		l.credentials = append(l.credentials, registry.Credential{Username: who, Password: "secret-password"})
+	}
+	index, _ := f.indexOf(1, "team/app", "1", "linux/amd64", "linux/arm64")
+	id := f.identify("team/app", "1", index)
+	with := &lender{credentials: append(l.credentials, registry.Credential{Username: "ada", Password: "secret-password"})}
+	resolve(t, f.client(f.config()), id, amd64, with)
+	if got := len(f.requests()); got != 1+2*16+1 {
+		t.Errorf("%d requests with sixteen credentials", got)
+	}
+
+	for i := range 9 {
+		id.Candidates = append(id.Candidates, registry.Candidate{Repo: fmt.Sprintf("%s/team/app%d", f.host(), i), Digest: index})
+	}
+	_, err := f.client(f.config()).Resolve(t.Context(), id, amd64, l)
+	if !errors.Is(err, registry.ErrUnauthorized) || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v", err)
+	}
+	if got := len(f.requests()); got != 40 {
+		t.Errorf("%d requests for ten repositories, want 40", got)
+	}
+
+	f = newFake(t, open)
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if n := len(r.URL.Query().Get("n")); n < 9 {
+			http.Redirect(w, r, r.URL.Path+"?n="+strings.Repeat("x", n+1), http.StatusFound)
+		} else {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		return true
+	}
+	for i := range id.Candidates {
+		id.Candidates[i].Repo = fmt.Sprintf("%s/team/app%d", f.host(), i)
+	}
+	if _, err := f.client(f.config()).Resolve(t.Context(), id, amd64, nil); !errors.Is(err, registry.ErrUnauthorized) {
+		t.Errorf("got %v", err)
+	}
+	if got := len(f.requests()); got != 40 {
+		t.Errorf("%d requests with nine redirects each, want 40", got)
+	}
+}
+
 // TestFlood reads 4 MiB of 64.
 func TestFlood(t *testing.T) {
 	f := newFake(t, open)

@@ -64,6 +64,9 @@ func decode(body []byte) (*manifest, error) {
 
 func (m *manifest) isIndex() bool { return m.Manifests != nil }
 
+// maxLayers is more than a node can mount one over the other: overlayfs takes 500.
+const maxLayers = 512
+
 // runnable says why m is no image that Clair can index.
 func (m *manifest) runnable() error {
 	switch m.Config.MediaType {
@@ -74,6 +77,9 @@ func (m *manifest) runnable() error {
 	}
 	if len(m.Layers) == 0 {
 		return fmt.Errorf("%w: it has no layers", ErrUnsupported)
+	}
+	if len(m.Layers) > maxLayers {
+		return fmt.Errorf("%w: it has more than %d layers", ErrTooLarge, maxLayers)
 	}
 	for _, l := range m.Layers {
 		// zstd has two types more than the library's list.

@@ -42,6 +42,8 @@ func TestDecode(t *testing.T) {
 		{name: "artifact by its layer", body: image(d(config), d("application/vnd.in-toto+json")), err: ErrUnsupported},
 		{name: "encrypted", body: image(d(config), d(layer+"+encrypted")), err: ErrUnsupported},
 		{name: "no layers", body: image(d(config), ""), err: ErrUnsupported},
+		{name: "as many layers as a node can mount", body: image(d(config), strings.Repeat(d(layer)+",", 511)+d(layer))},
+		{name: "more layers", body: image(d(config), strings.Repeat(d(layer)+",", 512)+d(layer)), err: ErrTooLarge},
 		{name: "digest that climbs", body: strings.Replace(image(d(config), d(layer)), hexes, "../../x", 1), err: ErrInvalid},
 		{name: "digest that is none", body: strings.Replace(image(d(config), d(layer)), "sha256:", "md5:", 1), err: ErrInvalid},
 		{name: "negative size", body: strings.Replace(image(d(config), d(layer)), `"size":1`, `"size":-1`, 1), err: ErrInvalid},

@@ -61,11 +61,13 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	if left <= 0 {
 		left = defaultLeft
 	}
-	p, err := c.place(image.Repo)
+	op := c.operation(credentials)
+	op.most += len(image.Layers)
+	p, err := c.place(op, image.Repo)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	g, err := c.pull(ctx, c.operation(credentials), p, image, left)
+	g, err := c.pull(ctx, op, p, image, left)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -87,7 +89,7 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 // [Client.Sources] asks the registry anew: what to do once when Clair reports 401 or
 // 403 for a layer.
 func (c *Client) Renew(image *Image) {
-	p, err := c.place(image.Repo)
+	p, err := c.place(nil, image.Repo)
 	if err != nil {
 		return // nothing was ever asked for there
 	}
