@@ -202,6 +202,55 @@ func TestSourcesAfterRestart(t *testing.T) {
 	open.want("HEAD manifest")
 }
 
+// TestResolveLayers has Clair ask a store that refuses the token which Clair's HTTP
+// client would take there from another port of its host.
+func TestResolveLayers(t *testing.T) {
+	f := newFake(t, tokenAuth)
+	f.public = []string{"app"}
+	var to string // where blobs are; "": here
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if to == "" || !strings.Contains(r.URL.Path, "/blobs/") || r.URL.Query().Get("again") != "" {
+			return false
+		}
+		http.Redirect(w, r, to+r.URL.Path+"?signature=SIGNED&again=1", http.StatusTemporaryRedirect)
+		return true
+	}
+	cfg := f.config()
+	cfg.Registries[0].ResolveLayers = true
+	cfg.Registries = append(cfg.Registries, registry.Registry{Host: hostOf(f.store), Insecure: true})
+	c := f.client(cfg)
+	image := resolve(t, c, f.identify("app", "1", f.image("app", "1", 2)), amd64, nil)
+	f.requests()
+	for _, tt := range []struct {
+		to    string
+		token bool
+		holds time.Duration
+	}{
+		{to: f.store.URL, holds: 10 * time.Minute},
+		{to: "http://" + name(f.store), holds: 10 * time.Minute},
+		{to: f.registry.URL, token: true, holds: time.Minute},
+		{to: "", token: true, holds: time.Minute},
+	} {
+		to = tt.to
+		sources, until, err := c.Sources(t.Context(), image, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.want("GET blob", "GET blob")
+		if token := strings.Contains(fmt.Sprint(headersOf(sources)), "Bearer"); token != tt.token || time.Until(until) > tt.holds {
+			t.Errorf("to %q: handed on a token: %v, until %s", tt.to, token, until)
+		}
+		fetchAll(t, image, sources)
+		f.requests()
+	}
+	to = f.store.URL
+	cfg.Registries[0].ResolveLayers = false
+	sources, _, err := f.client(cfg).Sources(t.Context(), image, nil, 0)
+	if err != nil || len(sources) != 2 || sources[0].Header.Get("Authorization") == "" {
+		t.Errorf("without the setting: %v, %v", sources, err)
+	}
+}
+
 // TestCredentials tries one after the other, at last none, and asks for them once.
 func TestCredentials(t *testing.T) {
 	good := registry.Credential{Username: "ada", Password: "secret-password"}

@@ -22,6 +22,11 @@ type Registry struct {
 	// ForwardPassword lets Clair have the password of a registry that knows
 	// neither tokens nor redirects. Default: no, its images cannot be scanned.
 	ForwardPassword bool
+	// ResolveLayers asks the registry where each layer is and has Clair fetch it from
+	// there, also where it gives out tokens: for one whose store, on another port of the
+	// same host, refuses the token that Clair's HTTP client takes along. Default: only
+	// where there are no tokens. One request for each layer.
+	ResolveLayers bool
 }
 
 // Validate says what is wrong with r, as [ErrInvalid].
@@ -40,6 +45,7 @@ type endpoint struct {
 	host    string // as in image names
 	base    *url.URL
 	forward bool
+	resolve bool
 	err     error // what is wrong with the settings, or with the name
 }
 
@@ -54,7 +60,7 @@ func newEndpoint(r Registry) *endpoint {
 	default:
 		at = "https://" + r.Host
 	}
-	e := &endpoint{host: r.Host, forward: r.ForwardPassword}
+	e := &endpoint{host: r.Host, forward: r.ForwardPassword, resolve: r.ResolveLayers}
 	u, err := url.Parse(at)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil ||
 		u.RawQuery != "" || u.Fragment != "" || strings.Contains(u.Path, "..") {

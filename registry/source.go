@@ -51,6 +51,7 @@ func (s Source) LogValue() slog.Value { return slog.StringValue(s.String()) }
 //   - An open registry: its blobs' addresses.
 //   - One with tokens: these, with one bearer token that can only pull from the
 //     image's repository.
+//   - One with tokens and Registry.ResolveLayers, as the next.
 //   - One with passwords only that redirects to a blob store: the store's signed
 //     addresses, one request for each layer.
 //   - One with passwords that serves layers itself: [ErrForward], or the password
@@ -71,7 +72,7 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	if g.authorization != "" && !g.bearer && !p.forward {
+	if g.bearer && p.resolve || g.authorization != "" && !g.bearer && !p.forward {
 		return c.redirected(ctx, p, image, g)
 	}
 	var header http.Header
@@ -125,11 +126,11 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 	return c.authorize(ctx, p, g.challenge, g.credential, left)
 }
 
-// redirected asks for each layer once, with the password, and returns where the
-// registry sends us.
+// redirected asks for each layer once, with the password or the token, and returns
+// where the registry sends us. Where it sends a layer itself Clair gets the token.
 func (c *Client) redirected(ctx context.Context, p place, image *Image, g grant) ([]Source, time.Time, error) {
 	expires := time.Now().Add(redirectLifetime)
-	targets := make(map[string]string) // by digest: a layer may be listed twice
+	targets := make(map[string]Source) // by digest: a layer may be listed twice
 	sources := make([]Source, len(image.Layers))
 	for i, l := range image.Layers {
 		target, ok := targets[l.Digest]
@@ -138,46 +139,57 @@ func (c *Client) redirected(ctx context.Context, p place, image *Image, g grant)
 			if target, err = c.target(ctx, p, l.Digest, g); err != nil {
 				return nil, time.Time{}, fmt.Errorf("asking for layer %s: %w", l.Digest, err)
 			}
+			if target.Header != nil && g.expires.Before(expires) {
+				expires = g.expires
+			}
 			targets[l.Digest] = target
 		}
-		sources[i] = Source{URI: target}
+		sources[i] = target
 	}
 	return sources, expires, nil
 }
 
-// target is where the registry redirects a layer's request to.
-func (c *Client) target(ctx context.Context, p place, digest string, g grant) (string, error) {
+// target is where the registry redirects a layer's request to, or, where it does not
+// and has given out a token, the layer itself.
+func (c *Client) target(ctx context.Context, p place, digest string, g grant) (Source, error) {
 	from := p.url("blobs", digest)
 	// One byte: a registry that does not redirect need not begin to send it all.
 	header := http.Header{"Authorization": {g.authorization}, "Range": {"bytes=0-0"}}
 	a, err := c.send(ctx, p, request{method: http.MethodGet, url: from, header: header, by: g.credential, stay: true})
 	if err != nil {
-		return "", err
+		return Source{}, err
 	}
+	itself := Source{URI: from, Header: http.Header{"Authorization": {g.authorization}}}
 	switch a.status {
 	case http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
-		return "", fmt.Errorf("registry %s: %w; set forwardPassword for it under the daemon's registries, or let it give out tokens", p.host, ErrForward)
+		if g.bearer {
+			return itself, nil
+		}
+		return Source{}, fmt.Errorf("registry %s: %w; set forwardPassword for it under the daemon's registries, or let it give out tokens", p.host, ErrForward)
 	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
 	default:
 		if a.refused() {
 			c.proven.drop(presentation{p.key(), g.credential.sum()})
-			return "", p.refusal(digest, a.status == http.StatusNotFound, true)
+			return Source{}, p.refusal(digest, a.status == http.StatusNotFound, true)
 		}
-		return "", a.unexpected(p)
+		return Source{}, a.unexpected(p)
 	}
 	base, err := url.Parse(from)
 	if err != nil {
-		return "", fmt.Errorf("registry %s: %w: its address is no URL", p.host, ErrInvalid)
+		return Source{}, fmt.Errorf("registry %s: %w: its address is no URL", p.host, ErrInvalid)
 	}
 	to, err := base.Parse(a.header.Get("Location"))
 	if err != nil || a.header.Get("Location") == "" {
-		return "", fmt.Errorf("registry %s: %w: it redirects to what is no URL", p.host, ErrInvalid)
+		return Source{}, fmt.Errorf("registry %s: %w: it redirects to what is no URL", p.host, ErrInvalid)
 	}
 	if err := c.guard.admit(to, false); err != nil {
-		return "", fmt.Errorf("registry %s redirects: %w", p.host, err)
+		return Source{}, fmt.Errorf("registry %s redirects: %w", p.host, err)
 	}
 	if hostPort(to) == hostPort(base) {
-		return "", fmt.Errorf("registry %s: %w; it redirects to itself, which wants the password again", p.host, ErrForward)
+		if g.bearer {
+			return itself, nil
+		}
+		return Source{}, fmt.Errorf("registry %s: %w; it redirects to itself, which wants the password again", p.host, ErrForward)
 	}
-	return to.String(), nil
+	return Source{URI: to.String()}, nil
 }
