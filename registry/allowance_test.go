@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -54,32 +53,4 @@ func FuzzReadAllowance(f *testing.F) {
 			t.Errorf("%+v: pause %s", a, p)
 		}
 	})
-}
-
-// TestGatesAreFew forgets what it can when there are too many, and nothing that is in
-// use.
-func TestGatesAreFew(t *testing.T) {
-	g := newGates(time.Second)
-	enter := func(registry string) *pass {
-		t.Helper()
-		p, err := g.enter(t.Context(), account{registry: registry}, pull)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return p
-	}
-	busy := enter("busy")
-	limited := http.Header{"Retry-After": {"3600"}}
-	for i := range 2 * maxRemembered {
-		p := enter(fmt.Sprint(i))
-		p.answered(http.StatusTooManyRequests, limited)
-		p.leave()
-	}
-	if len(g.gates) > maxRemembered || g.gates[busy.account] != busy.gate {
-		t.Errorf("%d gates, and the one in use is %v", len(g.gates), g.gates[busy.account])
-	}
-	busy.leave()
-	if _, kept := g.gates[busy.account]; kept || len(g.rooms) != 0 {
-		t.Errorf("a gate is kept of which nothing is known (%v), or %d registries", kept, len(g.rooms))
-	}
 }

@@ -85,3 +85,22 @@ func TestDecodeToken(t *testing.T) {
 		}
 	}
 }
+
+// FuzzDecodeToken takes only what makes a header, for an hour at the most.
+func FuzzDecodeToken(f *testing.F) {
+	f.Add([]byte(`{"token":"a","access_token":"b","expires_in":300}`))
+	f.Add([]byte(`{"token":"a\r\nX: y"}`))
+	f.Add([]byte(`{"token":"a","expires_in":1e-300}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		got, err := decodeToken(body)
+		if err != nil {
+			if got != (token{}) || Permanent(err) {
+				t.Errorf("%+v, %v", got, err)
+			}
+			return
+		}
+		if got.value == "" || strings.ContainsAny(got.value, "\r\n \x00") || got.lifetime < 0 || got.lifetime > time.Hour {
+			t.Errorf("%+v", got)
+		}
+	})
+}
