@@ -175,6 +175,9 @@ func (g *guard) admit(u *url.URL, plain bool) error {
 	switch {
 	case u.Host == "" || u.User != nil:
 		return fmt.Errorf("%w: an address without host or with a user", ErrInvalid)
+	case strings.ContainsFunc(u.Host, func(r rune) bool { return r > '~' }):
+		// net/http spells it anew after this, and what is denied could be what comes out.
+		return fmt.Errorf("%w: an address whose host is not in ASCII", ErrInvalid)
 	case u.Scheme == "http" && !plain && !allowsPlain:
 		return fmt.Errorf("%w: %s over plain http; if it is meant, list it as insecure under the daemon's registries", ErrDenied, u.Host)
 	case u.Scheme != "https" && u.Scheme != "http":

@@ -76,6 +76,9 @@ func TestAdmit(t *testing.T) {
 		{url: "https://localhost/", admit: ErrDenied, realm: ErrDenied},
 		{url: "https://LOCALHOST./", admit: ErrDenied, realm: ErrDenied},
 		{url: "https://a.localhost/", admit: ErrDenied, realm: ErrDenied},
+		{url: "https://\uff44ocker.io/", admit: ErrInvalid, realm: ErrInvalid}, // net/http makes docker.io of these
+		{url: "https://%EF%BD%84ocker.io/", admit: ErrInvalid, realm: ErrInvalid},
+		{url: "https://docker\u3002io/", admit: ErrInvalid, realm: ErrInvalid},
 		{url: "https://169.254.169.254/", admit: ErrDenied, realm: ErrDenied},
 		{url: "https://[fe80::1%25eth0]/", admit: ErrDenied, realm: ErrDenied},
 		{url: "https://10.0.0.1:5000/"},

@@ -31,7 +31,7 @@ func readList(key string, entries []string) (list, error) {
 			errs = append(errs, fmt.Errorf("%s[%d]: %q: %w: want a host as in image names, such as quay.io, *.example.com or localhost:5001", key, i, entry, ErrInvalid))
 			continue
 		}
-		l = append(l, pattern{host: host, port: port})
+		l = append(l, pattern{host: canonical(host), port: port})
 	}
 	return l, errors.Join(errs...)
 }
@@ -42,19 +42,27 @@ func (l list) matches(name string) bool {
 	if port == "" {
 		port = "443"
 	}
-	switch host { // more names of one registry
-	case "index.docker.io", "registry-1.docker.io":
-		host = "docker.io"
-	}
+	also := canonical(host)
 	for _, p := range l {
 		if p.port != "" && p.port != port {
 			continue
 		}
-		if ok, err := path.Match(p.host, host); ok && err == nil {
-			return true
+		for _, h := range []string{host, also} {
+			if ok, err := path.Match(p.host, h); ok && err == nil {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// canonical is the name under which a registry with several is known.
+func canonical(host string) string {
+	switch host {
+	case "index.docker.io", "registry-1.docker.io":
+		return "docker.io"
+	}
+	return host
 }
 
 // splitName splits the host of an image's name; the port is "" where there is none.
@@ -66,7 +74,11 @@ func splitName(name string) (host, port string) {
 			host = strings.TrimSuffix(inner, "]")
 		}
 	}
-	return strings.ToLower(strings.TrimSuffix(host, ".")), port
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if a, err := netip.ParseAddr(host); err == nil { // which can be spelt in many ways
+		host = a.Unmap().String()
+	}
+	return host, port
 }
 
 // readRanges reads the list of addresses that is called key in the settings.

@@ -39,13 +39,13 @@ var Causes = [...]Cause{
 // advice says for each cause, to the team that reads the message, what happened and what to do.
 var advice = map[Cause][2]string{
 	CauseUnauthorized:     {"the registry refuses access", "add credentials for it to the docker config of clairwatch"},
-	CauseCredentials:      {"the docker config of clairwatch cannot be read", "mend it; clairwatch goes on trying, and its log says what is wrong"},
+	CauseCredentials:      {"the docker config of clairwatch cannot be used", "mend it; clairwatch goes on trying, and its log says what is wrong"},
 	CausePasswordOnly:     {"its registry takes only passwords, which Clair is not given", "set forwardPassword for it under registries in the config of clairwatch, or use a registry with tokens"},
 	CauseLayerRefused:     {"the registry refuses Clair a layer", "clairwatch goes on trying; check that Clair reaches the registry as clairwatch does"},
 	CauseNotFound:         {"not in the registry", "the tag or digest was deleted, or exists only on the node: push it again, or roll out one that exists"},
 	CauseUnsupported:      {"not an image that Clair can read", "Clair reads Linux container images; nothing to do if this one is none"},
-	CauseDenied:           {"its registry's address is not allowed", "clairwatch does not connect to loopback, link-local and metadata addresses; list the registry under registries in its config if it is yours"},
-	CauseRateLimited:      {"the registry limits the rate of pulls", "clairwatch goes on by itself; credentials in its docker config raise the limit"},
+	CauseDenied:           {"its registry's address is not allowed", "its config says which registries may be asked (allowRegistries, denyRegistries); loopback, link-local and metadata addresses must be listed under registries"},
+	CauseRateLimited:      {"the registry limits the rate of pulls", "clairwatch goes on by itself, and leaves the last tenth to the nodes; credentials in its docker config raise the limit"},
 	CauseTooLarge:         {"its manifest or report is too large", "nothing to do but a smaller image"},
 	CauseOverLimit:        {"its namespace runs more images than maxImages", "run fewer, or raise maxImages in the config of clairwatch; when others end it is looked at by itself"},
 	CauseUnknownPlatform:  {"its node's platform is not known", "the image has several and the node has no labels kubernetes.io/os and kubernetes.io/arch"},
