@@ -37,23 +37,8 @@ func TestAnewOfWhatWasDeleted(t *testing.T) {
 
 // What has never been looked at comes before what is looked at again also when all of it is due for the same reason.
 func TestNewImagesComeFirstAmongTheDue(t *testing.T) {
-	inRig(t, func(t *testing.T, r *rig) {
-		const images = 100
-		c := r.clairs[clairBase]
-		c.reportSlots = 1
-		for n := range images + 1 {
-			c.indexed[digest(n+1)] = true
-		}
-		r.settings(map[string]string{"shop": scanner("shop")})
-		for n := range images {
-			r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
-		}
-		r.start()
-		r.pass(settled)
-		c.set(func(c *fakeClair) { c.reportLag = time.Minute })
-		r.w.lookAllAt(clairBase)
-		r.pass(5 * time.Minute)
-		pod := podOf("shop", "new", images+1)
+	inBusyRig(t, func(r *rig, next int) {
+		pod := podOf("shop", "new", next)
 		pod.Spec.NodeName = "node-2" // for which it would wait
 		r.run(pod)
 		r.w.lookAllAt(clairBase)

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quay/claircore"
+
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/findings"
 )
@@ -101,6 +103,9 @@ type dataSource struct {
 	at      time.Time
 	says    bool
 	edition uint64
+	// ids and names are those of updates, as data has them. They are replaced and never changed.
+	ids   []findings.ID
+	names []string
 	// appeared is when updaters came into the list that were not in the one before. Clair dates an update by
 	// its beginning, which can be long before.
 	appeared map[string]time.Time
@@ -119,33 +124,33 @@ func newDataSource(events dataEvents) *dataSource {
 // afterwards: an updater that comes in between is then new the next time, instead of never. An error is an
 // *awayError, or that of ctx.
 func (s *dataSource) read(ctx context.Context, c Clair, times dataTimes) (data, error) {
-	if err := s.take(ctx); err != nil {
-		return data{}, err
-	}
-	defer s.release()
-	wait := times.every
-	if s.gone.Load() != nil {
-		wait = min(wait, dataRetry)
-	}
-	if s.asked.IsZero() || time.Since(s.asked) >= wait {
-		if err := s.ask(ctx, c, times, s.tag(times)); err != nil {
-			return data{}, err
+	return s.readIf(ctx, c, times, func() (string, bool) {
+		wait := times.every
+		if s.gone.Load() != nil {
+			wait = min(wait, dataRetry)
 		}
-	}
-	if gone := s.gone.Load(); gone != nil {
-		return data{}, gone
-	}
-	return s.assess(times), nil
+		return s.tag(times), s.asked.IsZero() || time.Since(s.asked) >= wait
+	})
 }
 
 // readSince returns what a Clair has, as it was at a time or later.
 func (s *dataSource) readSince(ctx context.Context, c Clair, times dataTimes, t time.Time) (data, error) {
+	return s.readIf(ctx, c, times, func() (string, bool) { return s.tag(times), !s.began.After(t) })
+}
+
+// readNow returns what a Clair has now.
+func (s *dataSource) readNow(ctx context.Context, c Clair, times dataTimes) (data, error) {
+	return s.readIf(ctx, c, times, func() (string, bool) { return "", true })
+}
+
+// readIf returns what is known of a Clair, which is asked first, with a tag, where that is due.
+func (s *dataSource) readIf(ctx context.Context, c Clair, times dataTimes, due func() (tag string, is bool)) (data, error) {
 	if err := s.take(ctx); err != nil {
 		return data{}, err
 	}
 	defer s.release()
-	if !s.began.After(t) {
-		if err := s.ask(ctx, c, times, s.tag(times)); err != nil {
+	if tag, is := due(); is {
+		if err := s.ask(ctx, c, times, tag); err != nil {
 			return data{}, err
 		}
 	}
@@ -162,18 +167,6 @@ func (s *dataSource) tag(times dataTimes) string {
 		return ""
 	}
 	return s.updates.ETag
-}
-
-// readNow returns what a Clair has now.
-func (s *dataSource) readNow(ctx context.Context, c Clair, times dataTimes) (data, error) {
-	if err := s.take(ctx); err != nil {
-		return data{}, err
-	}
-	defer s.release()
-	if err := s.ask(ctx, c, times, ""); err != nil {
-		return data{}, err
-	}
-	return s.assess(times), nil
 }
 
 func (s *dataSource) take(ctx context.Context) error {
@@ -251,7 +244,7 @@ func (s *dataSource) renew(ctx context.Context, c Clair, times dataTimes, tag st
 			s.stir(updates.Updaters)
 		}
 		s.notice(updates.Updaters)
-		s.updates, s.at, s.says = updates, time.Now(), true
+		s.list(updates)
 	}
 	if changed {
 		s.changed = time.Now()
@@ -261,6 +254,17 @@ func (s *dataSource) renew(ctx context.Context, c Clair, times dataTimes, tag st
 		s.events.changed()
 	}
 	return nil
+}
+
+// list takes over a list of updaters.
+func (s *dataSource) list(updates clair.Updates) {
+	s.updates, s.at, s.says = updates, time.Now(), true
+	s.ids, s.names = make([]findings.ID, 0, len(updates.Updaters)), make([]string, 0, len(updates.Updaters))
+	for _, u := range updates.Updaters {
+		s.ids = append(s.ids, findings.NameID(u.Name))
+		s.names = append(s.names, u.Name)
+	}
+	slices.Sort(s.ids)
 }
 
 func sameUpdate(a, b clair.Updater) bool { return a.Name == b.Name && a.Last.Equal(b.Last) }
@@ -319,10 +323,7 @@ func hidden(err error) bool {
 // notice notes the updaters that are not in the list so far.
 func (s *dataSource) notice(now []clair.Updater) {
 	for _, u := range now {
-		if slices.ContainsFunc(s.updates.Updaters, func(o clair.Updater) bool { return o.Name == u.Name }) {
-			continue
-		}
-		if !s.says { // how long they have been there is what Clair says
+		if !s.says || slices.Contains(s.names, u.Name) { // of a first list Clair says how long they have been there
 			continue
 		}
 		if s.appeared == nil {
@@ -338,16 +339,13 @@ func (s *dataSource) assess(times dataTimes) data {
 	if !s.says {
 		return d
 	}
-	d.edition = s.edition
-	d.updaters, d.names = make([]findings.ID, 0, len(s.updates.Updaters)), make([]string, 0, len(s.updates.Updaters))
+	d.edition, d.updaters, d.names = s.edition, s.ids, s.names
 	now := time.Now()
 	if !s.updates.Now.IsZero() { // by Clair's clock, as the times are
 		now = s.updates.Now.Add(time.Since(s.at))
 	}
 	var oldest, newest time.Time // when the first and the last updater came
 	for _, u := range s.updates.Updaters {
-		d.updaters = append(d.updaters, findings.NameID(u.Name))
-		d.names = append(d.names, u.Name)
 		if oldest.IsZero() || u.First.Before(oldest) {
 			oldest = u.First
 		}
@@ -359,7 +357,6 @@ func (s *dataSource) assess(times dataTimes) data {
 			newest = since
 		}
 	}
-	slices.Sort(d.updaters)
 	switch {
 	case times.quiet <= 0:
 	case len(d.updaters) == 0:
@@ -371,6 +368,13 @@ func (s *dataSource) assess(times dataTimes) data {
 		d.loading, d.left = true, min(times.quiet-now.Sub(newest), times.most-now.Sub(oldest))
 	}
 	return d
+}
+
+// report is what a Clair with this data says of an image.
+func (d data) report(vr *claircore.VulnerabilityReport) findings.Report {
+	r := findings.FromClair(vr)
+	r.Covered = findings.Covered(vr, d.names)
+	return r
 }
 
 // basis is what a report rests on that was made with this data.

@@ -265,9 +265,10 @@ func (b *inbox) judge(id uuid.UUID, outcome hint, now time.Time) hint {
 	since, stuck := b.stuck[id]
 	switch {
 	case !stuck:
-		for other := range b.stuck { // any: who makes ids up must not have those forgotten that Clair repeats
-			if len(b.stuck) >= mostStuck {
+		if len(b.stuck) >= mostStuck {
+			for other := range b.stuck { // any: who makes ids up must not have those forgotten that Clair repeats
 				delete(b.stuck, other)
+				break
 			}
 		}
 		b.stuck[id] = now
@@ -295,7 +296,7 @@ func (w *Watcher) lookAtWhole(box *inbox, images []image) {
 	}
 }
 
-// stale returns those of some images whose reports are older than the data that a Clair has now. It makes what was
+// stale returns, in the place of the others, those of some images whose reports are older than the data that a Clair has now. It makes what was
 // deleted into notifications again as long as it has no newer data (clair notifier/poller.go).
 func (w *Watcher) stale(ctx context.Context, c *service, base string, images []image) []image {
 	if len(images) == 0 {
@@ -305,7 +306,7 @@ func (w *Watcher) stale(ctx context.Context, c *service, base string, images []i
 	if err != nil { // then nobody knows
 		return images
 	}
-	return slices.DeleteFunc(slices.Clone(images), func(img image) bool { return w.progress.isRead(img, base, d.edition) })
+	return slices.DeleteFunc(images, func(img image) bool { return w.progress.isRead(img, base, d.edition) })
 }
 
 // unread says what becomes of a webhook whose notification could not be read. Only what passes is left to be

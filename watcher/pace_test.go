@@ -68,8 +68,9 @@ func TestRefreshWhileInLine(t *testing.T) {
 	})
 }
 
-// What is new comes before what is looked at again, also among thousands.
-func TestNewImagesComeFirst(t *testing.T) {
+// inBusyRig has a Clair look again at a hundred images, a minute each, of which it has done a few.
+func inBusyRig(t *testing.T, test func(r *rig, next int)) {
+	t.Helper()
 	inRig(t, func(t *testing.T, r *rig) {
 		const images = 100
 		c := r.clairs[clairBase]
@@ -86,9 +87,16 @@ func TestNewImagesComeFirst(t *testing.T) {
 		c.set(func(c *fakeClair) { c.reportLag = time.Minute })
 		r.w.lookAllAt(clairBase)
 		r.pass(5 * time.Minute)
-		r.run(podOf("shop", "new", images+1))
+		test(r, images+1)
+	})
+}
+
+// What is new comes before what is looked at again, also among thousands.
+func TestNewImagesComeFirst(t *testing.T) {
+	inBusyRig(t, func(r *rig, next int) {
+		r.run(podOf("shop", "new", next))
 		r.pass(2*time.Minute + time.Second)
-		if got := r.w.progress.states()[image{namespace: "shop", id: digest(images + 1), platform: r.w.nodes.platform("node-1")}]; got != StateScanned {
+		if got := r.w.progress.states()[image{namespace: "shop", id: digest(next), platform: r.w.nodes.platform("node-1")}]; got != StateScanned {
 			t.Errorf("the new one is %s", got)
 		}
 	})

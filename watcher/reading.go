@@ -85,8 +85,7 @@ func (w *Watcher) inquire(ctx context.Context, q inquiry) (reading, error) {
 	if d.loading {
 		w.progress.markIndexed(q.image, q.base)
 	}
-	r.report, r.at = findings.FromClair(a.report), time.Now()
-	r.report.Covered = findings.Covered(a.report, d.names)
+	r.report, r.at = d.report(a.report), time.Now()
 	return r, nil
 }
 

@@ -143,9 +143,9 @@ func (w *Watcher) reportAt(ctx context.Context, base, digest string) (findings.R
 	if err != nil {
 		return findings.Report{}, err
 	}
-	report := findings.FromClair(vr)
-	if d, err := c.data.read(ctx, c, w.cfg.dataTimes()); err == nil {
-		report.Covered = findings.Covered(vr, d.names)
+	d, err := c.data.read(ctx, c, w.cfg.dataTimes())
+	if err != nil { // as of one that does not say what data it has
+		d = data{}
 	}
-	return report, nil
+	return d.report(vr), nil
 }
