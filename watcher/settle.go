@@ -14,12 +14,8 @@ import (
 // far is not kept back for that.
 func (w *Watcher) pause(ctx context.Context, img image, o outcome) {
 	if len(o.failures) > 0 && ctx.Err() == nil {
-		due := w.progress.isDue(img)
 		o.retry, o.failed = w.settleFailures(ctx, img, o)
 		o.failures = nil
-		if due { // what is still to come belongs to the rest
-			w.progress.markDue([]image{img})
-		}
 	}
 	w.rounds.pause(img, o)
 	if !w.clairs.wait(img, o.unread) { // it gave up its place while it was indexed
@@ -37,13 +33,11 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 	}
 	switch {
 	case o.failed: // its state is that of what has failed
-		w.progress.markLooked(img)
 	case len(o.failures) > 0 || len(o.inLine) > 0 || o.retry > 0: // it waits, and is called when it has a slot
 		w.metrics.scans.WithLabelValues("waiting").Inc()
 		if o.state != "" { // another Clair has a report, or this one has that of before
 			w.progress.reach(img, o.state)
 		}
-		w.progress.markLooked(img)
 	default:
 		w.images.Forget(img)
 		w.progress.reach(img, o.state)

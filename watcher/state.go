@@ -83,8 +83,10 @@ type progress struct {
 	mu      sync.Mutex
 	images  map[image]step
 	untried map[string]int // namespace -> images that are untried
-	// due are the images that are looked at again because of something that concerns many of them.
-	due byNamespace
+	// due are the images that are looked at again because of something that concerns many of them, with the number of
+	// the mark; marks is that of the latest one. A look takes away only a mark that is older than itself.
+	due   map[string]map[image]uint64 // by namespace; never an empty map
+	marks uint64
 	// sights are what is known of the images at each Clair.
 	sights map[image]map[string]sight
 	// admitted are the images of each namespace that count for its limit, over those that wait to be let in.
@@ -95,7 +97,7 @@ func newProgress() *progress {
 	return &progress{
 		images:  make(map[image]step),
 		untried: make(map[string]int),
-		due:     make(byNamespace),
+		due:     make(map[string]map[image]uint64),
 		sights:  make(map[image]map[string]sight),
 		// The limit of each namespace.
 		admitted: make(byNamespace),
@@ -129,7 +131,6 @@ func (p *progress) reach(img image, s State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	p.due.remove(img)
 	p.images[img] = step{state: s, indexed: p.images[img].indexed}
 }
 
@@ -139,7 +140,6 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	p.due.remove(img)
 	was := p.images[img]
 	now = step{state: s, failures: was.failures + 1, alike: 1, resting: resting, failed: time.Now(), indexed: was.indexed}
 	if was.state == s {
@@ -163,7 +163,7 @@ func (p *progress) forget(img image) (next image, waits bool) {
 	defer p.mu.Unlock()
 	p.uncount(img)
 	delete(p.images, img)
-	p.due.remove(img)
+	p.undue(img)
 	delete(p.sights, img)
 	return p.leave(img)
 }
@@ -231,18 +231,40 @@ func (s byNamespace) remove(img image) bool {
 func (p *progress) markDue(imgs []image) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.marks++
 	for _, img := range imgs {
-		if _, known := p.images[img]; known {
-			p.due.put(img)
+		if _, known := p.images[img]; !known {
+			continue
 		}
+		if p.due[img.namespace] == nil {
+			p.due[img.namespace] = make(map[image]uint64)
+		}
+		p.due[img.namespace][img] = p.marks
 	}
 }
 
-// markLooked notes that an image was looked at and is due no more.
-func (p *progress) markLooked(img image) {
+// beginLook returns what markLooked wants to know of a look that begins now.
+func (p *progress) beginLook() (began uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.due.remove(img)
+	return p.marks
+}
+
+// markLooked notes that a look at an image has ended: if it was due when that began it is so no more.
+func (p *progress) markLooked(img image, began uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.due[img.namespace][img] <= began {
+		p.undue(img)
+	}
+}
+
+// undue takes away an image's mark, if any. p.mu is held.
+func (p *progress) undue(img image) {
+	delete(p.due[img.namespace], img)
+	if len(p.due[img.namespace]) == 0 {
+		delete(p.due, img.namespace)
+	}
 }
 
 // isDue says whether an image is looked at because of something that concerns many.

@@ -100,3 +100,29 @@ func TestOverLimit(t *testing.T) {
 		}
 	})
 }
+
+// A look that began before an image was marked has not seen what the mark is about: it was waited for no longer, and
+// told in a message of its own.
+func TestLookLeavesYoungerMark(t *testing.T) {
+	img := image{namespace: "shop", id: "sha256:1"}
+	p := newProgress()
+	p.start(img)
+	p.markDue([]image{img})
+	older := p.beginLook()
+	p.markDue([]image{img})
+	p.reach(img, StateScanned)
+	p.markLooked(img, older)
+	if !p.isDue(img) || p.outstanding([]string{img.namespace}) != 1 {
+		t.Error("a look took away a mark that is younger than itself")
+	}
+	p.fail(img, State(CauseClairFailed), false)
+	p.markLooked(img, p.beginLook())
+	if p.isDue(img) || p.outstanding([]string{img.namespace}) != 0 {
+		t.Error("a look left a mark that is older than itself")
+	}
+	p.markDue([]image{img})
+	p.forget(img)
+	if p.outstanding([]string{img.namespace}) != 0 {
+		t.Error("an image that is gone is waited for")
+	}
+}

@@ -221,10 +221,14 @@ func (w *Watcher) lookAtGone(among func(image) bool) {
 // lookAllAt queues the images that a Clair reports on, together: what comes of it is one piece of news.
 func (w *Watcher) lookAllAt(base string) { w.lookTogether(w.imagesAt(base)) }
 
+// lookTogether queues images to be looked at from the beginning for one reason.
 func (w *Watcher) lookTogether(imgs []image) {
+	for _, img := range imgs { // first: a look that takes the mark away is one from the beginning
+		w.rounds.begin(img)
+	}
 	w.progress.markDue(imgs)
 	for _, img := range imgs {
-		w.lookAnew(img)
+		w.images.Add(img)
 	}
 }
 
@@ -392,11 +396,13 @@ func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K],
 
 // work looks at one image and decides what happens to it next.
 func (w *Watcher) work(ctx context.Context, img image) {
+	began := w.progress.beginLook()
 	pods, listeners := w.running(img), w.assigned.Load().of(img.namespace)
 	if len(pods) > 0 && len(listeners) > 0 {
 		if w.fromBefore.take(img) {
 			if next, cause := w.toldFailure(img, listeners); cause != "" {
 				w.progress.fail(img, State(cause), true)
+				w.progress.markLooked(img, began)
 				w.images.AddAfter(img, time.Until(next))
 				w.nudge(img.namespace)
 				return
@@ -408,6 +414,7 @@ func (w *Watcher) work(ctx context.Context, img image) {
 			w.pause(ctx, img, o)
 		} else {
 			w.settle(ctx, img, o)
+			w.progress.markLooked(img, began)
 		}
 	} else {
 		w.clairs.abandon(img, nil)
