@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -47,6 +48,37 @@ func (c Credential) sum() [sha256.Size]byte {
 // and operation, and only for a registry that has refused an anonymous request.
 type Credentials interface {
 	Lookup(ctx context.Context, repo string) ([]Credential, error)
+}
+
+// Chain is all of c in one: it gives what they find, in their order and each credential
+// once, and their errors, joined in one line, beside that. Each is asked, also where one
+// before it has found something: what that found may be refused. nil ones are skipped.
+func Chain(c ...Credentials) Credentials { return chain(slices.Clone(c)) }
+
+type chain []Credentials
+
+// Lookup asks all of them.
+func (c chain) Lookup(ctx context.Context, repo string) ([]Credential, error) {
+	var all []Credential
+	var failure error
+	for _, of := range c {
+		if of == nil {
+			continue
+		}
+		found, err := of.Lookup(ctx, repo)
+		for _, cr := range found {
+			if !slices.Contains(all, cr) {
+				all = append(all, cr)
+			}
+		}
+		switch {
+		case failure == nil:
+			failure = err
+		case err != nil:
+			failure = fmt.Errorf("%w; %w", failure, err)
+		}
+	}
+	return all, failure
 }
 
 // maxConfigFile bounds a docker config: a Secret cannot hold more.
