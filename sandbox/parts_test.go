@@ -28,21 +28,27 @@ func TestComplete(t *testing.T) {
 
 func TestGrant(t *testing.T) {
 	pull, both := []string{"pull"}, []string{"pull", "push"}
+	reader, pusher := account{actions: pull}, account{actions: both}
+	all := []string{"repository:team/app:pull repository:team:pull", "repository:teams/app:pull", "repository:app:pull"}
 	for _, test := range []struct {
-		name            string
-		scopes, allowed []string
-		want            []access
+		name   string
+		scopes []string
+		holder account
+		want   []access
 	}{
-		{"nothing asked for", nil, both, []access{}},
-		{"all of it", []string{"repository:team/app:pull,push"}, both, []access{{"repository", "team/app", both}}},
-		{"part of it", []string{"repository:team/app:pull,push,delete"}, pull, []access{{"repository", "team/app", pull}}},
-		{"none of it", []string{"repository:team/app:push"}, pull, []access{}},
-		{"several", []string{"repository:a:pull repository:b:pull", "repository:c:pull"}, pull,
+		{"nothing asked for", nil, pusher, []access{}},
+		{"all of it", []string{"repository:team/app:pull,push"}, pusher, []access{{"repository", "team/app", both}}},
+		{"part of it", []string{"repository:team/app:pull,push,delete"}, reader, []access{{"repository", "team/app", pull}}},
+		{"none of it", []string{"repository:team/app:push"}, reader, []access{}},
+		{"several", []string{"repository:a:pull repository:b:pull", "repository:c:pull"}, reader,
 			[]access{{"repository", "a", pull}, {"repository", "b", pull}, {"repository", "c", pull}}},
-		{"with a host", []string{"repository:host:5000/app:pull"}, pull, []access{{"repository", "host:5000/app", pull}}},
-		{"not of a repository", []string{"registry:catalog:*", "repository", "repository:app"}, both, []access{}},
+		{"with a host", []string{"repository:host:5000/app:pull"}, reader, []access{{"repository", "host:5000/app", pull}}},
+		{"not of a repository", []string{"registry:catalog:*", "repository", "repository:app"}, pusher, []access{}},
+		{"only there", all, account{actions: pull, only: "team/"}, []access{{"repository", "team/app", pull}}},
+		{"never there", all, account{actions: pull, never: "team/"},
+			[]access{{"repository", "team", pull}, {"repository", "teams/app", pull}, {"repository", "app", pull}}},
 	} {
-		if got := grant(test.scopes, test.allowed); !reflect.DeepEqual(got, test.want) {
+		if got := grant(test.scopes, test.holder); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: %v, want %v", test.name, got, test.want)
 		}
 	}

@@ -13,8 +13,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// privateUser is who may pull from the private registry.
-const privateUser = "reader"
+// The users who may pull from the private registry.
+const (
+	privateUser = "reader"
+	tenantUser  = "tenant"
+)
+
+// TenantRepositories is how the names of the repositories begin that
+// TenantUser alone may pull.
+const TenantRepositories = "tenant/"
 
 // startRegistry starts the registry that is open to everybody.
 func (s *Sandbox) startRegistry(ctx context.Context, binary string) error {
@@ -30,9 +37,10 @@ func (s *Sandbox) startPrivateRegistry(ctx context.Context, binary string) error
 	if err != nil {
 		return err
 	}
-	password := rand.Text()
+	password, tenantPassword := rand.Text(), rand.Text()
 	s.tokens, err = newTokenServer(ctx, address, map[string]account{
-		privateUser: {password: password, actions: []string{"pull"}},
+		privateUser: {password: password, actions: []string{"pull"}, never: TenantRepositories},
+		tenantUser:  {password: tenantPassword, actions: []string{"pull"}, only: TenantRepositories},
 		pushUser:    {password: rand.Text(), actions: []string{"pull", "push"}},
 	})
 	if err != nil {
@@ -53,6 +61,7 @@ func (s *Sandbox) startPrivateRegistry(ctx context.Context, binary string) error
 		},
 	})
 	s.PrivateRegistryHost, s.PrivateUser, s.PrivatePassword = host, privateUser, password
+	s.TenantUser, s.TenantPassword = tenantUser, tenantPassword
 	return err
 }
 
@@ -114,18 +123,39 @@ func (k pushKeychain) Resolve(resource authn.Resource) (authn.Authenticator, err
 	return &authn.Basic{Username: pushUser, Password: k.sandbox.tokens.accounts[pushUser].password}, nil
 }
 
-// DockerConfig writes a docker config.json with the credentials of PrivateUser
-// for the private registry, as a cluster's administrator would give it to the
-// daemon, and returns its path.
-func (s *Sandbox) DockerConfig() (path string, err error) {
+// PrivateCredentials is a docker config with the password of PrivateUser: what a
+// Secret of the type kubernetes.io/dockerconfigjson has for the images that the
+// daemon's own config, too, can pull.
+func (s *Sandbox) PrivateCredentials() ([]byte, error) {
+	return s.credentials(s.PrivateUser, s.PrivatePassword)
+}
+
+// TenantCredentials is a docker config with the password of TenantUser: what the
+// Secret of a tenant has for images that only its pods can pull.
+func (s *Sandbox) TenantCredentials() ([]byte, error) {
+	return s.credentials(s.TenantUser, s.TenantPassword)
+}
+
+// credentials is a docker config for the private registry.
+func (s *Sandbox) credentials(user, password string) ([]byte, error) {
 	if s.tokens == nil {
-		return "", errors.New("writing a docker config: the sandbox was started without the private registry")
+		return nil, errors.New("writing a docker config: the sandbox was started without the private registry")
 	}
 	text, err := json.Marshal(map[string]any{"auths": map[string]any{
-		s.PrivateRegistryHost: map[string]string{"username": s.PrivateUser, "password": s.PrivatePassword},
+		s.PrivateRegistryHost: map[string]string{"username": user, "password": password},
 	}})
 	if err != nil {
-		return "", fmt.Errorf("writing a docker config: %w", err)
+		return nil, fmt.Errorf("writing a docker config: %w", err)
+	}
+	return text, nil
+}
+
+// DockerConfig writes PrivateCredentials into a file, as a cluster's
+// administrator would give them to the daemon, and returns its path.
+func (s *Sandbox) DockerConfig() (path string, err error) {
+	text, err := s.PrivateCredentials()
+	if err != nil {
+		return "", err
 	}
 	dir := filepath.Join(s.Dir, "docker")
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -71,8 +71,10 @@ type Sandbox struct {
 	RegistryHost        string // host:port of the open registry, plain HTTP
 	PrivateRegistryHost string // host:port of the registry that wants tokens, plain HTTP
 	TokenHost           string // host:port of its token server, plain HTTP
-	PrivateUser         string // a user who may pull from the private registry, and not push
-	PrivatePassword     string
+	// PrivateUser may pull from the private registry, and not push: all but TenantRepositories, which
+	// TenantUser may pull, and nothing else.
+	PrivateUser, PrivatePassword string
+	TenantUser, TenantPassword   string
 
 	log      func(format string, args ...any)
 	keep     bool

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -198,11 +199,14 @@ func TestSandbox(t *testing.T) {
 }
 
 func testRegistries(t *testing.T, s *Sandbox) {
+	const theirs = TenantRepositories + "app"
 	reader := &authn.Basic{Username: s.PrivateUser, Password: s.PrivatePassword}
+	tenant := &authn.Basic{Username: s.TenantUser, Password: s.TenantPassword}
 	liar := &authn.Basic{Username: s.PrivateUser, Password: "wrong"}
 	tests := []struct {
 		name       string
 		host       string
+		repository string              // empty: team/app
 		auth       authn.Authenticator // nil: that of PushKeychain
 		push, pull int                 // the status of a refusal; 0: done
 	}{
@@ -211,6 +215,10 @@ func testRegistries(t *testing.T, s *Sandbox) {
 		{name: "private, reader", host: s.PrivateRegistryHost, auth: reader, push: http.StatusUnauthorized},
 		{name: "private, anonymous", host: s.PrivateRegistryHost, auth: authn.Anonymous, push: http.StatusUnauthorized, pull: http.StatusUnauthorized},
 		{name: "private, wrong password", host: s.PrivateRegistryHost, auth: liar, push: http.StatusUnauthorized, pull: http.StatusUnauthorized},
+		{name: "private, tenant", host: s.PrivateRegistryHost, auth: tenant, push: http.StatusUnauthorized, pull: http.StatusUnauthorized},
+		{name: "a tenant's, the sandbox", host: s.PrivateRegistryHost, repository: theirs},
+		{name: "a tenant's, tenant", host: s.PrivateRegistryHost, repository: theirs, auth: tenant, push: http.StatusUnauthorized},
+		{name: "a tenant's, reader", host: s.PrivateRegistryHost, repository: theirs, auth: reader, push: http.StatusUnauthorized, pull: http.StatusUnauthorized},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -218,7 +226,7 @@ func testRegistries(t *testing.T, s *Sandbox) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			reference, err := name.ParseReference(test.host + "/team/app:1")
+			reference, err := name.ParseReference(test.host + "/" + cmp.Or(test.repository, "team/app") + ":1")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -236,13 +244,23 @@ func testRegistries(t *testing.T, s *Sandbox) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("DOCKER_CONFIG", filepath.Dir(path))
-	reference, err := name.ParseReference(s.PrivateRegistryHost + "/team/app:1")
+	tenants, err := s.TenantCredentials()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := remote.Get(reference, remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-		t.Errorf("pulling with the docker config: %v", err)
+	theirPath := filepath.Join(t.TempDir(), "config.json")
+	if err := os.WriteFile(theirPath, tenants, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for repository, config := range map[string]string{"team/app": path, theirs: theirPath} {
+		t.Setenv("DOCKER_CONFIG", filepath.Dir(config))
+		reference, err := name.ParseReference(s.PrivateRegistryHost + "/" + repository + ":1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := remote.Get(reference, remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+			t.Errorf("pulling %s with the docker config: %v", repository, err)
+		}
 	}
 }
 

@@ -29,7 +29,15 @@ const (
 // account is a user of the private registry.
 type account struct {
 	password string
-	actions  []string // what the user may do in any repository
+	actions  []string // what the user may do in a repository
+	// only and never are how the names of repositories begin where the user may
+	// do something, and where not; empty: everywhere, and nowhere.
+	only, never string
+}
+
+// may says whether the user may do anything in a repository.
+func (a account) may(repository string) bool {
+	return strings.HasPrefix(repository, a.only) && (a.never == "" || !strings.HasPrefix(repository, a.never))
 }
 
 // tokenServer issues the bearer tokens of the private registry by the rules of
@@ -116,7 +124,7 @@ func (t *tokenServer) issue(w http.ResponseWriter, r *http.Request) {
 		NotBefore: jwt.NewNumericDate(now),
 		Expiry:    jwt.NewNumericDate(now.Add(tokenLife)),
 		ID:        rand.Text(),
-	}).Claims(map[string]any{"access": grant(r.Form["scope"], holder.actions)}).Serialize()
+	}).Claims(map[string]any{"access": grant(r.Form["scope"], holder)}).Serialize()
 	if err != nil {
 		http.Error(w, "signing the token: "+err.Error(), http.StatusInternalServerError)
 		return
@@ -128,17 +136,17 @@ func (t *tokenServer) issue(w http.ResponseWriter, r *http.Request) {
 }
 
 // grant returns what is both asked for, by scopes like
-// "repository:team/app:pull,push", and allowed.
-func grant(scopes, allowed []string) []access {
+// "repository:team/app:pull,push", and allowed to the account.
+func grant(scopes []string, holder account) []access {
 	granted := []access{}
 	for _, scope := range strings.Fields(strings.Join(scopes, " ")) {
 		kind, rest, _ := strings.Cut(scope, ":")
 		colon := strings.LastIndexByte(rest, ':') // a name may begin with host:port
-		if kind != "repository" || colon < 0 {
+		if kind != "repository" || colon < 0 || !holder.may(rest[:colon]) {
 			continue
 		}
 		actions := slices.DeleteFunc(strings.Split(rest[colon+1:], ","), func(action string) bool {
-			return !slices.Contains(allowed, action)
+			return !slices.Contains(holder.actions, action)
 		})
 		if len(actions) > 0 {
 			granted = append(granted, access{Type: kind, Name: rest[:colon], Actions: actions})
