@@ -130,7 +130,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		return err
 	}
 	defer registries.Close()
-	var credentials registry.Credentials
+	var credentials watcher.Credentials
 	if cfg.DockerConfig != "" {
 		credentials = registry.NewConfigFile(cfg.DockerConfig)
 	}

@@ -169,3 +169,12 @@ func (f *ConfigFile) read() error {
 	f.seen, f.keyring, f.helpers = info, keyring, helpers
 	return nil
 }
+
+// Edition is another text when the file has changed, been put there or taken away since.
+func (f *ConfigFile) Edition() string {
+	info, err := os.Stat(f.path)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%d bytes of %s", info.Size(), info.ModTime())
+}

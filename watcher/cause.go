@@ -15,6 +15,7 @@ type Cause string
 // The causes.
 const (
 	CauseUnauthorized     Cause = "unauthorized"
+	CausePullSecret       Cause = "pull_secret"
 	CauseCredentials      Cause = "credentials"
 	CausePasswordOnly     Cause = "password_only"
 	CauseLayerRefused     Cause = "layer_refused"
@@ -32,13 +33,14 @@ const (
 
 // Causes lists them all.
 var Causes = [...]Cause{
-	CauseUnauthorized, CauseCredentials, CausePasswordOnly, CauseLayerRefused, CauseNotFound, CauseUnsupported, CauseDenied,
+	CauseUnauthorized, CausePullSecret, CauseCredentials, CausePasswordOnly, CauseLayerRefused, CauseNotFound, CauseUnsupported, CauseDenied,
 	CauseRateLimited, CauseTooLarge, CauseOverLimit, CauseUnknownPlatform, CauseRegistryFailed, CauseClairFailed, CauseClairUnavailable,
 }
 
 // advice says for each cause, to the team that reads the message, what happened and what to do.
 var advice = map[Cause][2]string{
-	CauseUnauthorized:     {"the registry refuses access", "add credentials for it to the docker config of clairwatch"},
+	CauseUnauthorized:     {"the registry refuses access", "give its pods an image pull secret, or add credentials for it to the docker config of clairwatch"},
+	CausePullSecret:       {"clairwatch cannot read the image pull secret of its pods", "let it: its log has the command; or add credentials for the registry to the docker config of clairwatch"},
 	CauseCredentials:      {"the docker config of clairwatch cannot be used", "mend it; clairwatch goes on trying, and its log says what is wrong"},
 	CausePasswordOnly:     {"its registry takes only passwords, which Clair is not given", "set forwardPassword for it under registries in the config of clairwatch, or use a registry with tokens"},
 	CauseLayerRefused:     {"the registry refuses Clair a layer", "clairwatch goes on trying; check that Clair reaches the registry as clairwatch does"},
@@ -100,6 +102,7 @@ func judge(err error) verdict {
 	var limited *registry.RateLimitedError
 	var loading loadingError
 	var away *awayError
+	var secrets *secretsError
 	switch {
 	case errors.As(err, &away):
 		// When it is back its images are looked at; this is in case that is missed.
@@ -126,6 +129,11 @@ func judge(err error) verdict {
 		return verdict{cause: CauseClairUnavailable}
 	case isClair(err):
 		return verdict{cause: CauseClairFailed}
+	case errors.As(err, &secrets) && !errors.Is(err, registry.ErrCredentials):
+		if secrets.lasting() { // the sweep sees when that has changed
+			return permanent(CausePullSecret)
+		}
+		return verdict{cause: CausePullSecret}
 	}
 	cause := CauseRegistryFailed
 	for _, c := range registryCauses {

@@ -34,7 +34,11 @@ func TestJudge(t *testing.T) {
 		{"rate, a minute", limited(time.Minute), verdict{cause: CauseRateLimited, after: time.Minute}},
 		{"rate, an hour", limited(time.Hour), verdict{cause: CauseRateLimited, after: time.Hour, lasting: true}},
 		{"unauthorized", registry.ErrUnauthorized, verdict{cause: CauseUnauthorized, after: recheck, lasting: true, resting: true}},
+		{"pull secret forbidden", unusable(errForbidden), verdict{cause: CausePullSecret, after: recheck, lasting: true, resting: true}},
+		{"pull secret damaged", unusable(errNoConfig), verdict{cause: CausePullSecret, after: recheck, lasting: true, resting: true}},
+		{"pull secret not read", unusable(errForbidden, errors.New("etcd")), verdict{cause: CausePullSecret}},
 		{"docker config", registry.ErrCredentials, verdict{cause: CauseCredentials}},
+		{"pull secret and docker config", errors.Join(unusable(errForbidden), registry.ErrCredentials), verdict{cause: CauseCredentials}},
 		{"password", registry.ErrForward, verdict{cause: CausePasswordOnly, after: recheck, lasting: true, resting: true}},
 		{"not found", registry.ErrNotFound, verdict{cause: CauseNotFound, after: recheck, lasting: true, resting: true}},
 		{"local", registry.ErrLocalOnly, verdict{cause: CauseNotFound, after: recheck, lasting: true, resting: true}},
@@ -70,4 +74,13 @@ func TestJudge(t *testing.T) {
 	if len(advice) != len(Causes) {
 		t.Errorf("advice for %d causes, want %d", len(advice), len(Causes))
 	}
+}
+
+// unusable are image pull secrets that cannot be used, for some reasons.
+func unusable(reasons ...error) error {
+	failed := new(secretsError)
+	for _, err := range reasons {
+		failed.unusable = append(failed.unusable, unusableSecret{secretName{"shop", "regcred"}, err})
+	}
+	return fmt.Errorf("looking up credentials: %w", failed)
 }

@@ -10,7 +10,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
-	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -60,8 +59,9 @@ type Config struct {
 	Grace time.Duration
 
 	Registry Registry
-	// Credentials are presented to registries that refuse anonymous requests. Nil: none.
-	Credentials registry.Credentials
+	// Credentials are presented to registries that refuse anonymous requests and the image pull secrets of the pods.
+	// Nil: none.
+	Credentials Credentials
 	// Clair returns a client for the Clair at a base address.
 	Clair func(base string) (Clair, error)
 	// CallbackAliases are further addresses under which Clairs name themselves in webhooks, by base address. Nil: none.

@@ -47,13 +47,17 @@ func (w *Watcher) withdrawFailure(d ledger.Destination, img image) {
 	w.pending.withdraw(topic{d, kindFailed, failureOf(img)})
 }
 
+// mendable are the causes that may be mended while no daemon runs, and of which nobody would tell it: there may be room
+// in the namespace now, or the credentials that were missing.
+var mendable = [...]Cause{CauseOverLimit, CauseUnauthorized, CausePullSecret, CauseCredentials}
+
 // toldFailure returns when to try an image again that could not be scanned by the daemon before this one, and
 // why it could not; an empty cause says to look at it now. All listeners must know.
 func (w *Watcher) toldFailure(img image, listeners []listener) (next time.Time, cause Cause) {
 	digest := w.book.Manifest(img.inLedger())
 	for _, l := range listeners {
 		f, told := w.book.Failure(l.destination, img.inLedger())
-		if !told || !f.Next.After(time.Now()) || f.Cause == string(CauseOverLimit) { // there may be room now
+		if !told || !f.Next.After(time.Now()) || slices.Contains(mendable[:], Cause(f.Cause)) {
 			return time.Time{}, ""
 		}
 		if w.book.Has(l.destination, digest) {

@@ -153,6 +153,7 @@ func trim(obj any) (any, error) {
 	if owner := metav1.GetControllerOf(pod); owner != nil {
 		kept.OwnerReferences = []metav1.OwnerReference{{Kind: owner.Kind, Name: owner.Name, Controller: owner.Controller}}
 	}
+	kept.Spec.ImagePullSecrets = pod.Spec.ImagePullSecrets
 	kept.Spec.InitContainers = trimContainers(pod.Spec.InitContainers)
 	kept.Spec.Containers = trimContainers(pod.Spec.Containers)
 	for _, c := range pod.Spec.EphemeralContainers {

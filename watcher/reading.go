@@ -168,7 +168,7 @@ func (w *Watcher) reportAnew(ctx context.Context, q inquiry, a answer, basis *fi
 	if !a.data.loading {
 		resolved := q.indexing.remembered(q.image)
 		if resolved == nil {
-			resolved, failed = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.cfg.Credentials)
+			resolved, failed = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.credentials(q.image))
 		}
 		if failed == nil && !q.indexing.enter(q.image, resolved, true) {
 			failed = errInLine
@@ -201,7 +201,7 @@ func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*cla
 	resolved := q.indexing.remembered(q.image)
 	if resolved == nil {
 		var err error
-		if resolved, err = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.cfg.Credentials); err != nil {
+		if resolved, err = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.credentials(q.image)); err != nil {
 			return nil, err
 		}
 		w.book.SetManifest(q.image.inLedger(), resolved.Digest)
@@ -296,8 +296,8 @@ func (w *Watcher) index(ctx context.Context, q inquiry, resolved *registry.Image
 }
 
 // submit gives Clair an image with freshly made layer addresses and tokens.
-func (w *Watcher) submit(ctx context.Context, c Clair, img *registry.Image) (*claircore.IndexReport, error) {
-	sources, _, err := w.cfg.Registry.Sources(ctx, img, w.cfg.Credentials, 0)
+func (w *Watcher) submit(ctx context.Context, q inquiry, img *registry.Image) (*claircore.IndexReport, error) {
+	sources, _, err := w.cfg.Registry.Sources(ctx, img, w.credentials(q.image), 0)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +305,7 @@ func (w *Watcher) submit(ctx context.Context, c Clair, img *registry.Image) (*cl
 	for i, l := range img.Layers {
 		layers[i] = clair.Layer{Digest: l.Digest, URI: sources[i].URI, Header: sources[i].Header}
 	}
-	return c.Index(ctx, img.Digest, layers)
+	return q.Index(ctx, img.Digest, layers)
 }
 
 // causeLoading is what the ledger holds instead of a failure's cause while all that a destination knows of an image

@@ -366,9 +366,34 @@ type fakeRegistry struct {
 	// fail, where set, is asked before each Resolve with the number of the call, from 1.
 	fail               func(n int) error
 	resolves, renewals int
+	// private, where set, are the passwords that it takes; the credentials are asked for them as by a registry.Client.
+	private []string
 }
 
-func (f *fakeRegistry) Resolve(_ context.Context, id registry.Identity, p registry.Platform, _ registry.Credentials) (*registry.Image, error) {
+// refuses is the error for whoever has none of the passwords.
+func (f *fakeRegistry) refuses(ctx context.Context, repo string, of registry.Credentials) error {
+	if f.private == nil {
+		return nil
+	}
+	found, err := of.Lookup(ctx, repo)
+	for _, c := range found {
+		if slices.Contains(f.private, c.Password) {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("looking up credentials of %s: %w", repo, err)
+	}
+	return fmt.Errorf("%w at registry", registry.ErrUnauthorized)
+}
+
+func (f *fakeRegistry) Resolve(ctx context.Context, id registry.Identity, p registry.Platform, of registry.Credentials) (*registry.Image, error) {
+	if err := f.refuses(ctx, id.Candidates[0].Repo, of); err != nil {
+		f.mu.Lock()
+		f.resolves++
+		f.mu.Unlock()
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.resolves++

@@ -88,6 +88,7 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (aft
 	}
 	v := verdicts[worst]
 	w.metrics.scans.WithLabelValues(string(v.cause)).Inc()
+	w.sayForbidden(ctx, o.failures[worst].err)
 	now, changed := w.progress.step(img), false
 	if !o.failed { // one look fails once
 		now, changed = w.progress.fail(img, State(v.cause), v.resting)

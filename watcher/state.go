@@ -381,6 +381,19 @@ func (p *progress) filter(chosen func(image) bool) []image {
 	return imgs
 }
 
+// inStates returns the images that are in one of some states.
+func (p *progress) inStates(states ...State) []image {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var imgs []image
+	for img, s := range p.images {
+		if slices.Contains(states, s.state) {
+			imgs = append(imgs, img)
+		}
+	}
+	return imgs
+}
+
 // in returns those of some images that are in a state.
 func (p *progress) in(state State, imgs []image) []image {
 	p.mu.Lock()

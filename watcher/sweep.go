@@ -33,9 +33,12 @@ type heldImage struct {
 // sweepUntil sweeps until ctx ends. Requests last as long as work.
 func (w *Watcher) sweepUntil(ctx, work context.Context) {
 	saved := time.Now()
+	w.presented = w.edition()
 	repeat(ctx, tenthOf(w.cfg.RemovalGrace), func() {
 		w.sweep(time.Now())
 		w.warnOfFullLedger()
+		w.lookAtReadable(work)
+		w.lookAtRefused()
 		if time.Since(saved) < saveEvery {
 			return
 		}

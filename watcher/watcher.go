@@ -77,6 +77,11 @@ type Watcher struct {
 	pending   *pending
 	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
 
+	pullSecrets *pullSecrets
+	forbidden   sync.Map // image pull secrets of which the log has said that they may not be read
+	// presented is the edition of the daemon's own credentials with which images were looked at; the sweep's own.
+	presented string
+
 	read chan readNotification // what is to be deleted at Clair
 	// hintRate is how many webhooks a second may have Clair asked in the long run.
 	hintRate rate.Limit
@@ -105,6 +110,7 @@ func New(cfg Config) (*Watcher, error) {
 	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
 	w.shards = newShards(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName, w.book, w.lease, cfg.Metrics, cfg.Log)
+	w.pullSecrets = newPullSecrets(cfg.Kubernetes, secretSweeps*tenthOf(cfg.RemovalGrace))
 	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) }, w.clairEvents)
 	w.assigned.Store(&assignment{})
 	w.metrics = newMetrics(cfg.Metrics, w)

@@ -56,10 +56,14 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("Debian", e.debian)
 	t.Run("Alpine", e.alpine)
 	t.Run("private image", e.privateImage)
+	t.Run("pull secret that may not be read", e.forbiddenPullSecret)
+	t.Run("pull secret granted", e.grantPullSecret)
 	t.Run("20 replicas", e.replicas)
 	t.Run("two architectures", e.architectures)
+	t.Run("pull secret refused", e.refusedPullSecret)
 	t.Run("image that cannot be found", e.notFound)
 	t.Run("image without packages", e.noPackages)
+	t.Run("pull secret read", e.readPullSecret)
 	t.Run("settings added later", e.settingsLater)
 	t.Run("mistakes in the settings", e.settingsMistakes)
 	t.Run("Slack answers 500 first", e.slack500)
@@ -122,7 +126,7 @@ func (e *story) clairAway(t *testing.T) {
 	must(t, err)
 	e.pages = "http://" + address + "/"
 	e.daemon, err = e.Daemon(ctx, map[string]any{
-		"groupMax": "30s", "web": map[string]any{"listen": address}, "externalURL": e.pages,
+		"groupMax": "30s", "removalGrace": "50s", "web": map[string]any{"listen": address}, "externalURL": e.pages,
 	})
 	must(t, err)
 	must(t, e.AwaitReady(ctx))
@@ -386,7 +390,7 @@ func (e *story) cleanStop(t *testing.T) {
 	if !strings.Contains(log, "msg=stopped") {
 		t.Error("the log does not say that it stopped")
 	}
-	for _, bad := range []string{"DATA RACE", "panic:", "/services/T00000000", e.PrivatePassword} {
+	for _, bad := range []string{"DATA RACE", "panic:", "/services/T00000000", e.PrivatePassword, e.TenantPassword} {
 		if strings.Contains(log, bad) {
 			t.Errorf("the log has %q", bad)
 		}

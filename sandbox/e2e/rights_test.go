@@ -51,6 +51,7 @@ func TestRights(t *testing.T) {
 	t.Run("may", r.may)
 	t.Run("ledger", r.ledger)
 	t.Run("Lease", r.lease)
+	t.Run("pull secrets", func(t *testing.T) { r.pullSecrets(t, box) })
 	t.Run("newer manifest", func(t *testing.T) {
 		before := r.versions(t)
 		must(t, box.Apply(t.Context(), manifest))

@@ -287,11 +287,13 @@ type Workload struct {
 	Pods int
 	// Arch is the nodes' architecture; empty means amd64.
 	Arch string
+	// PullSecrets are the image pull secrets that the pods name.
+	PullSecrets []string
 }
 
 // Run creates the pods of a workload, in a namespace that is made when it is missing.
 func (s *Stage) Run(ctx context.Context, w Workload) error {
-	if err := s.makeNamespace(ctx, w.Namespace); err != nil {
+	if err := s.MakeNamespace(ctx, w.Namespace); err != nil {
 		return err
 	}
 	_, err := w.replicas().Create(ctx, s.Client)
@@ -346,6 +348,10 @@ func (w Workload) replicas() kubelet.Replicas {
 	if w.Arch == "" {
 		w.Arch = "amd64"
 	}
+	var secrets []corev1.LocalObjectReference
+	for _, name := range w.PullSecrets {
+		secrets = append(secrets, corev1.LocalObjectReference{Name: name})
+	}
 	return kubelet.Replicas{
 		Namespace:  w.Namespace,
 		Deployment: w.Name,
@@ -354,12 +360,14 @@ func (w Workload) replicas() kubelet.Replicas {
 		Spec: corev1.PodSpec{
 			NodeSelector: map[string]string{corev1.LabelArchStable: w.Arch},
 			Containers:   []corev1.Container{{Name: "main", Image: w.Image}},
+
+			ImagePullSecrets: secrets,
 		},
 	}
 }
 
-// makeNamespace makes a namespace with the default service account, which a controller would make.
-func (s *Stage) makeNamespace(ctx context.Context, name string) error {
+// MakeNamespace makes a namespace, unless there is one, with the default service account, which a controller would make.
+func (s *Stage) MakeNamespace(ctx context.Context, name string) error {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	if _, err := s.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("making namespace %s: %w", name, err)
