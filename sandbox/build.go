@@ -124,7 +124,7 @@ func (v server) build(ctx context.Context, log func(string, ...any)) (string, er
 		log("%s: cached", v.name)
 		return binary, nil
 	}
-	unlock, err := lockBuild(ctx, log, cache, v.name)
+	unlock, err := lockCache(ctx, log, cache, v.name, "builds "+v.name)
 	if err != nil {
 		return "", err
 	}
@@ -171,9 +171,10 @@ func (v server) key(ctx context.Context, source string) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil))[:16], nil
 }
 
-// lockBuild waits until no other process builds the server.
-func lockBuild(ctx context.Context, log func(string, ...any), cache, server string) (unlock func(), err error) {
-	file, err := os.OpenFile(filepath.Join(cache, server+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+// lockCache waits until no other process holds the lock of that name, and says
+// what that does: "builds etcd".
+func lockCache(ctx context.Context, log func(string, ...any), cache, name, does string) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(cache, name+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -185,10 +186,10 @@ func lockBuild(ctx context.Context, log func(string, ...any), cache, server stri
 			return func() { file.Close() }, nil // closing unlocks
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.Join(fmt.Errorf("locking its cache: %w", err), file.Close())
+			return nil, errors.Join(fmt.Errorf("locking the cache: %w", err), file.Close())
 		}
 		if !waited {
-			log("waiting for another process that builds %s …", server)
+			log("waiting for another process that %s …", does)
 		}
 		select {
 		case <-ctx.Done():

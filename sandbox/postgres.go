@@ -136,10 +136,22 @@ func findPostgres(ctx context.Context, log func(string, ...any)) (string, error)
 	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
 		return "", missing
 	}
-	if err := installPostgres(ctx, log); err != nil {
-		return "", errors.Join(missing, err)
+	unlock, err := lockApt(ctx, log)
+	if err != nil {
+		return "", err
 	}
-	if bin, ok := installedPostgres("", "/usr/lib/postgresql/*/bin"); ok {
+	defer unlock()
+	const debians = "/usr/lib/postgresql/*/bin"
+	if bin, ok := installedPostgres("", debians); ok { // by the one we waited for
+		return bin, nil
+	}
+	log("installing Postgres (apt-get install postgresql) …")
+	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "postgresql"}} {
+		if err := aptGet(ctx, "/", args...); err != nil {
+			return "", errors.Join(missing, err)
+		}
+	}
+	if bin, ok := installedPostgres("", debians); ok {
 		return bin, nil
 	}
 	return "", missing
@@ -174,18 +186,6 @@ func version(initdb string) int {
 		return 0 // sorts before any version
 	}
 	return number
-}
-
-func installPostgres(ctx context.Context, log func(string, ...any)) error {
-	log("installing Postgres (apt-get install postgresql) …")
-	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "postgresql"}} {
-		command := exec.CommandContext(ctx, "apt-get", args...)
-		command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if output, err := command.CombinedOutput(); err != nil {
-			return fmt.Errorf("running apt-get %s: %w; its output ends with:\n%s", args[0], err, lastLines(string(output), tailLines))
-		}
-	}
-	return nil
 }
 
 // postgresUser returns the user that Postgres runs as: it refuses to be root.

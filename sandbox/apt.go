@@ -1,0 +1,29 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+)
+
+// lockApt waits until no other sandbox uses apt-get, of which a second one at the same
+// time would fail.
+func lockApt(ctx context.Context, log func(string, ...any)) (unlock func(), err error) {
+	cache, err := cacheFolder()
+	if err != nil {
+		return nil, err
+	}
+	return lockCache(ctx, log, cache, "apt", "runs apt-get")
+}
+
+// aptGet runs apt-get in a folder, which is where it puts what it downloads.
+func aptGet(ctx context.Context, dir string, args ...string) error {
+	command := exec.CommandContext(ctx, "apt-get", args...)
+	command.Dir = dir
+	command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("running apt-get %s: %w; its output ends with:\n%s", args[0], err, lastLines(string(output), tailLines))
+	}
+	return nil
+}
