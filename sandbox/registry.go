@@ -23,6 +23,9 @@ const (
 // TenantUser alone may pull.
 const TenantRepositories = "tenant/"
 
+// registryData is where in its folder a registry keeps its blobs.
+const registryData = "data"
+
 // startRegistry starts the registry that is open to everybody.
 func (s *Sandbox) startRegistry(ctx context.Context, binary string) error {
 	address, err := s.runRegistry(ctx, binary, Registry, nil)
@@ -33,12 +36,8 @@ func (s *Sandbox) startRegistry(ctx context.Context, binary string) error {
 // startPrivateRegistry starts a token server in this process and the registry
 // that believes its tokens.
 func (s *Sandbox) startPrivateRegistry(ctx context.Context, binary string) error {
-	address, err := s.ports.address()
-	if err != nil {
-		return err
-	}
 	password, tenantPassword := rand.Text(), rand.Text()
-	s.tokens, err = newTokenServer(ctx, address, map[string]account{
+	tokens, err := newTokenServer(s.Dir, map[string]account{
 		privateUser: {password: password, actions: []string{"pull"}, never: TenantRepositories},
 		tenantUser:  {password: tenantPassword, actions: []string{"pull"}, only: TenantRepositories},
 		pushUser:    {password: rand.Text(), actions: []string{"pull", "push"}},
@@ -46,67 +45,80 @@ func (s *Sandbox) startPrivateRegistry(ctx context.Context, binary string) error
 	if err != nil {
 		return err
 	}
-	s.TokenHost = s.tokens.host
-	keys := filepath.Join(s.Dir, "token-keys.json")
-	if err := s.tokens.writeKeys(keys); err != nil {
+	address, err := s.ports.address()
+	if err != nil {
 		return err
 	}
-	host, err := s.runRegistry(ctx, binary, PrivateRegistry, map[string]any{
-		"token": map[string]any{
-			"realm":             s.tokens.realm,
-			"service":           tokenService,
-			"issuer":            tokenIssuer,
-			"jwks":              keys,
-			"signingalgorithms": []string{string(tokenAlgorithm)},
-		},
-	})
-	s.PrivateRegistryHost, s.PrivateUser, s.PrivatePassword = host, privateUser, password
+	if s.TokenHost, err = byName("localhost", address); err != nil {
+		return err
+	}
+	if err := s.serve(ctx, "the token server", address, tokens.handler()); err != nil {
+		return err
+	}
+	host, err := s.runRegistry(ctx, binary, PrivateRegistry, tokens.auth(s.TokenHost))
+	s.tokens, s.PrivateRegistryHost = tokens, host
+	s.PrivateUser, s.PrivatePassword = privateUser, password
 	s.TenantUser, s.TenantPassword = tenantUser, tenantPassword
 	return err
 }
 
-// runRegistry starts a registry that keeps its blobs in its folder. auth is
-// that section of its configuration; nil: open.
+// runRegistry starts one of the sandbox's own registries. auth is that section of its
+// configuration; nil: open.
 func (s *Sandbox) runRegistry(ctx context.Context, binary string, part Part, auth map[string]any) (string, error) {
 	address, err := s.ports.address()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(s.Dir, string(part))
+	_, err = s.launchRegistry(ctx, binary, registrySettings{name: string(part), address: address, auth: auth})
+	return address, err
+}
+
+// registrySettings are what the configurations of registries differ in.
+type registrySettings struct {
+	name, address    string
+	auth, middleware map[string]any // those sections; nil: none
+}
+
+// launchRegistry starts a registry that keeps its blobs in its folder.
+func (s *Sandbox) launchRegistry(ctx context.Context, binary string, settings registrySettings) (*Process, error) {
+	dir := filepath.Join(s.Dir, settings.name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("making a folder for a registry: %w", err)
+		return nil, fmt.Errorf("making a folder for a registry: %w", err)
 	}
 	type object = map[string]any
 	config := object{
 		"version": "0.1",
 		"log":     object{"level": "info"},
-		"http":    object{"addr": address, "secret": rand.Text()},
+		// Relative, so that who comes by another address can push, too.
+		"http": object{"addr": settings.address, "secret": rand.Text(), "relativeurls": true},
 		"storage": object{
-			"filesystem": object{"rootdirectory": filepath.Join(dir, "data")},
+			"filesystem": object{"rootdirectory": filepath.Join(dir, registryData)},
 			"delete":     object{"enabled": true},
 		},
 	}
-	if auth != nil {
-		config["auth"] = auth
+	if settings.auth != nil {
+		config["auth"] = settings.auth
+	}
+	if settings.middleware != nil {
+		config["middleware"] = settings.middleware
 	}
 	text, err := yaml.Marshal(config)
 	if err != nil {
-		return "", fmt.Errorf("writing a registry's configuration: %w", err)
+		return nil, fmt.Errorf("writing a registry's configuration: %w", err)
 	}
 	path := filepath.Join(dir, "registry.yaml")
 	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return "", fmt.Errorf("writing a registry's configuration: %w", err)
+		return nil, fmt.Errorf("writing a registry's configuration: %w", err)
 	}
-	_, err = s.run(ctx, spec{
-		name: string(part),
+	return s.run(ctx, spec{
+		name: settings.name,
 		path: binary,
 		args: []string{"serve", path},
 		dir:  dir,
 		env:  []string{"OTEL_TRACES_EXPORTER=none"}, // it would look for a collector
-		// The root answers 200 to everybody; /v2/ of the private one does not.
-		ready: answersOK("http://" + address + "/"),
+		// The root answers 200 to everybody; /v2/ of a private one does not.
+		ready: answersOK("http://" + settings.address + "/"),
 	})
-	return address, err
 }
 
 // PushKeychain returns the sandbox's own credentials: it may push to both
@@ -136,13 +148,17 @@ func (s *Sandbox) TenantCredentials() ([]byte, error) {
 	return s.credentials(s.TenantUser, s.TenantPassword)
 }
 
-// credentials is a docker config for the private registry.
 func (s *Sandbox) credentials(user, password string) ([]byte, error) {
 	if s.tokens == nil {
 		return nil, errors.New("writing a docker config: the sandbox was started without the private registry")
 	}
+	return dockerConfig(s.PrivateRegistryHost, user, password)
+}
+
+// dockerConfig is a docker config with a user's password for one registry.
+func dockerConfig(host, user, password string) ([]byte, error) {
 	text, err := json.Marshal(map[string]any{"auths": map[string]any{
-		s.PrivateRegistryHost: map[string]string{"username": user, "password": password},
+		host: map[string]string{"username": user, "password": password},
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("writing a docker config: %w", err)

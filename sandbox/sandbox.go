@@ -86,9 +86,11 @@ type Sandbox struct {
 	clair    *ClairServer
 	tokens   *tokenServer
 
-	mu        sync.Mutex // guards what is below
-	processes []*Process // in the order of their start
-	stopped   bool       // no process is added any more
+	mu        sync.Mutex   // guards what is below
+	processes []*Process   // in the order of their start
+	own       []*ownServer // in this process
+	added     int          // registries
+	stopped   bool         // nothing is added any more
 
 	stopOnce sync.Once
 	stopErr  error
@@ -192,15 +194,15 @@ func (s *Sandbox) Stop() error {
 func (s *Sandbox) stop() error {
 	s.mu.Lock()
 	s.stopped = true
-	processes := slices.Clone(s.processes)
+	processes, own := slices.Clone(s.processes), slices.Clone(s.own)
 	s.mu.Unlock()
 
 	var errs []error
 	for _, process := range slices.Backward(processes) {
 		errs = append(errs, process.retire())
 	}
-	if s.tokens != nil {
-		errs = append(errs, s.tokens.stop())
+	for _, server := range own {
+		errs = append(errs, server.stop())
 	}
 	if s.ports != nil {
 		errs = append(errs, s.ports.release())

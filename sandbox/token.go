@@ -1,17 +1,18 @@
 package sandbox
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/subtle"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -40,60 +41,74 @@ func (a account) may(repository string) bool {
 	return strings.HasPrefix(repository, a.only) && (a.never == "" || !strings.HasPrefix(repository, a.never))
 }
 
-// tokenServer issues the bearer tokens of the private registry by the rules of
+// tokenServer issues the bearer tokens of a private registry by the rules of
 // https://distribution.github.io/distribution/spec/auth/token/. Nobody gets one
 // without a password.
 type tokenServer struct {
-	accounts map[string]account
-	host     string // its host:port
-	realm    string // the URL that the registry sends its clients to
-	key      jose.JSONWebKey
-	signer   jose.Signer
-	server   *http.Server
-	ended    chan error
+	accounts    map[string]account
+	certificate string // the path of the certificate that the registry believes
+
+	mu     sync.Mutex
+	signer jose.Signer // guarded by mu
 }
 
-func newTokenServer(ctx context.Context, address string, accounts map[string]account) (*tokenServer, error) {
-	private, err := newKey()
-	if err != nil {
-		return nil, err
+// newTokenServer makes a token server, and writes its certificate into dir.
+func newTokenServer(dir string, accounts map[string]account) (*tokenServer, error) {
+	t := &tokenServer{accounts: accounts, certificate: filepath.Join(dir, "token-certificate.pem")}
+	if err := t.renewKey(); err != nil {
+		return nil, fmt.Errorf("preparing a token server: %w", err)
 	}
-	key := jose.JSONWebKey{Key: private, KeyID: "sandbox", Algorithm: string(tokenAlgorithm), Use: "sig"}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: tokenAlgorithm, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		return nil, fmt.Errorf("preparing the token server: %w", err)
-	}
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("preparing the token server: %w", err)
-	}
-	// By name: clients may refuse a realm that is another private address than
-	// the registry's own.
-	host := net.JoinHostPort("localhost", port)
-	realm := "http://" + host + "/token"
-	var listening net.ListenConfig
-	listener, err := listening.Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("starting the token server: %w", err)
-	}
-	t := &tokenServer{accounts: accounts, host: host, realm: realm, key: key, signer: signer, ended: make(chan error, 1)}
-	routes := http.NewServeMux()
-	routes.HandleFunc("GET /token", t.issue)
-	t.server = &http.Server{Handler: routes, ReadHeaderTimeout: 5 * time.Second}
-	go func() { t.ended <- t.server.Serve(listener) }()
 	return t, nil
 }
 
-// writeKeys writes the public key as the registry reads it.
-func (t *tokenServer) writeKeys(path string) error {
-	text, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{t.key.Public()}})
+// renewKey has tokens signed by a new key. Those of before are void as soon as the
+// registry has read the certificate again.
+func (t *tokenServer) renewKey() error {
+	private, err := newKey()
 	if err != nil {
-		return fmt.Errorf("writing the token server's key: %w", err)
+		return err
 	}
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		return fmt.Errorf("writing the token server's key: %w", err)
+	template, err := newTemplate(tokenIssuer)
+	if err != nil {
+		return err
 	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		return fmt.Errorf("making a certificate: %w", err)
+	}
+	// The form that every version of the registry understands: the token brings the
+	// certificate of its key along.
+	options := (&jose.SignerOptions{}).WithType("JWT").WithHeader("x5c", []string{base64.StdEncoding.EncodeToString(der)})
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: tokenAlgorithm, Key: private}, options)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(t.certificate, encodeCertificate(der), 0o600); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.signer = signer
 	return nil
+}
+
+// handler answers at /token.
+func (t *tokenServer) handler() http.Handler {
+	routes := http.NewServeMux()
+	routes.HandleFunc("GET /token", t.issue)
+	return routes
+}
+
+// auth is the section of the configuration of a registry that believes the tokens.
+// host is where its clients reach the token server.
+func (t *tokenServer) auth(host string) map[string]any {
+	return map[string]any{"token": map[string]any{
+		"realm":             "http://" + host + "/token",
+		"service":           tokenService,
+		"issuer":            tokenIssuer,
+		"rootcertbundle":    t.certificate,
+		"signingalgorithms": []string{string(tokenAlgorithm)},
+	}}
 }
 
 // access is one entry of a token: what it allows in a repository.
@@ -115,8 +130,11 @@ func (t *tokenServer) issue(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "unknown service", http.StatusBadRequest)
 		return
 	}
+	t.mu.Lock()
+	signer := t.signer
+	t.mu.Unlock()
 	now := time.Now()
-	token, err := jwt.Signed(t.signer).Claims(jwt.Claims{
+	token, err := jwt.Signed(signer).Claims(jwt.Claims{
 		Issuer:    tokenIssuer,
 		Subject:   user,
 		Audience:  jwt.Audience{tokenService},
@@ -153,14 +171,4 @@ func grant(scopes []string, holder account) []access {
 		}
 	}
 	return granted
-}
-
-func (t *tokenServer) stop() error {
-	if err := t.server.Close(); err != nil {
-		return fmt.Errorf("stopping the token server: %w", err)
-	}
-	if err := <-t.ended; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving tokens: %w", err)
-	}
-	return nil
 }
