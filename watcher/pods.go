@@ -36,18 +36,20 @@ func compareImages(a, b image) int {
 // inLedger is how the ledger knows the image: the same one in every namespace.
 func (i image) inLedger() ledger.Image { return ledger.Image{ID: i.id, Platform: i.platform.String()} }
 
-// container is one container of a pod as far as its image is concerned.
+// container is one container of a pod as far as its image is concerned, or one image volume.
 type container struct {
 	// spec is the image as the pod asks for it, imageID what the runtime says it runs; empty until it
 	// was pulled.
 	spec, imageID string
 	// outdated says that the pod has been changed since the runtime said so: spec may be another image.
 	outdated bool
+	// volume says that it is an image volume.
+	volume bool
 }
 
-// containers yields the init, ordinary and ephemeral containers that have a status. Whether they are
-// ready, or have ended, does not matter. While the status is older than the spec, as after the image of a
-// running container was changed, it says what runs but not under which name.
+// containers yields the init, ordinary and ephemeral containers that have a status, and after them the image
+// volumes. Whether containers are ready, or have ended, does not matter. While the status is older than the spec,
+// as after the image of a running container was changed, it says what runs but not under which name.
 func containers(pod *corev1.Pod) iter.Seq[container] {
 	return func(yield func(container) bool) {
 		specs := make(map[string]string)
@@ -61,11 +63,23 @@ func containers(pod *corev1.Pod) iter.Seq[container] {
 		for _, c := range pod.Spec.EphemeralContainers {
 			specs[c.Name] = c.Image
 		}
-		for _, statuses := range [][]corev1.ContainerStatus{
+		for s := range statuses(pod) {
+			if !yield(container{spec: specs[s.Name], imageID: s.ImageID, outdated: outdated}) {
+				return
+			}
+		}
+		imageVolumes(pod)(yield)
+	}
+}
+
+// statuses yields the statuses of the init, ordinary and ephemeral containers of a pod.
+func statuses(pod *corev1.Pod) iter.Seq[*corev1.ContainerStatus] {
+	return func(yield func(*corev1.ContainerStatus) bool) {
+		for _, ss := range [...][]corev1.ContainerStatus{
 			pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses,
 		} {
-			for _, s := range statuses {
-				if !yield(container{spec: specs[s.Name], imageID: s.ImageID, outdated: outdated}) {
+			for i := range ss {
+				if !yield(&ss[i]) {
 					return
 				}
 			}
@@ -154,20 +168,22 @@ func trim(obj any) (any, error) {
 		kept.OwnerReferences = []metav1.OwnerReference{{Kind: owner.Kind, Name: owner.Name, Controller: owner.Controller}}
 	}
 	kept.Spec.ImagePullSecrets = pod.Spec.ImagePullSecrets
-	kept.Spec.InitContainers = trimContainers(pod.Spec.InitContainers)
-	kept.Spec.Containers = trimContainers(pod.Spec.Containers)
+	volumes := volumeReferences(pod)
+	kept.Spec.Volumes = trimVolumes(pod.Spec.Volumes, volumes)
+	kept.Spec.InitContainers = trimContainers(pod.Spec.InitContainers, volumes)
+	kept.Spec.Containers = trimContainers(pod.Spec.Containers, volumes)
 	for _, c := range pod.Spec.EphemeralContainers {
 		kept.Spec.EphemeralContainers = append(kept.Spec.EphemeralContainers, corev1.EphemeralContainer{
-			EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: c.Name, Image: c.Image},
+			EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: c.Name, Image: c.Image, VolumeMounts: trimMounts(c.VolumeMounts, volumes)},
 		})
 	}
 	return kept, nil
 }
 
-func trimContainers(cs []corev1.Container) []corev1.Container {
+func trimContainers(cs []corev1.Container, volumes map[string]string) []corev1.Container {
 	kept := make([]corev1.Container, len(cs))
 	for i, c := range cs {
-		kept[i] = corev1.Container{Name: c.Name, Image: c.Image}
+		kept[i] = corev1.Container{Name: c.Name, Image: c.Image, VolumeMounts: trimMounts(c.VolumeMounts, volumes)}
 	}
 	return kept
 }
@@ -175,7 +191,7 @@ func trimContainers(cs []corev1.Container) []corev1.Container {
 func trimStatuses(ss []corev1.ContainerStatus) []corev1.ContainerStatus {
 	kept := make([]corev1.ContainerStatus, len(ss))
 	for i, s := range ss {
-		kept[i] = corev1.ContainerStatus{Name: s.Name, ImageID: s.ImageID}
+		kept[i] = corev1.ContainerStatus{Name: s.Name, ImageID: s.ImageID, VolumeMounts: trimMountStatuses(s.VolumeMounts)}
 	}
 	return kept
 }

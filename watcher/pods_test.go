@@ -3,6 +3,7 @@ package watcher
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -155,6 +156,19 @@ func fullPod() *corev1.Pod {
 	pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: "busybox"}}}
 	pod.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", ImageID: "registry.example.com/shop/init@" + digest(2)}}
 	pod.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debug", ImageID: "docker.io/library/busybox@" + digest(3)}, {Name: "pulling"}}
+	pod.Spec.Volumes = []corev1.Volume{
+		{Name: "cache", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		{Name: "plugins", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{
+			Reference: "registry.example.com/shop/plugins:v1", PullPolicy: corev1.PullAlways,
+		}}},
+		{Name: "model", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "registry.example.com/shop/model@" + digest(5)}}},
+	}
+	pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "cache", MountPath: "/cache"}, {Name: "plugins", MountPath: "/plugins"}}
+	pod.Spec.EphemeralContainers[0].VolumeMounts = []corev1.VolumeMount{{Name: "model", MountPath: "/model"}}
+	pod.Status.ContainerStatuses[0].VolumeMounts = []corev1.VolumeMountStatus{
+		{Name: "cache", MountPath: "/cache"},
+		{Name: "plugins", MountPath: "/plugins", VolumeStatus: &corev1.VolumeStatus{Image: &corev1.ImageVolumeStatus{ImageRef: digest(4)}}},
+	}
 	return pod
 }
 
@@ -192,6 +206,9 @@ func TestTrim(t *testing.T) {
 			if len(once.Annotations)+len(once.ManagedFields) > 0 || len(once.Spec.Containers) > 0 && once.Spec.Containers[0].Env != nil {
 				t.Error("what nobody reads was kept")
 			}
+			if text := once.String(); strings.Contains(text, "cache") || strings.Contains(text, "/plugins,") || strings.Contains(text, string(corev1.PullAlways)) {
+				t.Errorf("of the volumes more was kept than is read: %s", text)
+			}
 		})
 	}
 	if obj, err := trim("a tombstone"); obj != "a tombstone" || err != nil {
@@ -200,7 +217,7 @@ func TestTrim(t *testing.T) {
 }
 
 func TestImageIDs(t *testing.T) {
-	if got, want := imageIDs(fullPod()), []string{digest(2), digest(1), digest(3)}; !slices.Equal(got, want) {
+	if got, want := imageIDs(fullPod()), []string{digest(2), digest(1), digest(3), digest(4), digest(5)}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	unknown := podOf("shop", "app", 1)

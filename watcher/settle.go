@@ -5,9 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/clairwatch/clairwatch/registry"
 )
 
 // pause has the look at an image go on when the Clairs that could not be asked have time for it. What has failed so
@@ -93,8 +96,13 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (aft
 	if !o.failed { // one look fails once
 		now, changed = w.progress.fail(img, State(v.cause), v.resting)
 	}
+	artifact := w.isArtifact(img, o.failures)
 	level := slog.LevelDebug
-	if changed && !v.shared && !w.clairs.isSuspected(o.failures[worst].clair) { // an hour of retries says nothing new
+	switch {
+	case !changed || v.shared || w.clairs.isSuspected(o.failures[worst].clair): // an hour of retries says nothing new
+	case artifact && v.cause == CauseUnsupported:
+		level = slog.LevelInfo
+	default:
 		level = slog.LevelWarn
 	}
 	log.Log(ctx, level, "image could not be scanned", "cause", v.cause, "failures", now.failures, "error", errors.Join(errs...))
@@ -107,6 +115,9 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (aft
 			continue
 		}
 		w.withdrawRecoveries(img, o.failures[i].clair) // before the ledger is asked what is known
+		if artifact && v.cause == CauseUnsupported {
+			continue
+		}
 		ripe := !v.shared && now.failures >= patience
 		suspected := w.suspect(img, o.failures[i], v, ripe)
 		if v.lasting || ripe || suspected {
@@ -114,6 +125,13 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (aft
 		}
 	}
 	return after, true
+}
+
+// isArtifact says whether what is no image to its registry is there only as a volume. Then it is counted and nobody
+// is told: an image volume may as well hold a model or a policy, which is as it should be and nothing to be mended.
+func (w *Watcher) isArtifact(img image, fs []failure) bool {
+	unsupported := func(f failure) bool { return errors.Is(f.err, registry.ErrUnsupported) }
+	return slices.ContainsFunc(fs, unsupported) && onlyMounted(w.running(img), img.id)
 }
 
 // suspect says whether a failure is probably that of all images of a Clair. When that becomes so all of them are

@@ -76,6 +76,7 @@ type Watcher struct {
 	rounds    rounds
 	pending   *pending
 	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
+	unpinned  sync.Map // namespaces with image volumes that cannot be identified of which the log has spoken
 
 	pullSecrets *pullSecrets
 	forbidden   sync.Map // image pull secrets of which the log has said that they may not be read
@@ -190,6 +191,7 @@ func (w *Watcher) appeared(pod *corev1.Pod) {
 		w.sayUnwatched(pod.Namespace)
 		return
 	}
+	w.sayUnpinned(pod)
 	platform := w.nodes.platform(pod.Spec.NodeName)
 	for _, id := range ids {
 		img := image{namespace: pod.Namespace, id: id, platform: platform}
@@ -455,5 +457,19 @@ func (w *Watcher) sayUnwatched(namespace string) {
 	}
 	if _, said := w.unwatched.LoadOrStore(namespace, true); !said {
 		w.log.Info("namespace is not watched: it has no key in the settings", "namespace", namespace)
+	}
+}
+
+// sayUnpinned logs once for a namespace that there are image volumes which nobody can look at.
+func (w *Watcher) sayUnpinned(pod *corev1.Pod) {
+	for c := range imageVolumes(pod) {
+		if c.imageID != "" {
+			continue
+		}
+		if _, said := w.unpinned.LoadOrStore(pod.Namespace, true); !said {
+			w.log.Info("image volumes without a digest are not scanned, because the status of the pod does not show what was mounted: pin them by digest",
+				"namespace", pod.Namespace, "pod", pod.Name, "volume", c.spec)
+		}
+		return
 	}
 }
