@@ -61,6 +61,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("20 replicas", e.replicas)
 	t.Run("two architectures", e.architectures)
 	t.Run("pull secret refused", e.refusedPullSecret)
+	t.Run("image volume", e.imageVolume)
 	t.Run("image that cannot be found", e.notFound)
 	t.Run("image without packages", e.noPackages)
 	t.Run("pull secret read", e.readPullSecret)
@@ -183,6 +184,16 @@ func (e *story) architectures(t *testing.T) {
 			t.Errorf("Clair answers %d for the %s manifest %s", status, arch, digest)
 		}
 	}
+}
+
+// imageVolume mounts an image, which this API server shows only in the spec, as those of most clusters.
+func (e *story) imageVolume(t *testing.T) {
+	digest, err := e.ManifestDigest(e.wait(t), image.ShopAPI, "amd64")
+	must(t, err)
+	mounted := strings.TrimSuffix(e.Image(image.ShopAPI), ":2.0.1") + "@" + digest
+	m := e.tell(t, "mounts", stage.Workload{Name: "gate", Image: e.Image(image.PlatformGate), Volume: mounted})
+	e.expect(t, m, "2 images", "platform/gate:0.4.0", "shop/api@"+digest[:len("sha256:")+12], "1 pod")
+	e.silence(t, "mounts", 1)
 }
 
 func (e *story) notFound(t *testing.T) {

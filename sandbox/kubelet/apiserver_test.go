@@ -92,6 +92,14 @@ func TestAgainstARealAPIServer(t *testing.T) {
 			}
 		}
 	}
+	mounted := at[image.ShopWeb][:strings.LastIndex(at[image.ShopWeb], ":")] + "@" + want[image.ShopWeb]
+	create(t, client, "mounts", mounting(at[image.PlatformProxy], mounted))
+	mounts := eventually(t, client, "mounts", running)
+	// What was mounted is an alpha field, which a server drops unless it is told otherwise.
+	if s := mounts.Status.ContainerStatuses[0].VolumeMounts; len(s) != 1 || s[0].Name != "data" || s[0].VolumeStatus != nil || mounts.Spec.Volumes[0].Image.Reference != mounted {
+		t.Errorf("an image volume: %+v, %+v", mounts.Spec.Volumes, s)
+	}
+
 	create(t, client, "broken", corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: box.RegistryHost + "/shop/none:1"}}})
 	eventually(t, client, "broken", func(p *corev1.Pod) bool {
 		return len(p.Status.ContainerStatuses) == 1 && p.Status.ContainerStatuses[0].State.Waiting != nil && p.Status.ContainerStatuses[0].ImageID == ""

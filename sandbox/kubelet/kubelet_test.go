@@ -5,11 +5,13 @@ import (
 	"io"
 	"log"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -213,6 +215,75 @@ func TestImageThatCannotBePulled(t *testing.T) {
 		pod := eventually(t, client, "gone", running)
 		if got := pod.Status.ContainerStatuses[0].ImageID; got != want {
 			t.Errorf("imageID %s, want %s", got, want)
+		}
+	})
+}
+
+// mounting is the spec of a pod that mounts an image.
+func mounting(at, volume string) corev1.PodSpec {
+	return corev1.PodSpec{
+		Volumes: []corev1.Volume{
+			{Name: "data", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: volume}}},
+		},
+		Containers: []corev1.Container{{Name: "app", Image: at, VolumeMounts: []corev1.VolumeMount{{Name: "data", MountPath: "/data", ReadOnly: true}}}},
+	}
+}
+
+func TestImageVolume(t *testing.T) {
+	client, k := cluster(t)
+	registryHost := host(t)
+	at := registryHost + "/shop/web:1"
+	push(t, at, build(t, image.Spec{Release: image.Bookworm, Base: image.BookwormBase()}).Artifact)
+	var platforms []v1.Image
+	configs := map[string]string{}
+	for _, arch := range []string{"amd64", "arm64"} {
+		built, err := image.Build(image.Spec{Release: image.Alpine320, Arch: arch, Base: image.AlpineBase()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := built.ConfigName()
+		if err != nil {
+			t.Fatal(err)
+		}
+		platforms, configs[arch] = append(platforms, built), config.String()
+	}
+	index, err := image.Index(platforms...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	volume := registryHost + "/shop/data:1"
+	pinned := push(t, volume, index)
+	forced := registryHost + "/shop/loaded:1"
+	k.Force(forced, "sha256:"+strings.Repeat("ab", 32))
+	for _, test := range []struct{ name, arch, volume, want string }{
+		{"tagged", "amd64", volume, configs["amd64"]},
+		{"pinned", "arm64", pinned, configs["arm64"]},
+		{"loaded", "amd64", forced, "sha256:" + strings.Repeat("ab", 32)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			spec := mounting(at, test.volume)
+			spec.NodeSelector = map[string]string{corev1.LabelArchStable: test.arch}
+			create(t, client, test.name, spec)
+			pod := eventually(t, client, test.name, running)
+			want := []corev1.VolumeMountStatus{{Name: "data", MountPath: "/data", ReadOnly: true, VolumeStatus: &corev1.VolumeStatus{
+				Image: &corev1.ImageVolumeStatus{ImageRef: test.want},
+			}}}
+			if got := pod.Status.ContainerStatuses[0].VolumeMounts; !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+	t.Run("cannot be pulled", func(t *testing.T) {
+		spec := mounting(at, registryHost+"/shop/none:1")
+		spec.Containers = append(spec.Containers, corev1.Container{Name: "other", Image: at})
+		create(t, client, "missing", spec)
+		pod := eventually(t, client, "missing", running)
+		app, other := pod.Status.ContainerStatuses[0], pod.Status.ContainerStatuses[1]
+		if w := app.State.Waiting; w == nil || app.ImageID != "" || !strings.Contains(w.Message, "shop/none:1: not found") {
+			t.Errorf("the container that mounts it: %+v", app)
+		}
+		if other.State.Running == nil {
+			t.Errorf("the container that does not: %+v", other)
 		}
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 )
@@ -33,21 +34,30 @@ func (k *Kubelet) pull(ctx context.Context, image, arch string) (string, error) 
 	if err != nil {
 		return "", errInvalidName
 	}
-	shown := canonical(image)
-	found, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(k.keychain))
+	found, err := k.find(ctx, ref, canonical(image), arch)
 	if err != nil {
-		return "", refused(shown, ref, err)
-	}
-	if found.MediaType.IsIndex() {
-		if err := hasPlatform(found, arch); err != nil {
-			return "", fmt.Errorf("failed to pull and unpack image %q: %w", shown, err)
-		}
+		return "", err
 	}
 	repository := ref.Context().Name()
 	if ref.Context().RegistryStr() == name.DefaultRegistry {
 		repository = "docker.io/" + ref.Context().RepositoryStr()
 	}
 	return repository + "@" + found.Digest.String(), nil
+}
+
+// find asks the registry for an image that a node of an architecture can run.
+func (k *Kubelet) find(ctx context.Context, ref name.Reference, shown, arch string) (*remote.Descriptor, error) {
+	found, err := remote.Get(ref, remote.WithContext(ctx), remote.WithAuthFromKeychain(k.keychain),
+		remote.WithPlatform(v1.Platform{OS: "linux", Architecture: arch}))
+	if err != nil {
+		return nil, refused(shown, ref, err)
+	}
+	if found.MediaType.IsIndex() {
+		if err := hasPlatform(found, arch); err != nil {
+			return nil, fmt.Errorf("failed to pull and unpack image %q: %w", shown, err)
+		}
+	}
+	return found, nil
 }
 
 // errInvalidName is the kubelet's word for what is no image name.

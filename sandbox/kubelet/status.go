@@ -32,7 +32,7 @@ func (k *Kubelet) report(ctx context.Context, pod *corev1.Pod, home node) error 
 			inits = append(inits, waiting(c.Name, c.Image, "PodInitializing", ""))
 			continue
 		}
-		done, err := k.container(ctx, home, pod, c.Name, c.Image, before.InitContainerStatuses)
+		done, err := k.container(ctx, home, pod, c, before.InitContainerStatuses)
 		if err != nil {
 			failures = append(failures, err)
 			initialized = false
@@ -48,7 +48,7 @@ func (k *Kubelet) report(ctx context.Context, pod *corev1.Pod, home node) error 
 			containers = append(containers, waiting(c.Name, c.Image, "PodInitializing", ""))
 			continue
 		}
-		running, err := k.container(ctx, home, pod, c.Name, c.Image, before.ContainerStatuses)
+		running, err := k.container(ctx, home, pod, c, before.ContainerStatuses)
 		if err != nil {
 			failures = append(failures, err)
 			ready = false
@@ -57,7 +57,7 @@ func (k *Kubelet) report(ctx context.Context, pod *corev1.Pod, home node) error 
 	}
 	var ephemeral []corev1.ContainerStatus
 	for _, c := range pod.Spec.EphemeralContainers {
-		running, err := k.container(ctx, home, pod, c.Name, c.Image, before.EphemeralContainerStatuses)
+		running, err := k.container(ctx, home, pod, corev1.Container(c.EphemeralContainerCommon), before.EphemeralContainerStatuses)
 		if err != nil {
 			failures = append(failures, err)
 		}
@@ -87,7 +87,8 @@ func (k *Kubelet) report(ctx context.Context, pod *corev1.Pod, home node) error 
 
 // container is the status of one container that ought to run. One that runs
 // with this image already is left as it is.
-func (k *Kubelet) container(ctx context.Context, home node, pod *corev1.Pod, name, image string, before []corev1.ContainerStatus) (corev1.ContainerStatus, error) {
+func (k *Kubelet) container(ctx context.Context, home node, pod *corev1.Pod, c corev1.Container, before []corev1.ContainerStatus) (corev1.ContainerStatus, error) {
+	name, image := c.Name, c.Image
 	var old corev1.ContainerStatus
 	for _, s := range before {
 		if s.Name == name {
@@ -98,9 +99,12 @@ func (k *Kubelet) container(ctx context.Context, home node, pod *corev1.Pod, nam
 	if old.ImageID != "" && old.Image == displayed {
 		return old, nil
 	}
+	mounts, err := k.mount(ctx, home, pod, c)
+	if err != nil {
+		return unpulled(name, image, old, err), &pullError{err}
+	}
 	imageID := k.forcedID(image)
 	if imageID == "" {
-		var err error
 		if imageID, err = k.pull(ctx, image, home.arch); err != nil {
 			return unpulled(name, image, old, err), &pullError{err}
 		}
@@ -113,6 +117,7 @@ func (k *Kubelet) container(ctx context.Context, home node, pod *corev1.Pod, nam
 		Ready:        true,
 		Started:      &started,
 		RestartCount: old.RestartCount,
+		VolumeMounts: mounts,
 		State:        corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
 	}, nil
 }

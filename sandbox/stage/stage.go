@@ -283,6 +283,8 @@ type Workload struct {
 	Namespace, Name string
 	// Image is the image as the pods name it.
 	Image string
+	// Volume is the reference of an image volume that they mount; empty means that they have none.
+	Volume string
 	// Pods is their number; zero means one.
 	Pods int
 	// Arch is the nodes' architecture; empty means amd64.
@@ -348,21 +350,23 @@ func (w Workload) replicas() kubelet.Replicas {
 	if w.Arch == "" {
 		w.Arch = "amd64"
 	}
-	var secrets []corev1.LocalObjectReference
+	spec := corev1.PodSpec{
+		NodeSelector: map[string]string{corev1.LabelArchStable: w.Arch},
+		Containers:   []corev1.Container{{Name: "main", Image: w.Image}},
+	}
+	if w.Volume != "" {
+		spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: w.Volume}}}}
+		spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+	}
 	for _, name := range w.PullSecrets {
-		secrets = append(secrets, corev1.LocalObjectReference{Name: name})
+		spec.ImagePullSecrets = append(spec.ImagePullSecrets, corev1.LocalObjectReference{Name: name})
 	}
 	return kubelet.Replicas{
 		Namespace:  w.Namespace,
 		Deployment: w.Name,
 		Hash:       "5d9c7b8f6d",
 		Count:      max(w.Pods, 1),
-		Spec: corev1.PodSpec{
-			NodeSelector: map[string]string{corev1.LabelArchStable: w.Arch},
-			Containers:   []corev1.Container{{Name: "main", Image: w.Image}},
-
-			ImagePullSecrets: secrets,
-		},
+		Spec:       spec,
 	}
 }
 
