@@ -133,6 +133,29 @@ func TestImageVolumes(t *testing.T) {
 	}
 }
 
+// TestImageVolumeOfARunningImage has a container run an image that it mounts too: that is one image.
+func TestImageVolumeOfARunningImage(t *testing.T) {
+	const pinned = "registry.example.com/shop/app1@sha256:" // what podOf runs as number 1
+	pod := mounting(pinned + digest(1)[len("sha256:"):])
+	pod.Spec.Containers[0].Image = pod.Spec.Volumes[0].Image.Reference
+	pod.Status.ContainerStatuses[0].ImageID = pod.Spec.Volumes[0].Image.Reference
+	if got := imageIDs(pod); !slices.Equal(got, []string{digest(1)}) {
+		t.Errorf("images %v, want one", got)
+	}
+	pods := []*corev1.Pod{pod}
+	if onlyMounted(pods, digest(1)) {
+		t.Error("what a container runs is taken for a mere volume")
+	}
+	for n := range mostSpecs - 1 { // two of one would leave no room for the last of these
+		pods = append(pods, podOf("shop", fmt.Sprint(n), 1))
+		pods[n+1].Spec.Containers[0].Image = fmt.Sprintf("registry.example.com/shop/z%d:v1", n)
+	}
+	identity, _, err := identify(pods, image{namespace: "shop", id: digest(1), platform: amd64})
+	if err != nil || len(identity.Candidates) != mostSpecs {
+		t.Errorf("got %v, %v, want all %d places to ask", identity.Candidates, err, mostSpecs)
+	}
+}
+
 func TestImageVolume(t *testing.T) {
 	const repo = "registry.example.com/shop/data"
 	t.Run("pinned", func(t *testing.T) {
