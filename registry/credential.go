@@ -45,7 +45,8 @@ func (c Credential) sum() [sha256.Size]byte {
 // Credentials finds what to present for a repository ("docker.io/library/nginx"),
 // best first; none is no error. What it returns beside an error is presented as well,
 // and the error told only if all is refused. It is asked at most once per repository
-// and operation, and only for a registry that has refused an anonymous request.
+// and operation, and only for a registry that has refused an anonymous request, or
+// takes no more of them for now.
 type Credentials interface {
 	Lookup(ctx context.Context, repo string) ([]Credential, error)
 }

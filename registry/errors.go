@@ -65,6 +65,12 @@ func (e *RateLimitedError) Error() string {
 	return fmt.Sprintf("registry %s %s: credentials for it may raise the limit", e.Registry, what)
 }
 
+// rateLimited says whether err is a [*RateLimitedError].
+func rateLimited(err error) bool {
+	_, ok := errors.AsType[*RateLimitedError](err)
+	return ok
+}
+
 // Permanent says whether err stays until imageID, credentials, settings or the
 // registry's content change, so that a retry within minutes is of no use. It is
 // false for nil, for [ErrNotPulled] and [ErrCredentials], and for whatever passes by

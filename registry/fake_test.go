@@ -130,6 +130,9 @@ func (f *fake) serveRegistry(w http.ResponseWriter, r *http.Request) {
 	if at < 0 {
 		kind, at = "blob", strings.Index(r.URL.Path, "/blobs/")
 	}
+	if r.URL.Path == "/v2/" {
+		kind = "root"
+	}
 	f.note(r.Method + " " + kind)
 	if f.fault != nil && f.fault(w, r) {
 		return

@@ -106,7 +106,7 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 	if _, open := c.open.get(p.key()); open {
 		return grant{}, nil
 	}
-	if ch, known := c.challenges.get(p.root()); known {
+	if ch, known := c.challenges.get(p.root()); known && !ch.doubted {
 		credentials, _ := op.lookup(ctx, p.repo) // access tells the error if nothing else opens
 		for _, cr := range credentials {
 			if _, ok := c.proven.get(presentation{p.key(), cr.sum()}); !ok {

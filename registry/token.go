@@ -60,8 +60,8 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 		var ok bool
 		var err error
 		if t, ok, err = c.exchange(ctx, p, ch, cr); err != nil {
-			if _, limited := errors.AsType[*RateLimitedError](err); !limited {
-				c.challenges.drop(p.root()) // the token server may have moved: ask the registry anew
+			if ctx.Err() == nil && !rateLimited(err) && !errors.Is(err, errSpent) && !errors.Is(err, errNoPlace) {
+				c.doubt(p, ch) // the token server may have moved
 			}
 			return grant{}, err
 		}

@@ -1,0 +1,195 @@
+package registry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/clairwatch/clairwatch/registry"
+)
+
+// TestTokenServerStays is not asked for anew where what failed says nothing about it.
+func TestTokenServerStays(t *testing.T) {
+	tests := []struct {
+		name string
+		fail func(t *testing.T, f *fake, c *registry.Client, id registry.Identity)
+	}{
+		{"the caller has gone", func(t *testing.T, _ *fake, c *registry.Client, id registry.Identity) {
+			gone, leave := context.WithCancel(t.Context())
+			leave()
+			if _, err := c.Resolve(gone, id, amd64, nil); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		}},
+		{"too many requests", func(t *testing.T, f *fake, c *registry.Client, id registry.Identity) {
+			f.requests()
+			var many registry.Identity
+			for i := range 20 { // a token and a refusal each
+				many.Candidates = append(many.Candidates, registry.Candidate{Repo: fmt.Sprintf("%s/private%d", f.host(), i), Digest: id.ID})
+			}
+			many.Candidates = append(many.Candidates, id.Candidates...)
+			if _, err := c.Resolve(t.Context(), many, amd64, nil); !errors.Is(err, registry.ErrUnauthorized) {
+				t.Errorf("got %v", err)
+			}
+			if got := len(f.requests()); got != 40 {
+				t.Errorf("%d requests", got)
+			}
+		}},
+		{"no place", func(t *testing.T, f *fake, c *registry.Client, id registry.Identity) {
+			var wg sync.WaitGroup
+			for i := range 16 {
+				busy := registry.Identity{Candidates: []registry.Candidate{{Repo: f.host() + "/busy", Tag: fmt.Sprint(i)}}}
+				wg.Go(func() {
+					if _, err := c.Resolve(t.Context(), busy, amd64, nil); err == nil {
+						t.Error("resolved")
+					}
+				})
+			}
+			synctest.Wait()
+			if _, err := c.Resolve(t.Context(), id, amd64, nil); err == nil || !strings.Contains(err.Error(), "busy with 16 requests") {
+				t.Errorf("got %v", err)
+			}
+			wg.Wait()
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, tokenAuth)
+			f.public = []string{"app", "other", "busy"}
+			f.fault = func(_ http.ResponseWriter, r *http.Request) bool {
+				if strings.HasPrefix(r.URL.Path, "/v2/busy/") {
+					time.Sleep(31 * time.Second)
+				}
+				return false
+			}
+			first, other := f.images("app", 1)[0], f.images("other", 1)[0]
+			c := f.client(f.virtual())
+			synctest.Test(t, func(t *testing.T) {
+				resolve(t, c, first, amd64, nil)
+				tt.fail(t, f, c, other)
+				f.requests()
+				resolve(t, c, other, amd64, nil)
+				f.want("token", "GET manifest")
+			})
+		})
+	}
+}
+
+// TestAnonymousLimit shuts out nobody who has credentials: where nothing can be pulled
+// without, they are presented, and the registry is asked how in a way that counts no
+// pull.
+func TestAnonymousLimit(t *testing.T) {
+	const kept, refused = false, true // how the anonymous account is limited
+	ada := []registry.Credential{{Username: "ada", Password: "secret-password"}}
+	tests := []struct {
+		name        string
+		limit       bool
+		repo        string
+		known       bool // how the registry wants to be spoken to
+		root        bool // which its root says, too
+		credentials []registry.Credential
+		requests    []string
+		limited     bool
+	}{
+		{name: "kept, private", limit: kept, repo: "private", credentials: ada, requests: []string{"HEAD manifest", "GET manifest"}},
+		{name: "kept, private, known", limit: kept, repo: "private", known: true, credentials: ada, requests: []string{"GET manifest"}},
+		{name: "kept, open, known", limit: kept, repo: "public", known: true, credentials: ada, requests: []string{"GET manifest"}},
+		{name: "kept, open", limit: kept, repo: "public", root: true, credentials: ada, requests: []string{"GET root", "GET manifest"}},
+		{name: "kept, open, the root too", limit: kept, repo: "public", credentials: ada, requests: []string{"GET root"}, limited: true},
+		{name: "kept, not known to be open", limit: kept, repo: "public2", root: true, credentials: ada, requests: []string{"HEAD manifest", "GET root", "GET manifest"}},
+		{name: "kept, no credentials", limit: kept, repo: "public", root: true, limited: true},
+		{name: "kept, private, no credentials", limit: kept, repo: "private", limited: true},
+		{name: "refused, open, known", limit: refused, repo: "public", known: true, credentials: ada, requests: []string{"GET manifest"}},
+		{name: "refused, private, known", limit: refused, repo: "private", known: true, credentials: ada, requests: []string{"GET manifest"}},
+		{name: "refused, open", limit: refused, repo: "public", root: true, credentials: ada, limited: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, basicAuth)
+			f.public = []string{"public", "public2"}
+			f.users["ada"] = user{"secret-password", []string{"private", "public", "public2"}}
+			var limit atomic.Bool
+			f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+				anonymous := r.Header.Get("Authorization") == ""
+				switch {
+				case r.URL.Path == "/v2/" && tt.root:
+					w.Header().Set("WWW-Authenticate", `Basic realm="fake"`)
+					w.WriteHeader(http.StatusUnauthorized)
+					return true
+				case !anonymous || !limit.Load():
+				case tt.limit == refused:
+					w.WriteHeader(http.StatusTooManyRequests)
+					return true
+				default:
+					w.Header().Set("RateLimit-Limit", "100;w=21600")
+					w.Header().Set("RateLimit-Remaining", "10;w=21600")
+				}
+				return false
+			}
+			public, private := f.images("public", 3), f.images("private", 2)
+			id := map[string]registry.Identity{"public": public[2], "private": private[1], "public2": f.images("public2", 1)[0]}[tt.repo]
+			c := f.client(f.virtual())
+			synctest.Test(t, func(t *testing.T) {
+				resolve(t, c, public[0], amd64, nil)
+				if tt.known {
+					resolve(t, c, private[0], amd64, &lender{credentials: ada})
+				}
+				limit.Store(true)
+				_, err := c.Resolve(t.Context(), public[1], amd64, nil)
+				if tt.limit == refused && err == nil {
+					t.Fatal("not limited")
+				}
+				f.requests()
+				_, err = c.Resolve(t.Context(), id, amd64, &lender{credentials: tt.credentials})
+				if _, limited := errors.AsType[*registry.RateLimitedError](err); limited != tt.limited || err != nil && !limited {
+					t.Errorf("got %v, want limited: %v", err, tt.limited)
+				}
+				f.want(tt.requests...)
+			})
+		})
+	}
+}
+
+// TestDoubtedTokenServer is asked again where the registry cannot be asked for another,
+// because it takes nothing without credentials.
+func TestDoubtedTokenServer(t *testing.T) {
+	f := newFake(t, tokenAuth)
+	f.users["ada"] = user{"secret-password", []string{"app", "other"}}
+	ids, other := f.images("app", 2), f.images("other", 1)[0]
+	ada := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}
+	var limit limiter
+	var broken atomic.Bool
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		return r.Header.Get("Authorization") == "" && limit.fault(w, r)
+	}
+	cfg := f.virtual()
+	cfg.Transport.(inProcess)[name(f.tokens)] = func(w http.ResponseWriter, r *http.Request) {
+		if broken.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		f.serveToken(w, r)
+	}
+	c := f.client(cfg)
+	synctest.Test(t, func(t *testing.T) {
+		resolve(t, c, ids[0], amd64, ada)
+		broken.Store(true)
+		if _, err := c.Resolve(t.Context(), other, amd64, ada); err == nil {
+			t.Error("resolved without a token")
+		}
+		broken.Store(false)
+		limit.on.Store(true)
+		f.requests()
+		resolve(t, c, other, amd64, ada)
+		f.want("GET manifest", "token", "GET manifest")
+		resolve(t, c, ids[1], amd64, ada)
+		f.want("GET manifest") // the gate is closed for what comes without credentials
+	})
+}

@@ -1,0 +1,76 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// maxCredentials bounds how many credentials are tried at one repository.
+const maxCredentials = 16
+
+// errLookup marks an error of the caller's Credentials.
+var errLookup = errors.New("looking up credentials")
+
+// maxRequests is how many requests one operation may send, redirects included: enough
+// to try sixteen credentials for an index with tokens. Who needs more goes from one
+// repository to the next in vain, or is led on.
+const maxRequests = 40
+
+// operation is one call of Resolve or Sources: it asks for the credentials of a
+// repository once at most, and registries maxRequests times.
+type operation struct {
+	credentials Credentials
+	found       map[string]finding
+	sent        int
+	most        int
+}
+
+// finding is what was found for one repository.
+type finding struct {
+	credentials []Credential
+	err         error
+}
+
+func (c *Client) operation(credentials Credentials) *operation {
+	return &operation{credentials: credentials, found: make(map[string]finding), most: maxRequests}
+}
+
+// errSpent marks the end of what one operation may ask.
+var errSpent = errors.New("given up")
+
+// spend says whether a request to p's registry would be one too many.
+func (o *operation) spend(p place) error {
+	if o.sent >= o.most {
+		return fmt.Errorf("%w at registry %s for repository %s: %w after %d requests, because it redirects too often or refuses too many credentials: keep only those for it that are right in the daemon's docker config (dockerConfig)", ErrUnauthorized, p.host, p.repo, errSpent, o.sent)
+	}
+	return nil
+}
+
+// followed counts the redirects that led to resp.
+func (o *operation) followed(resp *http.Response) {
+	for r := resp.Request; r.Response != nil; r = r.Response.Request {
+		o.sent++
+	}
+}
+
+// lookup returns what to present for repo: its credentials, and at last nothing. That
+// can be presented also where there is an error.
+func (o *operation) lookup(ctx context.Context, repo string) ([]Credential, error) {
+	if f, ok := o.found[repo]; ok {
+		return f.credentials, f.err
+	}
+	var f finding
+	if o.credentials != nil {
+		found, err := o.credentials.Lookup(ctx, repo)
+		if err != nil {
+			f.err = fmt.Errorf("%w of %s: %w", errLookup, repo, err)
+		}
+		f.credentials = slices.Clone(found[:min(len(found), maxCredentials)])
+	}
+	f.credentials = append(f.credentials, Credential{})
+	o.found[repo] = f
+	return f.credentials, f.err
+}
