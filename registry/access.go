@@ -3,7 +3,6 @@ package registry
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 )
@@ -187,16 +186,4 @@ func (c *Client) present(ctx context.Context, p place, ch challenge, cr Credenti
 		c.challenges.put(p.root(), now)
 		ch = now
 	}
-}
-
-// refusal is the error of a manifest that nobody gave us; presented says whether
-// there were credentials.
-func (p place) refusal(ref string, missing, presented bool) error {
-	switch {
-	case missing:
-		return fmt.Errorf("manifest %s %w at registry %s for repository %s: it was deleted there, or it is hidden from the credentials of the daemon's docker config (dockerConfig)", ref, ErrNotFound, p.host, p.repo)
-	case presented:
-		return fmt.Errorf("%w at registry %s for repository %s: it refused the credentials of the daemon's docker config (dockerConfig); renew them", ErrUnauthorized, p.host, p.repo)
-	}
-	return fmt.Errorf("%w at registry %s for repository %s: add credentials for it to the daemon's docker config (dockerConfig)", ErrUnauthorized, p.host, p.repo)
 }

@@ -72,12 +72,7 @@ func (c chain) Lookup(ctx context.Context, repo string) ([]Credential, error) {
 				all = append(all, cr)
 			}
 		}
-		switch {
-		case failure == nil:
-			failure = err
-		case err != nil:
-			failure = fmt.Errorf("%w; %w", failure, err)
-		}
+		failure = both(failure, err)
 	}
 	return all, failure
 }
@@ -108,7 +103,8 @@ func NewConfigFile(path string) *ConfigFile { return &ConfigFile{path: path} }
 // Lookup returns the file's credentials for repo, by the rules of [Keyring], then
 // that of the helper which the file names for its host; one for all hosts is asked only
 // where there are none. A file that is there and cannot be used, or a helper, is
-// [ErrCredentials].
+// [ErrCredentials]; but of one for all hosts that is not there at all only those hear whom
+// a registry refuses, in its refusal.
 func (f *ConfigFile) Lookup(ctx context.Context, repo string) ([]Credential, error) {
 	found, helpers, err := f.lookup(repo)
 	if err != nil {
@@ -163,9 +159,9 @@ func (f *ConfigFile) read() error {
 	if err := keyring.Add(data, false); err != nil {
 		return fmt.Errorf("reading %s: %w", f.path, err)
 	}
-	helpers, err := readHelpers(data)
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", f.path, err)
+	helpers := readHelpers(data)
+	if helpers.err != nil {
+		helpers.err = fmt.Errorf("reading %s: %w; mend the file that dockerConfig names", f.path, helpers.err)
 	}
 	f.seen, f.keyring, f.helpers = info, keyring, helpers
 	return nil

@@ -3,6 +3,9 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -56,5 +59,56 @@ func TestChain(t *testing.T) {
 				t.Errorf("more than one line: %q", err)
 			}
 		})
+	}
+}
+
+// TestHelperOfADesktop is as if it were not named where the daemon has no such program,
+// and those who are refused are told that it is.
+func TestHelperOfADesktop(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	f := newFake(t, tokenAuth)
+	f.public = []string{"public"}
+	f.users["ada"] = user{"secret-password", []string{"private"}}
+	f.users["eve"] = user{"secret-eve", nil}
+	auth := `{"username":"eve","password":"secret-eve"}`
+	configs := map[string]string{
+		"only the helper":      `{"auths":{"` + f.host() + `":{}},"credsStore":"desktop"}`,
+		"others' credentials":  `{"auths":{"quay.io":` + auth + `},"credsStore":"desktop"}`,
+		"its own, and refused": `{"auths":{"` + f.host() + `":` + auth + `},"credsStore":"desktop"}`,
+		"named for it":         `{"credHelpers":{"` + f.host() + `":"desktop"},"credsStore":"desktop"}`,
+	}
+	private, public := f.images("private", 1)[0], f.images("public", 1)[0]
+	const says = "which names the credential helper docker-credential-desktop that is not in the image of the daemon"
+	for name, config := range configs {
+		path := filepath.Join(t.TempDir(), "config.json")
+		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		file := registry.NewConfigFile(path)
+		for _, cr := range []registry.Credentials{file, registry.Chain(nil, finds{}, file)} {
+			resolve(t, f.client(f.config()), public, amd64, cr)
+			_, err := f.client(f.config()).Resolve(t.Context(), private, amd64, cr)
+			if name == "named for it" {
+				if !errors.Is(err, registry.ErrCredentials) || registry.Permanent(err) {
+					t.Errorf("%s: %v", name, err)
+				}
+				continue
+			}
+			if !errors.Is(err, registry.ErrUnauthorized) || errors.Is(err, registry.ErrCredentials) || !registry.Permanent(err) ||
+				strings.Contains(err.Error(), says) != (name != "its own, and refused") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v", name, err)
+			}
+			f.deny = http.StatusNotFound
+			_, err = f.client(f.config()).Resolve(t.Context(), private, amd64, cr)
+			if !errors.Is(err, registry.ErrNotFound) || strings.Contains(err.Error(), says) != (name != "its own, and refused") {
+				t.Errorf("%s: %v", name, err)
+			}
+			f.deny = 0
+			broken := errors.New("broken")
+			if _, err = f.client(f.config()).Resolve(t.Context(), private, amd64, registry.Chain(cr, finds{err: broken})); !errors.Is(err, broken) || registry.Permanent(err) {
+				t.Errorf("%s: %v", name, err)
+			}
+			resolve(t, f.client(f.config()), private, amd64, registry.Chain(finds{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}, cr))
+		}
 	}
 }

@@ -35,6 +35,7 @@ var helperName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 type helpers struct {
 	byHost map[string]string
 	others string
+	err    error // what is wrong with how they are named
 
 	run  func(ctx context.Context, name, host string) helped
 	turn chan struct{}     // one runs at a time
@@ -45,26 +46,64 @@ type helpers struct {
 type helped struct {
 	credentials []Credential // one, or none
 	err         error
+	missing     bool // there is no such program
 	until       time.Time
 }
 
-// readHelpers reads those of a docker config, which is known to be JSON.
-func readHelpers(config []byte) (*helpers, error) {
-	var named struct {
-		CredHelpers map[string]string `json:"credHelpers"`
-		CredsStore  string            `json:"credsStore"`
+// unhelped is the error of a docker config that names a helper for all hosts which is
+// not there, as docker login on a desktop writes it and the daemon then gets it. That is
+// as if it were not named, but for the advice to whom a registry refuses. What is beside
+// it says as much as there is to know.
+type unhelped struct{ program string }
+
+// Error names the program.
+func (e unhelped) Error() string {
+	return "the docker config names the credential helper " + e.program + ", which is not in the image of the daemon"
+}
+
+// Unwrap is [ErrCredentials].
+func (unhelped) Unwrap() error { return ErrCredentials }
+
+// both is one error, of one line, for two look-ups. Beside a failure it is of no
+// interest that a helper is not there.
+func both(a, b error) error {
+	_, noA := errors.AsType[unhelped](a)
+	_, noB := errors.AsType[unhelped](b)
+	switch {
+	case a == nil || noA && b != nil:
+		return b
+	case b == nil || noB:
+		return a
 	}
-	if json.Unmarshal(config, &named) != nil {
-		return nil, fmt.Errorf("%w: its credHelpers or credsStore are none", ErrCredentials)
-	}
+	return fmt.Errorf("%w; %w", a, b)
+}
+
+// readHelpers reads those of a docker config, which is known to be JSON. What is named
+// as it cannot be is left out, and told in the helpers' error.
+func readHelpers(config []byte) *helpers {
 	h := &helpers{
-		byHost: make(map[string]string), others: named.CredsStore,
-		run: runHelper, turn: make(chan struct{}, 1), said: make(map[string]helped),
+		byHost: make(map[string]string),
+		run:    runHelper, turn: make(chan struct{}, 1), said: make(map[string]helped),
 	}
-	for host, name := range named.CredHelpers {
+	var named struct {
+		CredHelpers json.RawMessage `json:"credHelpers"`
+		CredsStore  json.RawMessage `json:"credsStore"`
+	}
+	var byHost map[string]json.RawMessage
+	read := func(from json.RawMessage, to any) {
+		if len(from) > 0 && json.Unmarshal(from, to) != nil {
+			h.err = fmt.Errorf("%w: its credHelpers or credsStore name what is no program", ErrCredentials)
+		}
+	}
+	read(config, &named)
+	read(named.CredsStore, &h.others)
+	read(named.CredHelpers, &byHost)
+	for host, raw := range byHost {
+		var name string
+		read(raw, &name)
 		h.byHost[hostOfKey(host)] = name
 	}
-	return h, nil
+	return h
 }
 
 // hostOfKey is the host that a key of a docker config means: docker login writes
@@ -79,28 +118,42 @@ func hostOfKey(key string) string {
 }
 
 // lookup asks the helper of a repository's host: one that is named for it, or, where
-// nothing else was found, that of all others.
+// nothing else was found, that of all others. Where that one is not there the error is
+// unhelped.
 func (h *helpers) lookup(ctx context.Context, repo string, found bool) ([]Credential, error) {
 	host := hostOfKey(repo)
-	name, ok := h.byHost[host]
-	if !ok && !found {
+	name, own := h.byHost[host]
+	if !own && !found {
 		name = h.others
 	}
 	if name == "" {
-		return nil, nil
+		return nil, h.err
 	}
+	said, err := h.ask(ctx, name, host)
+	switch {
+	case err != nil:
+		return nil, err
+	case said.missing && !own:
+		return nil, both(unhelped{helperPrefix + name}, h.err)
+	}
+	return said.credentials, both(said.err, h.err)
+}
+
+// ask runs a helper for a host unless it is known what that says. The error is that of
+// the context.
+func (h *helpers) ask(ctx context.Context, name, host string) (helped, error) {
 	select {
 	case h.turn <- struct{}{}:
 		defer func() { <-h.turn }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("waiting for the credential helper of %s: %w", host, context.Cause(ctx))
+		return helped{}, fmt.Errorf("waiting for the credential helper of %s: %w", host, context.Cause(ctx))
 	}
 	if said, ok := h.said[host]; ok && time.Now().Before(said.until) {
-		return said.credentials, said.err
+		return said, nil
 	}
 	said := h.run(ctx, name, host)
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("running the credential helper of %s: %w", host, context.Cause(ctx))
+		return helped{}, fmt.Errorf("running the credential helper of %s: %w", host, context.Cause(ctx))
 	}
 	said.until = time.Now().Add(helpedFor)
 	if said.err != nil {
@@ -110,7 +163,7 @@ func (h *helpers) lookup(ctx context.Context, repo string, found bool) ([]Creden
 		clear(h.said)
 	}
 	h.said[host] = said
-	return said.credentials, said.err
+	return said, nil
 }
 
 // runHelper runs the program docker-credential-name of the PATH by the protocol of
@@ -126,7 +179,9 @@ func runHelper(ctx context.Context, name, host string) helped {
 	program := helperPrefix + name
 	path, err := exec.LookPath(program)
 	if err != nil {
-		return wrong("it names the credential helper %s for %s, which is not in the image of the daemon: write the credentials themselves under auths, or put the program into the PATH of an image of your own", program, host)
+		said := wrong("it names the credential helper %s for %s, which is not in the image of the daemon: write the credentials themselves under auths, or put the program into the PATH of an image of your own", program, host)
+		said.missing = true
+		return said
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, helperTime, fmt.Errorf("it took longer than %s", helperTime))
 	defer cancel()

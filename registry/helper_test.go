@@ -88,9 +88,62 @@ esac`)
 			t.Errorf("%s: %v, want %q", tt.repo, err, tt.says)
 		}
 	}
-	for _, config := range []string{`{"credHelpers":["secret"]}`, `{"credsStore":7}`} {
-		if _, err := docker(t, config).Lookup(t.Context(), "quay.io/app"); !errors.Is(err, ErrCredentials) || !strings.Contains(err.Error(), "dockerConfig") || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: %v", config, err)
+}
+
+// TestWrongHelpers does not take what is named well, nor the credentials, for wrong.
+func TestWrongHelpers(t *testing.T) {
+	program(t, "said", `echo '{"Username":"eve","Secret":"secret-password"}'`)
+	const auths = `{"auths":{"quay.io":{"username":"ada","password":"secret"}},`
+	tests := []struct{ config, repo, want string }{
+		{auths + `"credHelpers":["secret"]}`, "quay.io/app", "ada"},
+		{auths + `"credHelpers":["secret"]}`, "ghcr.io/app", ""},
+		{auths + `"credHelpers":["secret"],"credsStore":"said"}`, "ghcr.io/app", "eve"},
+		{auths + `"credHelpers":{"quay.io":"said","ghcr.io":7}}`, "quay.io/app", "ada eve"},
+		{auths + `"credHelpers":{"quay.io":"said","ghcr.io":7},"credsStore":"said"}`, "ghcr.io/app", ""},
+		{auths + `"credsStore":7}`, "quay.io/app", "ada"},
+		{`{"credHelpers":{"quay.io":"said"},"credsStore":["secret"]}`, "quay.io/app", "eve"},
+	}
+	for _, tt := range tests {
+		f := docker(t, tt.config)
+		for range 2 {
+			found, err := f.Lookup(t.Context(), tt.repo)
+			var users []string
+			for _, c := range found {
+				users = append(users, c.Username)
+			}
+			if got := strings.Join(users, " "); got != tt.want {
+				t.Errorf("%s: %s: got %q, want %q", tt.config, tt.repo, got, tt.want)
+			}
+			if _, ok := errors.AsType[unhelped](err); ok || !errors.Is(err, ErrCredentials) || !strings.Contains(err.Error(), "dockerConfig") ||
+				strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%s: %v", tt.config, err)
+			}
+		}
+	}
+}
+
+// TestBoth tells of a helper that is not there only where nothing else went wrong.
+func TestBoth(t *testing.T) {
+	one, two, gone := errors.New("one"), errors.New("two"), error(unhelped{"docker-credential-x"})
+	for _, tt := range []struct {
+		a, b   error
+		want   string
+		advice bool
+	}{
+		{nil, nil, "<nil>", false},
+		{one, nil, "one", false},
+		{nil, two, "two", false},
+		{one, two, "one; two", false},
+		{gone, nil, gone.Error(), true},
+		{nil, gone, gone.Error(), true},
+		{gone, gone, gone.Error(), true},
+		{one, gone, "one", false},
+		{gone, two, "two", false},
+		{fmt.Errorf("looking: %w", gone), two, "two", false},
+	} {
+		err := both(tt.a, tt.b)
+		if _, advice := errors.AsType[unhelped](err); fmt.Sprint(err) != tt.want || advice != tt.advice {
+			t.Errorf("%v and %v: got %v, want %s", tt.a, tt.b, err, tt.want)
 		}
 	}
 }
@@ -120,10 +173,7 @@ exec sleep 600`)
 // one, and runs one at a time.
 func TestHelperIsAskedSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h, err := readHelpers([]byte(`{"credsStore":"x"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
+		h := readHelpers([]byte(`{"credsStore":"x"}`))
 		var runs []string
 		var failure error
 		h.run = func(_ context.Context, name, host string) helped {

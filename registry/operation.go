@@ -32,6 +32,7 @@ type operation struct {
 type finding struct {
 	credentials []Credential
 	err         error
+	unhelped    string // the program that would know more, were it there; else ""
 }
 
 func (c *Client) operation(credentials Credentials) *operation {
@@ -65,7 +66,9 @@ func (o *operation) lookup(ctx context.Context, repo string) ([]Credential, erro
 	var f finding
 	if o.credentials != nil {
 		found, err := o.credentials.Lookup(ctx, repo)
-		if err != nil {
+		if u, ok := errors.AsType[unhelped](err); ok {
+			f.unhelped = u.program
+		} else if err != nil {
 			f.err = fmt.Errorf("%w of %s: %w", errLookup, repo, err)
 		}
 		f.credentials = slices.Clone(found[:min(len(found), maxCredentials)])
