@@ -46,7 +46,7 @@ type room struct {
 type gate struct {
 	all   barrier       // closed by 429
 	pause time.Duration // the last one; 0: there was none
-	pulls barrier       // closed while only the nodes' share is left
+	pulls barrier       // closed while only the nodes' share is left; left holds until its time
 	known bool          // left is known
 	left  int           // how many more pulls may begin
 	// under are the requests under way, pulling those of them that are pulls; begun are
@@ -188,8 +188,13 @@ func (p *pass) answered(status int, header http.Header) time.Duration {
 		if e.pulls.wait(now, 0) == 0 || a.free() > 0 {
 			e.pulls.closed, e.pulls.until = a.free() == 0, now.Add(a.pause())
 		}
-	case status == http.StatusOK: // it counts no more
+	case status != http.StatusOK || !e.known:
+	case !now.Before(e.pulls.until): // it counts no more
 		e.known, e.pulls.closed = false, false
+	case p.kind == head && e.left <= 0 && e.pulling == 0:
+		// What does not say how many there are may be a cache, which answers in between:
+		// what is known holds as long as it would have held.
+		e.pulls.closed = true
 	}
 	if status != http.StatusTooManyRequests {
 		return 0
