@@ -72,6 +72,15 @@ func newEndpoint(r Registry) *endpoint {
 	return e
 }
 
+// port is the one that the registry's name means where it has none: that of its scheme.
+// Elsewhere than there a name is as good as any, and means https.
+func (e *endpoint) port() string {
+	if e.err == nil && e.base.Scheme == "http" && strings.EqualFold(e.base.Host, e.host) {
+		return "80"
+	}
+	return "443"
+}
+
 // place is a repository at its endpoint.
 type place struct {
 	*endpoint
@@ -86,12 +95,12 @@ func (c *Client) place(by *operation, repo string) (place, error) {
 	if !ok || path == "" || strings.Contains(path, "..") {
 		return place{}, fmt.Errorf("repository %q: %w", repo, ErrInvalid)
 	}
-	if err := c.guard.permit(name); err != nil {
-		return place{}, fmt.Errorf("asking registry %s: %w", name, err)
-	}
 	e := c.endpoints[strings.ToLower(name)]
 	if e == nil {
 		e = newEndpoint(Registry{Host: name})
+	}
+	if err := c.guard.permit(name, e.port()); err != nil {
+		return place{}, fmt.Errorf("asking registry %s: %w", name, err)
 	}
 	if e.err != nil {
 		return place{}, e.err

@@ -52,6 +52,7 @@ type gate struct {
 	// under are the requests under way, pulling those of them that are pulls; begun are
 	// all pulls ever.
 	under, pulling, begun int
+	shuts                 int // how often all was closed
 }
 
 // barrier is closed for a time. Then one request at a time passes, until the answer
@@ -91,6 +92,7 @@ type pass struct {
 	sounding bool // it shows how many pulls are left
 	before   int  // pulls that were under way when it began
 	begun    int  // gate.begun then
+	shuts    int  // gate.shuts then
 }
 
 // kind is what a request is to the registry's limits.
@@ -123,7 +125,7 @@ func (g *gates) enter(ctx context.Context, a account, k kind) (*pass, error) {
 	p := &pass{
 		of: g, account: a, gate: e, room: r, kind: k,
 		trying: e.all.closed, sounding: k == head && e.pulls.closed,
-		before: e.pulling,
+		before: e.pulling, shuts: e.shuts,
 	}
 	e.all.trying = e.all.trying || p.trying
 	e.pulls.trying = e.pulls.trying || p.sounding
@@ -174,7 +176,7 @@ func (p *pass) answered(status int, header http.Header) time.Duration {
 	e, now := p.gate, time.Now()
 	switch {
 	case status == http.StatusTooManyRequests:
-		e.shut(now, retryAfter(header.Get("Retry-After")))
+		e.shut(now, retryAfter(header.Get("Retry-After")), p.shuts < e.shuts)
 	case p.trying:
 		e.all.closed = false
 	}
@@ -223,23 +225,26 @@ func (p *pass) leave() {
 	p.of.vacate(p.account.registry, p.room)
 }
 
-// shut closes the gate after a 429. said is the time that it named, 0 for none.
-func (e *gate) shut(now time.Time, said time.Duration) {
+// shut closes the gate after a 429. said is the time that it named, 0 for none; again
+// says that it answers what had begun before the gate was last closed, so that it does
+// not show that the pause was too short.
+func (e *gate) shut(now time.Time, said time.Duration, again bool) {
 	pause := said
-	if said == 0 {
-		if e.all.wait(now, 0) > 0 {
-			return // one of several that were under way
-		}
+	switch {
+	case said > 0:
+	case again:
+		return
+	case e.pause > 0 && now.Sub(e.all.until) < e.pause: // that was not enough
+		pause = min(max(2*e.pause, firstPause), longestPause)
+	default:
 		pause = firstPause
-		if e.pause > 0 && now.Sub(e.all.until) < e.pause { // that was not enough
-			pause = min(max(2*e.pause, firstPause), longestPause)
-		}
 	}
 	until := now.Add(pause)
-	if until.Before(e.all.until) {
-		until = e.all.until
+	if again && !until.After(e.all.until) {
+		return
 	}
 	e.all.closed, e.all.until, e.pause = true, until, pause
+	e.shuts++
 }
 
 // at returns a's gate. When there are too many it forgets an arbitrary one that nobody

@@ -42,6 +42,51 @@ func TestGateStaysClosed(t *testing.T) {
 	})
 }
 
+// TestRefusedTogether makes the pause longer once for requests that were under way
+// together, also where they are answered when it is over, and lets none of them open or
+// close what the next one has found.
+func TestRefusedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGates(10 * time.Minute)
+		a := account{registry: "quay.io"}
+		enter := func() *pass {
+			t.Helper()
+			p, err := g.enter(t.Context(), a, other)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		refused := func(p *pass, retryAfter string, wait time.Duration) {
+			t.Helper()
+			p.answered(http.StatusTooManyRequests, http.Header{"Retry-After": {retryAfter}})
+			p.leave()
+			if got := g.gates[a].all.wait(time.Now(), 0); got != wait {
+				t.Errorf("closed for %s, want %s", got, wait)
+			}
+		}
+		first, second, third, fourth := enter(), enter(), enter(), enter()
+		refused(first, "", time.Minute)
+		time.Sleep(61 * time.Second)
+		refused(second, "", 0)
+		trying := enter()
+		refused(third, "30", 30*time.Second)
+		refused(trying, "", 30*time.Second)
+		time.Sleep(30 * time.Second)
+		refused(enter(), "", time.Minute) // twice the last one, and at least the first
+		time.Sleep(time.Minute)
+		open := enter()
+		open.answered(http.StatusOK, nil)
+		open.leave()
+		first, second = enter(), enter()
+		refused(fourth, "", 0)
+		refused(first, "", 2*time.Minute)
+		time.Sleep(2 * time.Minute)
+		refused(second, "", 0)
+		refused(enter(), "", 4*time.Minute)
+	})
+}
+
 // TestGatesAreFew forgets what it can when there are too many, and nothing that is in
 // use.
 func TestGatesAreFew(t *testing.T) {

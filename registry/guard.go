@@ -153,14 +153,15 @@ func (g *guard) check(a netip.Addr, listed bool, where string) error {
 	return nil
 }
 
-// permit checks the host of an image's name against the lists.
-func (g *guard) permit(host string) error {
+// permit checks the host of an image's name against the lists; port is the one that it
+// means where it names none.
+func (g *guard) permit(host, port string) error {
 	switch {
 	case g.broken != nil:
 		return g.broken
-	case g.deny.matches(host):
+	case g.deny.matches(host, port):
 		return fmt.Errorf("%w: %s is in the daemon's denyRegistries", ErrDenied, host)
-	case len(g.allow) > 0 && !g.allow.matches(host):
+	case len(g.allow) > 0 && !g.allow.matches(host, port):
 		return fmt.Errorf("%w: %s is not in the daemon's allowRegistries; if it is meant, add it there", ErrDenied, host)
 	}
 	return nil
@@ -183,7 +184,7 @@ func (g *guard) admit(u *url.URL, plain bool) error {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%w: %s by a scheme that is not https", ErrDenied, u.Host)
 	}
-	if g.deny.matches(at) {
+	if g.deny.matches(at, "") {
 		return fmt.Errorf("%w: %s is in the daemon's denyRegistries", ErrDenied, u.Host)
 	}
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -38,8 +39,10 @@ type helpers struct {
 	err    error // what is wrong with how they are named
 
 	run  func(ctx context.Context, name, host string) helped
-	turn chan struct{}     // one runs at a time
-	said map[string]helped // by host; guarded by turn
+	turn chan struct{} // one runs at a time
+
+	mu   sync.Mutex
+	said map[string]helped // by host; guarded by mu
 }
 
 // helped is what a helper has said.
@@ -142,13 +145,16 @@ func (h *helpers) lookup(ctx context.Context, repo string, found bool) ([]Creden
 // ask runs a helper for a host unless it is known what that says. The error is that of
 // the context.
 func (h *helpers) ask(ctx context.Context, name, host string) (helped, error) {
+	if said, ok := h.known(host); ok {
+		return said, nil
+	}
 	select {
 	case h.turn <- struct{}{}:
 		defer func() { <-h.turn }()
 	case <-ctx.Done():
 		return helped{}, fmt.Errorf("waiting for the credential helper of %s: %w", host, context.Cause(ctx))
 	}
-	if said, ok := h.said[host]; ok && time.Now().Before(said.until) {
+	if said, ok := h.known(host); ok { // by those who had the turn before
 		return said, nil
 	}
 	said := h.run(ctx, name, host)
@@ -159,11 +165,21 @@ func (h *helpers) ask(ctx context.Context, name, host string) (helped, error) {
 	if said.err != nil {
 		said.until = time.Now().Add(unhelpedFor)
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if len(h.said) >= maxRemembered {
 		clear(h.said)
 	}
 	h.said[host] = said
 	return said, nil
+}
+
+// known is what the helper of a host has said, as long as that is good.
+func (h *helpers) known(host string) (helped, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	said, ok := h.said[host]
+	return said, ok && time.Now().Before(said.until)
 }
 
 // runHelper runs the program docker-credential-name of the PATH by the protocol of
@@ -192,7 +208,9 @@ func runHelper(ctx context.Context, name, host string) helped {
 	var out limited
 	cmd := exec.CommandContext(ctx, path, "get")
 	cmd.Stdin, cmd.Stdout, cmd.WaitDelay = strings.NewReader(server), &out, time.Second
+	endGroup := ownGroup(cmd)
 	err = cmd.Run()
+	endGroup() // also what it has started and left behind
 	switch {
 	case out.over:
 		return wrong("%s for %s: its answer has more than %d bytes", program, host, maxHelped)

@@ -224,6 +224,39 @@ func TestHelperIsAskedSeldom(t *testing.T) {
 	})
 }
 
+// TestHelperHoldsUpNobody gives what is known of a host while it runs for another one.
+func TestHelperHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := readHelpers([]byte(`{"credsStore":"x"}`))
+		hang := make(chan struct{})
+		h.run = func(_ context.Context, _, host string) helped {
+			if host == "slow.example.com" {
+				<-hang
+			}
+			return helped{credentials: []Credential{{Username: host}}}
+		}
+		lookup := func(host string) bool {
+			found, err := h.lookup(t.Context(), host+"/app", false)
+			return err == nil && len(found) == 1 && found[0].Username == host
+		}
+		if !lookup("quay.io") {
+			t.Error("not found")
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if !lookup("slow.example.com") {
+				t.Error("not found at last")
+			}
+		})
+		synctest.Wait()
+		if !lookup("quay.io") {
+			t.Error("not found while the helper runs")
+		}
+		close(hang)
+		wg.Wait()
+	})
+}
+
 // FuzzDecodeHelped takes only what can be presented.
 func FuzzDecodeHelped(f *testing.F) {
 	f.Add([]byte(`{"ServerURL":"x","Username":"ada","Secret":"secret"}`))

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -36,12 +37,11 @@ func readList(key string, entries []string) (list, error) {
 	return l, errors.Join(errs...)
 }
 
-// matches says whether the host and port of a name, or of an address, are in l.
-func (l list) matches(name string) bool {
+// matches says whether the host and port of a name, or of an address, are in l; implied
+// is the port of a name without one.
+func (l list) matches(name, implied string) bool {
 	host, port := splitName(name)
-	if port == "" {
-		port = "443"
-	}
+	port = cmp.Or(port, implied)
 	also := canonical(host)
 	for _, p := range l {
 		if p.port != "" && p.port != port {

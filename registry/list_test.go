@@ -42,18 +42,56 @@ func TestList(t *testing.T) {
 			t.Errorf("%q: %v", tt.entry, err)
 		}
 		for _, name := range tt.in {
-			if !l.matches(name) {
+			if !l.matches(name, "443") {
 				t.Errorf("%q does not match %s", tt.entry, name)
 			}
 		}
 		for _, name := range tt.notIn {
-			if l.matches(name) {
+			if l.matches(name, "443") {
 				t.Errorf("%q matches %s", tt.entry, name)
 			}
 		}
 	}
-	if list(nil).matches("quay.io") {
+	if list(nil).matches("quay.io", "443") {
 		t.Error("an empty list matches")
+	}
+}
+
+// TestImpliedPort is 80 for a registry that is reached over http under its own name.
+func TestImpliedPort(t *testing.T) {
+	registries := []Registry{
+		{Host: "plain.example.com", Insecure: true},
+		{Host: "Named.example.com", Endpoint: "http://named.example.com/path"},
+		{Host: "mirrored.example.com", Endpoint: "http://mirror.example.org"},
+		{Host: "broken.example.com", Endpoint: "ftp://broken.example.com"},
+	}
+	for _, tt := range []struct{ host, port, other string }{
+		{"plain.example.com", "80", "443"},
+		{"named.example.com", "80", "443"},
+		{"mirrored.example.com", "443", "80"},
+		{"unlisted.example.com", "443", "80"},
+		{"plain.example.com:5000", "5000", "80"},
+		{"plain.example.com:443", "443", "80"},
+	} {
+		repo, name := tt.host+"/app", tt.host
+		if host, _, ok := strings.Cut(tt.host, ":"); ok {
+			name = host
+			registries = append(registries, Registry{Host: tt.host, Insecure: true})
+		}
+		for port, denied := range map[string]bool{tt.port: true, tt.other: false} {
+			c := New(Config{Registries: registries, Deny: []string{name + ":" + port}})
+			if _, err := c.place(nil, repo); denied != errors.Is(err, ErrDenied) {
+				t.Errorf("%s, deny port %s: %v", repo, port, err)
+			}
+			c = New(Config{Registries: registries, Allow: []string{name + ":" + port}})
+			if _, err := c.place(nil, repo); denied != (err == nil) {
+				t.Errorf("%s, allow port %s: %v", repo, port, err)
+			}
+		}
+	}
+	c := New(Config{Registries: registries, Deny: []string{"broken.example.com"}})
+	if _, err := c.place(nil, "broken.example.com/app"); !errors.Is(err, ErrDenied) {
+		t.Errorf("broken and denied: %v", err)
 	}
 }
 
