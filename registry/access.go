@@ -22,6 +22,10 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 		if cr == (Credential{}) && (d.limited != nil || d.asked && d.challenge.realm == "") {
 			continue // that was the first request
 		}
+		if status, ok := c.remembered(manifestOf(p, cr, ref)); ok {
+			missing, served = missing || status == http.StatusNotFound, true
+			continue
+		}
 		a, g, err := c.present(ctx, p, d.challenge, cr, method, ref)
 		if rateLimited(err) {
 			limited = cmp.Or(limited, err) // another's limit may not be reached
@@ -40,9 +44,14 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 		}
 		// Several registries say 404 for what is not the asker's: go on.
 		missing = missing || a.status == http.StatusNotFound
-		served, unserved = served || !g.refused, unserved || g.refused
+		if g.refused {
+			unserved = unserved || !g.remembered
+			continue
+		}
+		served = true
+		c.remember(manifestOf(p, cr, ref), a.status)
 	}
-	if unserved && !served && limited == nil {
+	if unserved && !served && limited == nil && !d.told {
 		c.doubt(p, d.challenge) // nobody gets a token there: it may have moved
 	}
 	if err := cmp.Or(limited, d.limited, unknown); err != nil {
@@ -57,6 +66,7 @@ type door struct {
 	opened    bool   // it needs none
 	body      []byte // of the manifest, where it is open
 	asked     bool   // it was asked without any, and refused
+	told      bool   // challenge is what it has just said
 	missing   bool   // it said that there is no such manifest
 	limited   error  // nothing can be had without any for now
 }
@@ -71,7 +81,7 @@ func (c *Client) knock(ctx context.Context, op *operation, p place, method, ref 
 	if sure && !open {
 		return door{challenge: ch}, nil
 	}
-	a, err := c.ask(ctx, p, method, ref, Credential{}, "")
+	a, err := c.bare(ctx, p, method, ref)
 	if rateLimited(err) {
 		if !sure {
 			if now, ok := c.learn(ctx, op, p, ref); ok {
@@ -97,12 +107,33 @@ func (c *Client) knock(ctx context.Context, op *operation, p place, method, ref 
 			return door{}, err
 		}
 		c.challenges.put(p.root(), ch)
+		if ch.realm == "" {
+			c.remember(manifestOf(p, Credential{}, ref), a.status)
+		}
+		return door{challenge: ch, asked: true, told: true}, nil
 	case !a.refused():
 		return door{}, a.unexpected(p)
 	case !sure:
 		return door{}, p.refusal(ref, missing, false)
 	}
 	return door{challenge: ch, asked: true, missing: missing}, nil
+}
+
+// bare asks for a manifest without any credentials, unless that was refused lately.
+func (c *Client) bare(ctx context.Context, p place, method, ref string) (*answer, error) {
+	q := bareManifestOf(p, ref)
+	if status, ok := c.remembered(q); ok {
+		return &answer{status: status}, nil
+	}
+	a, err := c.ask(ctx, p, method, ref, Credential{}, "")
+	if err != nil {
+		return nil, err
+	}
+	// A 401 is no refusal where it says how to come back.
+	if a.refused() && (a.status != http.StatusUnauthorized || len(a.header.Values("WWW-Authenticate")) == 0) {
+		c.remember(q, a.status)
+	}
+	return a, nil
 }
 
 // learn has p's registry say how it wants to be spoken to, for credentials that may
@@ -120,6 +151,9 @@ func (c *Client) learn(ctx context.Context, op *operation, p place, ref string) 
 	if _, open := c.open.get(p.key()); open {
 		questions = questions[1:]
 	}
+	if _, ok := c.remembered(rootOf(p)); ok {
+		questions = questions[:len(questions)-1]
+	}
 	for _, q := range questions {
 		a, err := c.send(ctx, p, q)
 		if err != nil {
@@ -133,7 +167,10 @@ func (c *Client) learn(ctx context.Context, op *operation, p place, ref string) 
 			c.challenges.put(p.root(), ch)
 			return ch, true
 		}
-		if q.kind == head && a.status == http.StatusOK {
+		switch {
+		case q.kind != head:
+			c.remember(rootOf(p), a.status)
+		case a.status == http.StatusOK:
 			c.open.put(p.key(), struct{}{})
 		}
 	}

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// maxRealm bounds what a registry says of its token server: it is remembered.
+const maxRealm = 4 << 10
+
 // challenge is how a registry wants to be spoken to.
 type challenge struct {
 	realm   string // of the token server; "": Basic, straight to the registry
@@ -23,14 +26,18 @@ func (c *Client) challenge(p place, header http.Header) (challenge, error) {
 		for _, offer := range parseOffers(value) {
 			switch offer.scheme {
 			case "bearer":
-				u, err := url.Parse(offer.params["realm"])
+				realm, service := offer.params["realm"], offer.params["service"]
+				if len(realm)+len(service) > maxRealm {
+					return challenge{}, fmt.Errorf("registry %s names its token server: %w: more than %d bytes", p.host, ErrTooLarge, maxRealm)
+				}
+				u, err := url.Parse(realm)
 				if err != nil {
 					return challenge{}, fmt.Errorf("registry %s names its token server: %w: that is no URL", p.host, ErrInvalid)
 				}
 				if err := c.guard.admitRealm(u, p.endpoint); err != nil {
 					return challenge{}, fmt.Errorf("registry %s names its token server: %w", p.host, err)
 				}
-				return challenge{realm: u.String(), service: offer.params["service"]}, nil
+				return challenge{realm: u.String(), service: service}, nil
 			case "basic":
 				basic = true
 			}

@@ -65,6 +65,7 @@ func TestHostile(t *testing.T) {
 		{name: "realm at link-local", fault: challenge(`Bearer realm="http://169.254.169.254/secret"`), err: registry.ErrDenied, requests: 1},
 		{name: "realm at loopback", fault: challenge(`Bearer realm="http://localhost:1/secret"`), err: registry.ErrDenied, requests: 1},
 		{name: "realm at a private address", fault: challenge(`Bearer realm="https://10.0.0.1/secret"`), err: registry.ErrDenied, requests: 1},
+		{name: "realm is a book", fault: challenge(`Bearer realm="https://auth.example.com/` + strings.Repeat("secret", 1000) + `"`), err: registry.ErrTooLarge, requests: 1},
 		{name: "realm is none", fault: challenge(`Bearer service="x"`), err: registry.ErrInvalid, requests: 1},
 		{name: "an unknown scheme", fault: challenge(`Negotiate`), err: registry.ErrUnauthorized, requests: 1},
 		{name: "401 without a challenge", fault: status(401), err: registry.ErrUnauthorized, requests: 1},

@@ -1,6 +1,58 @@
 package registry
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
+
+// refusedFor is how long nothing is asked again that was refused: an image runs in many
+// namespaces, often with the same credentials, and each of them would ask.
+const refusedFor = 10 * time.Minute
+
+// question is what was refused. The credential belongs to it, so that another one, as of
+// a Secret that was mended, is presented at once.
+type question struct {
+	presentation
+	what string
+}
+
+// manifestOf is the question for a manifest, with what the registry wants of cr.
+func manifestOf(p place, cr Credential, ref string) question {
+	return question{presentation{p.key(), cr.sum()}, ref}
+}
+
+// bareManifestOf is the one that comes without any credentials, whatever the registry
+// wants.
+func bareManifestOf(p place, ref string) question {
+	return question{presentation{p.key(), Credential{}.sum()}, "bare " + ref}
+}
+
+// tokenOf is the one to a token server. When there is another it is asked at once.
+func tokenOf(p place, cr Credential, ch challenge) question {
+	return question{presentation{p.key(), cr.sum()}, "token " + ch.service + " " + ch.realm}
+}
+
+// rootOf is the one how the registry wants to be spoken to.
+func rootOf(p place) question {
+	return question{presentation: presentation{p.root(), Credential{}.sum()}}
+}
+
+// refused is an answer that gave nothing.
+type refused struct {
+	status int
+	until  time.Time // it is good for
+}
+
+// remember keeps q from being asked for a while.
+func (c *Client) remember(q question, status int) {
+	c.refused.put(q, refused{status, time.Now().Add(refusedFor)})
+}
+
+// remembered is the status that q was answered with, if that is not long ago.
+func (c *Client) remembered(q question) (status int, ok bool) {
+	r, ok := c.refused.get(q)
+	return r.status, ok && time.Now().Before(r.until)
+}
 
 // refusal is the error of a manifest that nobody gave us; presented says whether
 // there were credentials.

@@ -2,7 +2,12 @@ package registry_test
 
 import (
 	"errors"
+	"net/http"
+	"slices"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/clairwatch/clairwatch/registry"
 )
@@ -97,4 +102,128 @@ func TestOneRequestForEachLayer(t *testing.T) {
 		t.Errorf("%v, %v", sources, err)
 	}
 	f.want("GET blob", "GET blob")
+}
+
+// TestRefusedOnce has an image that runs in twenty namespaces, with the same credentials
+// in each, cost one round of requests where it is refused, and the next after ten minutes.
+// Whoever comes with another credential asks at once.
+func TestRefusedOnce(t *testing.T) {
+	const m, tok = "GET manifest", "token"
+	good := registry.Credential{Username: "ada", Password: "secret-password"}
+	stale := registry.Credential{Username: "ada", Password: "secret-old"}
+	other := registry.Credential{Username: "eve", Password: "secret-eve"}
+	tests := []struct {
+		name    string
+		mode    mode
+		deny    int  // as the fake's
+		closed  bool // the token server refuses who is nobody
+		known   bool // how the registry wants to be spoken to
+		fault   int  // the status of all answers
+		offered []registry.Credential
+		round   []string // of requests
+		mended  []string // with another credential
+		err     error
+	}{
+		{name: "token, nobody's", mode: tokenAuth, round: []string{m, tok, m}, mended: []string{tok, m}, err: registry.ErrUnauthorized},
+		{name: "token, stale", mode: tokenAuth, offered: []registry.Credential{stale}, round: []string{m, tok, tok, m}, mended: []string{tok, m}, err: registry.ErrUnauthorized},
+		{name: "token, another's", mode: tokenAuth, offered: []registry.Credential{other}, round: []string{m, tok, m, tok, m}, mended: []string{tok, m}, err: registry.ErrUnauthorized},
+		{name: "token, hidden", mode: tokenAuth, deny: 404, offered: []registry.Credential{stale, other}, round: []string{m, tok, tok, m, tok, m}, mended: []string{tok, m}, err: registry.ErrNotFound},
+		{name: "token, forbidden", mode: tokenAuth, deny: 403, offered: []registry.Credential{other}, round: []string{m, tok, m, tok, m}, mended: []string{tok, m}, err: registry.ErrUnauthorized},
+		{name: "token, closed", mode: tokenAuth, closed: true, offered: []registry.Credential{stale}, round: []string{m, tok, tok}, mended: []string{tok, m}, err: registry.ErrUnauthorized},
+		// That nobody gets a token has the registry asked once whether it has moved.
+		{name: "token, closed, known", mode: tokenAuth, closed: true, known: true, offered: []registry.Credential{stale}, round: []string{tok, tok, m}, mended: []string{tok, m}, err: registry.ErrUnauthorized},
+		{name: "password, nobody's", mode: basicAuth, round: []string{m}, mended: []string{m}, err: registry.ErrUnauthorized},
+		{name: "password, stale", mode: basicAuth, offered: []registry.Credential{stale}, round: []string{m, m}, mended: []string{m}, err: registry.ErrUnauthorized},
+		{name: "password, hidden", mode: basicAuth, deny: 404, offered: []registry.Credential{stale, other}, round: []string{m, m, m}, mended: []string{m}, err: registry.ErrNotFound},
+		{name: "password, known", mode: basicAuth, known: true, offered: []registry.Credential{stale}, round: []string{m, m}, mended: []string{m}, err: registry.ErrUnauthorized},
+		// These do not ask for a credential, whoever has one.
+		{name: "open, not found", mode: open, fault: 404, offered: []registry.Credential{stale}, round: []string{m}, err: registry.ErrNotFound},
+		{name: "open, forbidden", mode: open, fault: 403, offered: []registry.Credential{stale}, round: []string{m}, err: registry.ErrUnauthorized},
+		{name: "open, no way in", mode: open, fault: 401, offered: []registry.Credential{stale}, round: []string{m}, err: registry.ErrUnauthorized},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, tt.mode)
+			f.deny = tt.deny
+			f.users["ada"] = user{"secret-password", []string{"app", "known"}}
+			f.users["eve"] = user{"secret-eve", nil}
+			id, known := f.images("app", 1)[0], f.images("known", 1)[0]
+			if tt.fault != 0 {
+				f.fault = func(w http.ResponseWriter, _ *http.Request) bool {
+					w.WriteHeader(tt.fault)
+					return true
+				}
+			}
+			cfg := f.virtual()
+			cfg.Transport.(inProcess)[name(f.tokens)] = func(w http.ResponseWriter, r *http.Request) {
+				if _, _, named := r.BasicAuth(); tt.closed && !named {
+					f.note("token")
+					w.WriteHeader(http.StatusForbidden)
+					return
+				}
+				f.serveToken(w, r)
+			}
+			c := f.client(cfg)
+			synctest.Test(t, func(t *testing.T) {
+				mended := &lender{credentials: append(slices.Clone(tt.offered), good)}
+				if tt.known {
+					resolve(t, c, known, amd64, mended)
+					f.requests()
+				}
+				first := ""
+				namespace := func() {
+					t.Helper()
+					_, err := c.Resolve(t.Context(), id, amd64, &lender{credentials: tt.offered})
+					if !errors.Is(err, tt.err) {
+						t.Errorf("got %v, want %v", err, tt.err)
+						return
+					}
+					if first == "" {
+						first = err.Error()
+					}
+					if err.Error() != first {
+						t.Errorf("got %q, at first %q", err, first)
+					}
+				}
+				for range 20 {
+					namespace()
+				}
+				f.want(tt.round...)
+				time.Sleep(10*time.Minute - time.Second)
+				namespace()
+				f.want()
+				time.Sleep(time.Second)
+				namespace()
+				if got := f.requests(); len(got) == 0 {
+					t.Error("not asked again after ten minutes")
+				}
+				namespace() // which may ask where the token server is
+				f.requests()
+				namespace()
+				f.want()
+				if tt.mended != nil {
+					resolve(t, c, id, amd64, mended)
+					f.want(tt.mended...)
+				}
+			})
+		})
+	}
+}
+
+// TestRefusedAtOnce is the same for those who ask at the same time.
+func TestRefusedAtOnce(t *testing.T) {
+	f := newFake(t, tokenAuth)
+	id := f.images("app", 1)[0]
+	c := f.client(f.config())
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			stale := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-old"}}}
+			if _, err := c.Resolve(t.Context(), id, amd64, stale); !errors.Is(err, registry.ErrUnauthorized) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	f.want("GET manifest", "token", "token", "GET manifest")
 }

@@ -86,7 +86,8 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	return sources, g.expires, nil
 }
 
-// Renew forgets what opened image's repository, tokens or nothing, so that the next
+// Renew forgets what opened image's repository, tokens or nothing, and who was refused
+// there, so that the next
 // [Client.Sources] asks the registry anew: what to do once when Clair reports 401 or
 // 403 for a layer.
 func (c *Client) Renew(image *Image) {
@@ -97,6 +98,7 @@ func (c *Client) Renew(image *Image) {
 	there := func(k presentation) bool { return k.place == p.key() }
 	c.tokens.forget(there)
 	c.proven.forget(there)
+	c.refused.forget(func(q question) bool { return there(q.presentation) })
 	c.open.drop(p.key())
 }
 

@@ -41,7 +41,7 @@ type grant struct {
 	authorization string    // the header's value
 	expires       time.Time
 	bearer        bool // authorization is a token
-	remembered    bool // the token was not asked for just now
+	remembered    bool // the token, or its refusal, was not asked for just now
 	refused       bool // the token server did not take the credential
 }
 
@@ -57,6 +57,9 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 	key := presentation{p.key(), cr.sum()}
 	t, remembered := c.tokens.get(key)
 	if !remembered || !t.holds(left) {
+		if _, ok := c.remembered(tokenOf(p, cr, ch)); ok {
+			return grant{refused: true, remembered: true}, nil
+		}
 		var ok bool
 		var err error
 		if t, ok, err = c.exchange(ctx, p, ch, cr); err != nil {
@@ -67,6 +70,7 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 		}
 		if !ok {
 			c.tokens.drop(key)
+			c.remember(tokenOf(p, cr, ch), http.StatusUnauthorized)
 			return grant{refused: true}, nil
 		}
 		c.tokens.put(key, t)
