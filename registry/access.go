@@ -57,7 +57,7 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 	if err := cmp.Or(limited, d.limited, unknown); err != nil {
 		return nil, grant{}, err
 	}
-	return nil, grant{}, p.refusal(ref, missing, len(credentials) > 1)
+	return nil, grant{}, p.refusal("manifest "+ref, missing, len(credentials) > 1)
 }
 
 // door is what there is to know of a repository before credentials are presented.
@@ -114,7 +114,7 @@ func (c *Client) knock(ctx context.Context, op *operation, p place, method, ref 
 	case !a.refused():
 		return door{}, a.unexpected(p)
 	case !sure:
-		return door{}, p.refusal(ref, missing, false)
+		return door{}, p.refusal("manifest "+ref, missing, false)
 	}
 	return door{challenge: ch, asked: true, missing: missing}, nil
 }

@@ -329,6 +329,11 @@ func (f *fake) identify(repo, tag, digest string) registry.Identity {
 	return id
 }
 
+// leaks says whether err holds a secret: those of the tests are called so.
+func leaks(err error) bool {
+	return strings.Contains(strings.ReplaceAll(err.Error(), "image pull secret", ""), "secret")
+}
+
 // inProcess carries requests to handlers without a network, for tests in virtual
 // time.
 type inProcess map[string]http.HandlerFunc

@@ -45,7 +45,7 @@ var errSpent = errors.New("given up")
 // spend says whether a request to p's registry would be one too many.
 func (o *operation) spend(p place) error {
 	if o.sent >= o.most {
-		return fmt.Errorf("%w at registry %s for repository %s: %w after %d requests, because it redirects too often or refuses too many credentials: keep only those for it that are right in the daemon's docker config (dockerConfig)", ErrUnauthorized, p.host, p.repo, errSpent, o.sent)
+		return fmt.Errorf("%w at registry %s for repository %s: %w after %d requests, because it redirects too often or refuses too many credentials: keep only those that are right in the pod's image pull secrets and the daemon's docker config (dockerConfig)", ErrUnauthorized, p.host, p.repo, errSpent, o.sent)
 	}
 	return nil
 }

@@ -54,18 +54,18 @@ func (c *Client) remembered(q question) (status int, ok bool) {
 	return r.status, ok && time.Now().Before(r.until)
 }
 
-// refusal is the error of a manifest that nobody gave us; presented says whether
-// there were credentials.
-func (p place) refusal(ref string, missing, presented bool) error {
+// refusal is the error of what nobody gave us, such as "manifest x"; presented says
+// whether there were credentials.
+func (p place) refusal(what string, missing, presented bool) error {
 	config := "the daemon's docker config (dockerConfig)"
 	if program := p.by.found[p.repo].unhelped; program != "" {
 		config += ", which names the credential helper " + program + " that is not in the image of the daemon"
 	}
 	switch {
 	case missing:
-		return fmt.Errorf("manifest %s %w at registry %s for repository %s: it was deleted there, or it is hidden from the credentials of %s", ref, ErrNotFound, p.host, p.repo, config)
+		return fmt.Errorf("%s %w at registry %s for repository %s: push it again if it was deleted there, or add credentials that may see it to the image pull secrets of the pod or to %s", what, ErrNotFound, p.host, p.repo, config)
 	case presented:
-		return fmt.Errorf("%w at registry %s for repository %s: it refused the credentials of %s; renew them", ErrUnauthorized, p.host, p.repo, config)
+		return fmt.Errorf("%w at registry %s for repository %s: it refused the credentials of the pod's image pull secrets and of %s; renew them", ErrUnauthorized, p.host, p.repo, config)
 	}
-	return fmt.Errorf("%w at registry %s for repository %s: add credentials for it to %s", ErrUnauthorized, p.host, p.repo, config)
+	return fmt.Errorf("%w at registry %s for repository %s: add an image pull secret to the pod, or credentials for it to %s", ErrUnauthorized, p.host, p.repo, config)
 }

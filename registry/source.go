@@ -172,7 +172,7 @@ func (c *Client) target(ctx context.Context, p place, digest string, g grant) (S
 	default:
 		if a.refused() {
 			c.proven.drop(presentation{p.key(), g.credential.sum()})
-			return Source{}, p.refusal(digest, a.status == http.StatusNotFound, true)
+			return Source{}, p.refusal("it is", a.status == http.StatusNotFound, true)
 		}
 		return Source{}, a.unexpected(p)
 	}
