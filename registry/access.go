@@ -26,7 +26,7 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 			missing, served = missing || status == http.StatusNotFound, true
 			continue
 		}
-		a, g, err := c.present(ctx, p, d.challenge, cr, method, ref)
+		a, g, err := c.present(ctx, p, &d.challenge, cr, method, ref)
 		if rateLimited(err) {
 			limited = cmp.Or(limited, err) // another's limit may not be reached
 			continue
@@ -198,10 +198,16 @@ func (c *Client) provenFirst(p place, credentials []Credential) []Credential {
 }
 
 // present asks with one credential. A token that the registry no longer takes, or
-// a challenge that has changed, is renewed once.
-func (c *Client) present(ctx context.Context, p place, ch challenge, cr Credential, method, ref string) (*answer, grant, error) {
+// a challenge that has changed, is renewed once. Where no pull may begin it asks for no
+// token either.
+func (c *Client) present(ctx context.Context, p place, ch *challenge, cr Credential, method, ref string) (*answer, grant, error) {
+	if method == http.MethodGet {
+		if err := c.gates.kept(p.account(cr)); err != nil {
+			return nil, grant{}, err
+		}
+	}
 	for again := true; ; again = false {
-		g, err := c.authorize(ctx, p, ch, cr, tokenMargin)
+		g, err := c.authorize(ctx, p, *ch, cr, tokenMargin)
 		if err != nil {
 			return nil, grant{}, err
 		}
@@ -217,10 +223,10 @@ func (c *Client) present(ctx context.Context, p place, ch challenge, cr Credenti
 		}
 		c.tokens.drop(presentation{p.key(), cr.sum()})
 		now, err := c.challenge(p, a.header)
-		if err != nil || !again || (now == ch && !g.remembered) {
+		if err != nil || !again || (now == *ch && !g.remembered) {
 			return a, g, nil
 		}
 		c.challenges.put(p.root(), now)
-		ch = now
+		*ch = now
 	}
 }

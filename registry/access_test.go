@@ -193,3 +193,38 @@ func TestDoubtedTokenServer(t *testing.T) {
 		f.want("GET manifest") // the gate is closed for what comes without credentials
 	})
 }
+
+// TestNoTokenInVain asks for none while no pull may begin.
+func TestNoTokenInVain(t *testing.T) {
+	h := newHub(t, tokenAuth, 100)
+	h.public = []string{"app", "other"}
+	ids, other := h.images("app", 2), h.images("other", 1)[0]
+	c := h.client(h.virtual())
+	synctest.Test(t, func(t *testing.T) {
+		h.set(11)
+		resolve(t, c, ids[0], amd64, nil)
+		h.requests()
+		time.Sleep(6 * time.Minute) // its token has ended
+		for _, id := range []registry.Identity{ids[1], other} {
+			wantLimited(t, c, id, nil, registry.RateLimitedError{Registry: h.host(), RetryAfter: 30 * time.Minute, Kept: true})
+		}
+		h.want()
+		h.set(12)
+		time.Sleep(30 * time.Minute)
+		resolve(t, c, other, amd64, nil)
+		h.want("token", "HEAD manifest", "GET manifest")
+	})
+}
+
+// TestChangedForAll has the next credential presented as the registry wants it by now.
+func TestChangedForAll(t *testing.T) {
+	f := newFake(t, basicAuth)
+	f.users["ada"] = user{"secret-password", []string{"app", "other"}}
+	ada := registry.Credential{Username: "ada", Password: "secret-password"}
+	c := f.client(f.config())
+	resolve(t, c, f.images("app", 1)[0], amd64, &lender{credentials: []registry.Credential{ada}})
+	f.mode = tokenAuth
+	f.requests()
+	resolve(t, c, f.images("other", 1)[0], amd64, &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-old"}, ada}})
+	f.want("GET manifest", "token", "token", "GET manifest")
+}

@@ -152,6 +152,19 @@ func (e *gate) keeps(now time.Time, k kind, patience time.Duration) time.Duratio
 	return 0
 }
 
+// kept is a [*RateLimitedError] while what a has left is kept for the nodes and it is not
+// yet time to ask whether there is more.
+func (g *gates) kept(a account) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.gates[a]; e != nil {
+		if wait := e.pulls.wait(time.Now(), g.patience); wait > 0 {
+			return &RateLimitedError{Registry: a.registry, RetryAfter: wait, Kept: true}
+		}
+	}
+	return nil
+}
+
 // sounds says whether somebody who is about to pull has to ask first how many pulls
 // are left: asking is not counted. That is so when the time of closing has passed, and
 // when the last answers left it open because of others that were under way.

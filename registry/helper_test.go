@@ -268,3 +268,21 @@ func FuzzDecodeHelped(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReadHelpers takes of any JSON what names programs, and tells what does not.
+func FuzzReadHelpers(f *testing.F) {
+	f.Add([]byte(`{"credHelpers":{"quay.io":"x","https://index.docker.io/v1/":7},"credsStore":"y"}`))
+	f.Add([]byte(`{"credHelpers":[],"credsStore":null}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, config []byte) {
+		h := readHelpers(config)
+		if h.err != nil && (!errors.Is(h.err, ErrCredentials) || strings.Contains(h.err.Error(), "\n")) {
+			t.Errorf("%q: %v", config, h.err)
+		}
+		for host := range h.byHost {
+			if host != hostOfKey(host) {
+				t.Errorf("%q: host %q", config, host)
+			}
+		}
+	})
+}
