@@ -487,6 +487,24 @@ func TestRevoked(t *testing.T) {
 	f.want("GET manifest", "token", "GET manifest")
 }
 
+// TestRevokedForLayers asks for layers anew with a new token where the remembered one is void before its time.
+func TestRevokedForLayers(t *testing.T) {
+	f := newFake(t, tokenAuth)
+	f.public, f.redirect = []string{"app"}, true
+	cfg := f.config()
+	cfg.Registries[0].ResolveLayers = true
+	c := f.client(cfg)
+	image := resolve(t, c, f.identify("app", "1", f.image("app", "1", 2)), amd64, nil)
+	f.requests()
+	f.revoke()
+	sources, _, err := c.Sources(t.Context(), image, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.want("GET blob", "token", "HEAD manifest", "GET blob", "GET blob")
+	fetchAll(t, image, sources)
+}
+
 // TestChanged follows a registry that is set up anew in another way.
 func TestChanged(t *testing.T) {
 	f := newFake(t, open)

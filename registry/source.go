@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -73,6 +74,15 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 		return nil, time.Time{}, err
 	}
 	if g.bearer && p.resolve || g.authorization != "" && !g.bearer && !p.forward {
+		sources, until, err := c.redirected(ctx, p, image, g)
+		if !g.remembered || !errors.Is(err, ErrUnauthorized) {
+			return sources, until, err
+		}
+		// A token can end before its time, as when the registry trusts another key.
+		c.tokens.drop(presentation{p.key(), g.credential.sum()})
+		if g, err = c.pull(ctx, op, p, image, left); err != nil {
+			return nil, time.Time{}, err
+		}
 		return c.redirected(ctx, p, image, g)
 	}
 	var header http.Header
