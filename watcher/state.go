@@ -7,8 +7,8 @@ import (
 )
 
 // restPause is how often at the most an image is looked at for its new pods that has failed in a way that only
-// a change outside can help. Pods that cannot start come and go.
-const restPause = 5 * time.Minute
+// a change outside can help. Pods that cannot start come and go. It is longer than a registry's refusal is remembered.
+const restPause = 11 * time.Minute
 
 // State is how far an image that runs has come.
 type State string
