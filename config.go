@@ -51,12 +51,12 @@ type Config struct {
 	DeleteGrace time.Duration
 	// LeaderElection says which of several daemons tells.
 	LeaderElection LeaderElectionConfig
-	// TellIndexed has a line sent for each image when Clair has indexed it.
-	TellIndexed bool
 	// Grace is how long work in hand may take when the daemon is stopped.
 	Grace time.Duration
 	// SlackHosts are the hosts that a webhook may have.
 	SlackHosts []string
+	// WebhookFolder is where the files are that Scanners name as slackWebhookFile. Empty: they cannot.
+	WebhookFolder string
 	// DockerConfig is a docker config file with credentials of registries. It need not exist. Empty: none.
 	DockerConfig string
 	// NotifyTokenFile holds the token that who calls /notify has to send. Empty: none.
@@ -148,8 +148,10 @@ func defaults() Config {
 		SlackHosts:     []string{"hooks.slack.com", "hooks.slack-gov.com"},
 		// Where deploy/clairwatch.yaml mounts the Secret.
 		DockerConfig: "/etc/clairwatch-secret/config.json",
-		Clairs:       []ClairConfig{},
-		Registries:   []registry.Registry{},
+
+		WebhookFolder: "/etc/clairwatch-secret",
+		Clairs:        []ClairConfig{},
+		Registries:    []registry.Registry{},
 
 		AllowRegistries:       []string{},
 		DenyRegistries:        []string{},
@@ -184,9 +186,9 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.String("leader-election-lease", d.LeaderElection.Lease, "name of the Lease")
 	flags.Duration("leader-election-duration", d.LeaderElection.Duration, "how long without a sign of life until another daemon takes over")
 	flags.String("leader-election-identity", d.LeaderElection.Identity, "name of this daemon in the Lease (default: that of its pod)")
-	flags.Bool("tell-indexed", d.TellIndexed, "a line for each image when Clair has indexed it")
 	flags.Duration("grace", d.Grace, "how long work in hand may take at a stop")
 	flags.StringSlice("slack-hosts", d.SlackHosts, "hosts that a webhook may have")
+	flags.String("webhook-folder", d.WebhookFolder, "folder of the files that hold webhooks (slackWebhookFile)")
 	flags.String("notify-token-file", d.NotifyTokenFile, "file with the token that who calls /notify has to send (empty: none)")
 	flags.String("docker-config", d.DockerConfig, "docker config file with credentials of registries")
 	flags.StringSlice("allow-registries", d.AllowRegistries, "hosts of images that are asked for (default: all)")
@@ -200,8 +202,8 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 		"data-every": "dataEvery", "data-quiet": "dataQuiet", "data-max": "dataMax", "removal-grace": "removalGrace", "delete-grace": "deleteGrace",
 		"leader-election": "leaderElection.enabled", "leader-election-lease": "leaderElection.lease",
 		"leader-election-duration": "leaderElection.duration", "leader-election-identity": "leaderElection.identity",
-		"group-wait": "groupWait", "group-max": "groupMax", "refresh": "refresh", "tell-indexed": "tellIndexed", "grace": "grace",
-		"slack-hosts": "slackHosts", "docker-config": "dockerConfig",
+		"group-wait": "groupWait", "group-max": "groupMax", "refresh": "refresh", "grace": "grace",
+		"slack-hosts": "slackHosts", "webhook-folder": "webhookFolder", "docker-config": "dockerConfig",
 		"notify-token-file": "notifyTokenFile",
 		"allow-registries":  "allowRegistries", "deny-registries": "denyRegistries",
 		"deny-registry-addresses": "denyRegistryAddresses", "registry-ca-file": "registryCAFile",

@@ -155,8 +155,9 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		DeleteFrom:   deleteFrom(cfg),
 		DeleteGrace:  cfg.DeleteGrace,
 		Lease:        leaseConfig(cfg),
-		TellIndexed:  cfg.TellIndexed,
 		Grace:        cfg.Grace,
+
+		WebhookFolder: cfg.WebhookFolder,
 		Registry:     registries,
 		Credentials:  credentials,
 		Clair:        clairClients(cfg),

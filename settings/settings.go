@@ -27,6 +27,10 @@ const (
 	BackendClair = "clair"
 	// NotifierSlack is the only notifier.
 	NotifierSlack = "slack"
+	// All is the key whose Scanners are those of each namespace without a key of its own.
+	All = "_all"
+	// Defaults is the key whose fields every Scanner inherits.
+	Defaults = "_defaults"
 	// DefaultName is the name of a Scanner that has none of its own.
 	DefaultName = "default"
 )
@@ -200,7 +204,11 @@ var (
 var fields = []string{"name", "backend", "notifier", "clairBaseUrl", "slackWebhookUrl", "minSeverity", "unknownAs", "tell"}
 
 // kinds are the keys of a Scanner's tell.
-var kinds = []string{"withdrawn"}
+var kinds = []string{"indexed", "report", "disclosed", "withdrawn", "removed", "failed"}
+
+func (t *Tell) kind(k string) *bool {
+	return map[string]*bool{"indexed": &t.Indexed, "report": &t.Report, "disclosed": &t.Disclosed, "withdrawn": &t.Withdrawn, "removed": &t.Removed, "failed": &t.Failed}[k]
+}
 
 func parseScanner(path string, data json.RawMessage, rules Rules) (Scanner, error) {
 	var values map[string]json.RawMessage
@@ -248,6 +256,7 @@ func parseScanner(path string, data json.RawMessage, rules Rules) (Scanner, erro
 			UnknownAs:   severity("unknownAs", claircore.Medium),
 		},
 		Tell: tell,
+		Look: DefaultLook(),
 	}
 	if len(errs) == 0 { // otherwise half of what follows would only repeat it
 		errs = s.validate(path, rules)
@@ -257,7 +266,7 @@ func parseScanner(path string, data json.RawMessage, rules Rules) (Scanner, erro
 
 // parseTell reads which kinds of news a channel hears. Nothing, and null, are the defaults.
 func parseTell(path string, data json.RawMessage) (Tell, []error) {
-	var t Tell
+	t := DefaultTell()
 	if data == nil || string(data) == "null" {
 		return t, nil
 	}
@@ -270,7 +279,7 @@ func parseTell(path string, data json.RawMessage) (Tell, []error) {
 		switch raw := values[k]; {
 		case !slices.Contains(kinds, k):
 			errs = append(errs, fmt.Errorf("%s.%s: no such kind of news; want %s", path, shown(k), strings.Join(kinds, ", ")))
-		case json.Unmarshal(raw, &t.Withdrawn) != nil:
+		case json.Unmarshal(raw, t.kind(k)) != nil:
 			errs = append(errs, fmt.Errorf("%s.%s: want true or false", path, k))
 		}
 	}

@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -25,11 +26,13 @@ type listener struct {
 	clair       string // base address
 	rules       findings.Rules
 	tell        settings.Tell
+	look        settings.Look
 	channel     slack.Webhook
 }
 
 func (l listener) equal(o listener) bool {
-	return l.destination == o.destination && l.clair == o.clair && l.rules.Equal(o.rules) && l.tell == o.tell && l.channel == o.channel
+	return l.destination == o.destination && l.clair == o.clair && l.rules.Equal(o.rules) && l.tell == o.tell && l.look == o.look &&
+		l.channel == o.channel
 }
 
 func equalListeners(a, b []listener) bool { return slices.EqualFunc(a, b, listener.equal) }
@@ -37,43 +40,112 @@ func equalListeners(a, b []listener) bool { return slices.EqualFunc(a, b, listen
 // assignment says who hears of the images of which namespace. It is immutable: the settings' handler
 // replaces it whole.
 type assignment struct {
+	// byNamespace are the listeners of the namespaces that have a key of their own; none where it opts out.
 	byNamespace map[string][]listener
-	// channels are where the messages of each destination go.
-	channels map[ledger.Destination]slack.Webhook
+	// all are those of each other namespace. Their destinations have no key: it is the namespace.
+	all []listener
 	// settings are those in force: for a key with a mistake, the last good ones.
 	settings settings.Settings
 	mistakes settings.Mistakes
 }
 
-// of returns the listeners of a namespace; none means that it is not watched.
-func (a *assignment) of(namespace string) []listener { return a.byNamespace[namespace] }
+// of returns the listeners of a namespace; none means that it is not watched. A key with a mistake is not absent.
+func (a *assignment) of(namespace string) []listener {
+	if own, ok := a.byNamespace[namespace]; ok || a.mistakes[namespace] != nil || len(a.all) == 0 {
+		return own
+	}
+	ls := slices.Clone(a.all)
+	for i := range ls {
+		ls[i].destination.Key = namespace
+	}
+	return ls
+}
+
+// channel returns where the messages of a destination go; false when nobody listens.
+func (a *assignment) channel(d ledger.Destination) (slack.Webhook, bool) {
+	for _, l := range a.of(d.Key) {
+		if l.destination == d {
+			return l.channel, true
+		}
+	}
+	return slack.Webhook{}, false
+}
+
+// inDoubt says whether what the settings say of a namespace cannot be read, so that nobody can tell whether it is gone.
+func (a *assignment) inDoubt(namespace string) bool {
+	_, own := a.byNamespace[namespace]
+	return a.mistakes[namespace] != nil || a.mistakes[settings.Defaults] != nil || !own && a.mistakes[settings.All] != nil
+}
+
+// isEmpty says that no namespace is watched.
+func (a *assignment) isEmpty() bool {
+	for _, ls := range a.byNamespace {
+		if len(ls) > 0 {
+			return false
+		}
+	}
+	return len(a.all) == 0
+}
+
+// listeners yields all of them: those of namespaces with a key of their own, and those of all others, without one.
+func (a *assignment) listeners() iter.Seq[listener] {
+	return func(yield func(listener) bool) {
+		for _, ls := range a.byNamespace {
+			for _, l := range ls {
+				if !yield(l) {
+					return
+				}
+			}
+		}
+		for _, l := range a.all {
+			if !yield(l) {
+				return
+			}
+		}
+	}
+}
 
 // clairs returns the base addresses of all Clairs, in order.
 func (a *assignment) clairs() []string {
 	bases := make(map[string]struct{})
-	for _, ls := range a.byNamespace {
-		for _, l := range ls {
-			bases[l.clair] = struct{}{}
-		}
+	for l := range a.listeners() {
+		bases[l.clair] = struct{}{}
 	}
 	return slices.Sorted(maps.Keys(bases))
 }
 
-// namespaces returns those of which a destination hears.
-func (a *assignment) namespaces(d ledger.Destination) []string {
-	var namespaces []string
-	for ns, ls := range a.byNamespace {
-		if slices.ContainsFunc(ls, func(l listener) bool { return l.destination == d }) {
-			namespaces = append(namespaces, ns)
-		}
+// webhooks returns all channels.
+func (a *assignment) webhooks() map[slack.Webhook]struct{} {
+	channels := make(map[slack.Webhook]struct{})
+	for l := range a.listeners() {
+		channels[l.channel] = struct{}{}
 	}
-	return namespaces
+	return channels
 }
 
-// at returns the destinations whose messages go to a channel, and their namespaces, in order.
-func (a *assignment) at(channel slack.Webhook) (ds []ledger.Destination, namespaces []string) {
-	for _, ns := range slices.Sorted(maps.Keys(a.byNamespace)) {
-		for _, l := range a.byNamespace[ns] {
+// namespaces returns those that have a key of their own or are among others, in order.
+func (a *assignment) namespaces(others []string) []string {
+	all := slices.Concat(slices.Collect(maps.Keys(a.byNamespace)), others)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// destinations returns those of some namespaces, and of all that have a key of their own, in order.
+func (a *assignment) destinations(namespaces []string) []ledger.Destination {
+	var ds []ledger.Destination
+	for _, ns := range a.namespaces(namespaces) {
+		for _, l := range a.of(ns) {
+			ds = append(ds, l.destination)
+		}
+	}
+	return ds
+}
+
+// at returns the destinations whose messages go to a channel, and their namespaces, in order: of those that have a key
+// of their own, and of others.
+func (a *assignment) at(channel slack.Webhook, others []string) (ds []ledger.Destination, namespaces []string) {
+	for _, ns := range a.namespaces(others) {
+		for _, l := range a.of(ns) {
 			if l.channel != channel {
 				continue
 			}
@@ -84,6 +156,33 @@ func (a *assignment) at(channel slack.Webhook) (ds []ledger.Destination, namespa
 		}
 	}
 	return ds, namespaces
+}
+
+// at returns the destinations whose messages go to a channel, and their namespaces, in order, as far as anything runs
+// there or is to be told.
+func (w *Watcher) at(channel slack.Webhook) (ds []ledger.Destination, namespaces []string) {
+	return w.assigned.Load().at(channel, w.inhabited())
+}
+
+// inhabited returns the namespaces in which images run that are looked at, or of which something is to be told.
+func (w *Watcher) inhabited() []string {
+	namespaces := w.progress.namespaces()
+	for _, d := range w.pending.destinations() {
+		namespaces = append(namespaces, d.Key)
+	}
+	return namespaces
+}
+
+// listeners returns those of a namespace that want to hear of an image as it is used there.
+func (w *Watcher) listeners(img image) []listener {
+	ls := w.assigned.Load().of(img.namespace)
+	if !slices.ContainsFunc(ls, func(l listener) bool { return l.look != settings.DefaultLook() }) {
+		return ls // as nearly always
+	}
+	pods := w.using(img)
+	return slices.DeleteFunc(slices.Clone(ls), func(l listener) bool {
+		return !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return sees(l.look, pod, img.id) })
+	})
 }
 
 // newSettingsFactory watches the one ConfigMap and nothing beside it: with a field selector the right
@@ -120,16 +219,43 @@ func (w *Watcher) settingsHandler() coreinformers.ConfigMapHandlerFuncs {
 }
 
 // assign puts settings in force and queues the images of every namespace whose settings changed.
-// Calls come one after another, from the informer's handler.
 func (w *Watcher) assign(data map[string]string) {
+	w.assigning.Lock()
+	defer w.assigning.Unlock()
+	w.written = data
+	w.putInForce()
+}
+
+// rereadWebhooks puts the settings in force anew when a file that holds a webhook has changed, as a mounted Secret does.
+func (w *Watcher) rereadWebhooks() {
+	w.assigning.Lock()
+	defer w.assigning.Unlock()
+	assigned := w.assigned.Load()
+	for key, scanners := range assigned.settings {
+		if !slices.ContainsFunc(scanners, func(s settings.Scanner) bool { return s.SlackWebhookFile != "" }) {
+			continue
+		}
+		now, err := w.listenersOf(key, scanners)
+		if known := assigned.mistakes[key]; err != nil && known != nil && known.Error() == err.Error() {
+			continue
+		}
+		if err != nil || !equalListeners(now, assigned.own(key)) {
+			w.putInForce()
+			return
+		}
+	}
+}
+
+// putInForce puts what is written in force. w.assigning is held.
+func (w *Watcher) putInForce() {
 	before := w.assigned.Load()
-	now := w.resolve(data, before)
+	now := w.resolve(w.written, before)
 	w.assigned.Store(now)
 	w.logSettings(before, now)
-	w.metrics.mistakes.Set(float64(len(now.mistakes)))
+	w.metrics.setMistakes(now.mistakes)
 
-	for ns := range union(before.byNamespace, now.byNamespace) {
-		if equalListeners(before.byNamespace[ns], now.byNamespace[ns]) {
+	for _, ns := range now.namespaces(before.namespaces(w.podNamespaces())) {
+		if equalListeners(before.of(ns), now.of(ns)) {
 			continue
 		}
 		w.unwatched.Delete(ns)
@@ -142,7 +268,7 @@ func (w *Watcher) assign(data map[string]string) {
 	}
 	// What waits for a destination goes where its messages go now, or nowhere if it is gone.
 	for _, d := range w.pending.destinations() {
-		if ch, ok := now.channels[d]; ok {
+		if ch, ok := now.channel(d); ok {
 			w.channels.Add(ch)
 		} else {
 			w.pending.drop(d)
@@ -160,10 +286,7 @@ func (w *Watcher) tidy(now *assignment) {
 		}
 		return true
 	})
-	used := make(map[slack.Webhook]struct{})
-	for _, channel := range now.channels {
-		used[channel] = struct{}{}
-	}
+	used := now.webhooks()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	maps.DeleteFunc(w.deliveries, func(channel slack.Webhook, d delivery) bool {
@@ -175,24 +298,13 @@ func (w *Watcher) tidy(now *assignment) {
 	})
 }
 
-func union[V any](a, b map[string]V) map[string]struct{} {
-	u := make(map[string]struct{}, len(a)+len(b))
-	for k := range a {
-		u[k] = struct{}{}
-	}
-	for k := range b {
-		u[k] = struct{}{}
-	}
-	return u
-}
-
 // resolve reads the ConfigMap's data. A key with a mistake keeps the settings that were in force.
 func (w *Watcher) resolve(data map[string]string, before *assignment) *assignment {
 	rules := settings.Rules{Webhook: func(address string) error {
 		_, err := w.cfg.Webhook(address)
 		return err
 	}}
-	now := &assignment{byNamespace: make(map[string][]listener), channels: make(map[ledger.Destination]slack.Webhook)}
+	now := &assignment{byNamespace: make(map[string][]listener)}
 	now.settings, now.mistakes = settings.Parse(data, rules)
 	for key := range now.mistakes {
 		if last, ok := before.settings[key]; ok {
@@ -200,18 +312,61 @@ func (w *Watcher) resolve(data map[string]string, before *assignment) *assignmen
 		}
 	}
 	for key, scanners := range now.settings {
-		for _, s := range scanners {
-			channel, err := w.cfg.Webhook(s.SlackWebhookURL.Reveal())
-			if err != nil { // the rule above has accepted it
-				now.mistakes[key] = fmt.Errorf("%s: %w", key, err)
+		ls, err := w.listenersOf(key, scanners)
+		if err != nil {
+			now.mistakes[key] = err
+			if ls = before.own(key); ls == nil {
 				continue
 			}
-			d := ledger.Destination{Key: key, Name: s.Name}
-			now.byNamespace[key] = append(now.byNamespace[key], listener{destination: d, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, channel: channel})
-			now.channels[d] = channel
+		}
+		if key == settings.All {
+			now.all = ls
+		} else {
+			now.byNamespace[key] = ls
 		}
 	}
 	return now
+}
+
+// own returns the listeners that a key has, if any.
+func (a *assignment) own(key string) []listener {
+	if key == settings.All {
+		return a.all
+	}
+	return a.byNamespace[key]
+}
+
+// listenersOf returns what the Scanners of a key resolve to.
+func (w *Watcher) listenersOf(key string, scanners []settings.Scanner) ([]listener, error) {
+	ls := make([]listener, 0, len(scanners))
+	for _, s := range scanners {
+		channel, err := w.channelOf(s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", key, err)
+		}
+		d := ledger.Destination{Key: key, Name: s.Name}
+		if key == settings.All {
+			d.Key = ""
+		}
+		ls = append(ls, listener{destination: d, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, look: s.Look, channel: channel})
+	}
+	return ls, nil
+}
+
+// channelOf returns where the messages of a Scanner go.
+func (w *Watcher) channelOf(s settings.Scanner) (slack.Webhook, error) {
+	if s.SlackWebhookFile == "" {
+		return w.cfg.Webhook(s.SlackWebhookURL.Reveal())
+	}
+	address, err := w.webhookFiles.read(s.SlackWebhookFile)
+	if err != nil {
+		return slack.Webhook{}, fmt.Errorf("slackWebhookFile: %w", err)
+	}
+	channel, err := w.cfg.Webhook(address)
+	if err != nil {
+		return slack.Webhook{}, fmt.Errorf("slackWebhookFile: what the file %s holds: %w", s.SlackWebhookFile, err)
+	}
+	return channel, nil
 }
 
 // logSettings says what changed, each mistake once while it lasts.
@@ -222,7 +377,7 @@ func (w *Watcher) logSettings(before, now *assignment) {
 			continue
 		}
 		effect := "the namespace is not watched until it is mended"
-		if _, ok := now.settings[key]; ok {
+		if now.own(key) != nil || key == settings.Defaults && len(now.settings) > 0 {
 			effect = "the last good settings stay in force"
 		}
 		w.log.Error("mistake in the settings", "key", key, "error", err, "effect", effect)
@@ -232,7 +387,7 @@ func (w *Watcher) logSettings(before, now *assignment) {
 			w.log.Info("mistake in the settings is mended", "key", key)
 		}
 	}
-	if !maps.EqualFunc(before.byNamespace, now.byNamespace, equalListeners) {
-		w.log.Info("settings in force", "namespaces", slices.Sorted(maps.Keys(now.byNamespace)))
+	if !maps.EqualFunc(before.byNamespace, now.byNamespace, equalListeners) || !equalListeners(before.all, now.all) {
+		w.log.Info("settings in force", "namespaces", slices.Sorted(maps.Keys(now.byNamespace)), "allOthers", len(now.all) > 0)
 	}
 }

@@ -58,7 +58,7 @@ func (w *Watcher) tell(n *news) {
 	w.pending.add(n, time.Now())
 	// The settings may have changed since the image was looked at. Whichever comes last, this or assign,
 	// sees both the news and the settings.
-	channel, ok := w.assigned.Load().channels[n.destination]
+	channel, ok := w.assigned.Load().channel(n.destination)
 	if !ok {
 		w.pending.drop(n.destination)
 		return
@@ -69,9 +69,8 @@ func (w *Watcher) tell(n *news) {
 // nudge looks again at the channels that may have waited for an image of a namespace to be tried. Their
 // news can be that of other namespaces.
 func (w *Watcher) nudge(namespace string) {
-	assigned := w.assigned.Load()
-	for _, l := range assigned.of(namespace) {
-		if destinations, _ := assigned.at(l.channel); w.pending.has(destinations) {
+	for _, l := range w.assigned.Load().of(namespace) {
+		if destinations, _ := w.at(l.channel); w.pending.has(destinations) {
 			w.channels.Add(l.channel)
 		}
 	}
@@ -97,7 +96,7 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 		w.record(ctx, channel, at)
 		return
 	}
-	destinations, namespaces := w.assigned.Load().at(channel)
+	destinations, namespaces := w.at(channel)
 	ripe, again := w.pending.ripen(destinations, w.cfg.group(), w.progress.outstanding(namespaces) > 0, time.Now())
 	if len(ripe) == 0 {
 		if again > 0 {
@@ -205,6 +204,14 @@ func (w *Watcher) record(ctx context.Context, channel slack.Webhook, at delivery
 
 // remember records news, before anything else is sent to its channel.
 func (w *Watcher) remember(ctx context.Context, ns []*news) error {
+	if shards := w.note(ns); len(shards) > 0 {
+		return w.shards.save(ctx, shards)
+	}
+	return nil
+}
+
+// note has the ledger know news as told. It returns the shards that are to be written for it.
+func (w *Watcher) note(ns []*news) (shards []int) {
 	var told []ledger.Told
 	for _, n := range ns {
 		if n.kind == kindIndexed && !n.loading { // of interest only until the report is there
@@ -225,13 +232,13 @@ func (w *Watcher) remember(ctx context.Context, ns []*news) error {
 			w.book.SetGone(n.destination, n.subject.digest, time.Now())
 		}
 	}
-	shards := w.book.Remember(told)
+	shards = w.book.Remember(told)
 	for _, n := range ns { // after it, because there was no record before
 		if n.kind == kindReport {
 			w.book.SetJobs(n.destination, n.subject.digest, n.jobs)
 		}
 	}
-	return w.shards.save(ctx, shards)
+	return shards
 }
 
 // refused decides what comes next for a channel whose message was not accepted.
@@ -266,9 +273,9 @@ func (w *Watcher) refused(ctx context.Context, channel slack.Webhook, at deliver
 	w.dropStale(channel)
 	w.postpone(channel, at, max(wait, pace))
 
-	channels := w.assigned.Load().channels
+	assigned := w.assigned.Load()
 	for _, n := range l.news { // it may have moved while it was being sent
-		if now, ok := channels[n.destination]; ok && now != channel {
+		if now, ok := assigned.channel(n.destination); ok && now != channel {
 			w.channels.Add(now)
 		}
 	}
@@ -290,7 +297,7 @@ func outcomeOf(k slack.Kind) string {
 
 // dropStale drops the old news of a channel in trouble whose images run no more.
 func (w *Watcher) dropStale(channel slack.Webhook) {
-	destinations, _ := w.assigned.Load().at(channel)
+	destinations, _ := w.at(channel)
 	old := w.pending.before(destinations, time.Now().Add(-stale))
 	all := w.byManifest()
 	old = slices.DeleteFunc(old, func(n *news) bool {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -46,12 +45,10 @@ type ChannelStatus struct {
 // Channels returns the channels of the settings, those in trouble first.
 func (w *Watcher) Channels() []ChannelStatus {
 	assigned := w.assigned.Load()
-	of := make(map[slack.Webhook][]ledger.Destination)
-	for d, channel := range assigned.channels {
-		of[channel] = append(of[channel], d)
-	}
+	inhabited := w.inhabited()
 	var all []ChannelStatus
-	for channel, ds := range of {
+	for channel := range assigned.webhooks() {
+		ds, namespaces := assigned.at(channel, inhabited)
 		at := w.delivery(channel)
 		status := ChannelStatus{Channel: channel, Waiting: w.pending.waiting(ds)}
 		state := stateOf(at)
@@ -62,14 +59,7 @@ func (w *Watcher) Channels() []ChannelStatus {
 		if state == channelUnrecorded { // in words that are no API server's
 			status.Trouble = errUnrecorded
 		}
-		for _, d := range ds {
-			for _, ns := range assigned.namespaces(d) {
-				if !slices.Contains(status.Namespaces, ns) {
-					status.Namespaces = append(status.Namespaces, ns)
-				}
-			}
-		}
-		slices.Sort(status.Namespaces)
+		status.Namespaces = namespaces
 		all = append(all, status)
 	}
 	slices.SortFunc(all, func(a, b ChannelStatus) int {

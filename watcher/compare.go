@@ -28,6 +28,7 @@ type subjectOf struct {
 // compare adds to a channel's news what its destination has not been told. It says false when that has to wait
 // until Clair has all of its data.
 func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r reading) bool {
+	l.rules = l.rules.At(of.name, time.Now())
 	w.withdrawFailure(l.destination, of.image)
 	record, told := w.book.Record(l.destination, r.report.Digest)
 	if r.loading && (!told || r.basis.Renews(record.Basis)) {
@@ -36,13 +37,13 @@ func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r readi
 	if !told {
 		n := w.newsOf(l, of, kindReport, r, r.report.Findings, r.report.Record(r.basis, l.rules))
 		n.loading = r.late
-		if !w.cfg.TellIndexed { // the report says all of it
+		if !l.tell.Indexed { // the report says all of it
 			w.pending.withdraw(topic{l.destination, kindIndexed, n.subject})
 		}
-		w.tell(n)
+		w.tellOrNote(l, n)
 		return true
 	}
-	w.tellRecovery(l.destination, of)
+	w.tellRecovery(l, of)
 	difference := record.Compare(r.report, r.basis, l.rules)
 	if !difference.Withdrawn.Change.IsEmpty() {
 		// What Clair had before the report it need not have had for it: of a database that was emptied in between
@@ -50,14 +51,7 @@ func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r readi
 		r.basis.Updaters = inBoth(r.basis.Updaters, w.updatersSince(ctx, of.clair, r.at))
 		difference = record.Compare(r.report, r.basis, l.rules)
 	}
-	if !l.tell.Withdrawn {
-		difference.Silent = difference.Silent.With(difference.Withdrawn.Change).With(difference.Returned.Change)
-		difference.Withdrawn, difference.Returned = findings.Part{}, findings.Part{}
-	}
-	if !difference.Silent.IsEmpty() {
-		w.book.Change(l.destination, r.report.Digest, difference.Silent)
-	}
-	for _, part := range []struct {
+	parts := []struct {
 		kind kind
 		findings.Part
 	}{
@@ -68,7 +62,17 @@ func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r readi
 		{kindRenewed, difference.Renewed},
 		{kindReturned, difference.Returned},
 		{kindWithdrawn, difference.Withdrawn},
-	} {
+	}
+	for i, part := range parts {
+		if !wants(l.tell, part.kind) {
+			difference.Silent = difference.Silent.With(part.Change)
+			parts[i].Part = findings.Part{}
+		}
+	}
+	if !difference.Silent.IsEmpty() {
+		w.book.Change(l.destination, r.report.Digest, difference.Silent)
+	}
+	for _, part := range parts {
 		if part.Change.IsEmpty() {
 			w.pending.withdraw(topic{l.destination, part.kind, subject{digest: r.report.Digest}})
 			continue

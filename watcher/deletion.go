@@ -108,7 +108,7 @@ func (w *Watcher) unused(clair findings.ID, now time.Time) []string {
 	last := make(map[string]time.Time) // when it went
 	runs := make(map[string]bool)
 	for _, d := range w.book.Destinations() {
-		_, listens := assigned.channels[d]
+		_, listens := assigned.channel(d)
 		absent := w.book.Absent(d)
 		for _, held := range w.book.Held(d) {
 			gone := held.Gone

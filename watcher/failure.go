@@ -11,7 +11,7 @@ import (
 // the cause is there to stay; a passing one is told to those who know of no failure. next is when it is tried
 // again, where that is not soon.
 func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lasting bool, next time.Time) {
-	for _, l := range w.assigned.Load().of(img.namespace) {
+	for _, l := range w.listeners(img) {
 		if l.clair != clair {
 			continue
 		}
@@ -25,7 +25,7 @@ func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lastin
 			}
 			continue
 		}
-		w.tell(&news{
+		w.tellOrNote(l, &news{
 			kind:        kindFailed,
 			destination: l.destination,
 			subject:     failureOf(img),
@@ -73,13 +73,14 @@ func (w *Watcher) toldFailure(img image, listeners []listener) (next time.Time, 
 // tellRecovery adds that an image which a destination knows has a report again, if that one was told that it could not
 // be scanned. Whoever does not know the image gets the report, which says as much. Until Slack has accepted it the
 // ledger has the failure, from which the daemon after this one tells it.
-func (w *Watcher) tellRecovery(d ledger.Destination, of subjectOf) {
+func (w *Watcher) tellRecovery(l listener, of subjectOf) {
+	d := l.destination
 	switch known, told := w.book.Failure(d, of.image.inLedger()); {
 	case !told:
 	case known.Cause == causeLoading:
 		w.book.ForgetFailure(d, of.image.inLedger())
 	default:
-		w.tell(&news{
+		w.tellOrNote(l, &news{
 			kind:        kindRecovered,
 			destination: d,
 			subject:     failureOf(of.image),
@@ -93,7 +94,7 @@ func (w *Watcher) tellRecovery(d ledger.Destination, of subjectOf) {
 
 // withdrawRecoveries takes back that an image is scanned again at a Clair, of which it has no report after all.
 func (w *Watcher) withdrawRecoveries(img image, clair string) {
-	for _, l := range w.assigned.Load().of(img.namespace) {
+	for _, l := range w.listeners(img) {
 		if l.clair == clair {
 			w.withdrawRecovery(l.destination, img)
 		}
@@ -107,7 +108,7 @@ func (w *Watcher) withdrawRecovery(d ledger.Destination, img image) {
 
 // knowsFailure says whether all listeners at a Clair were told of a failure.
 func (w *Watcher) knowsFailure(img image, clair string, cause Cause) bool {
-	return !slices.ContainsFunc(w.assigned.Load().of(img.namespace), func(l listener) bool {
+	return !slices.ContainsFunc(w.listeners(img), func(l listener) bool {
 		known, _ := w.book.Failure(l.destination, img.inLedger())
 		return l.clair == clair && known.Cause != string(cause)
 	})

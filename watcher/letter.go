@@ -389,12 +389,10 @@ func (w *Watcher) byManifest() map[string][]image {
 // of the news listen. all are the running images by manifest.
 func (w *Watcher) podsOf(ns []*news, all map[string][]image) map[string]*corev1.Pod {
 	images := make(map[image]struct{})
-	assigned := w.assigned.Load()
 	for _, n := range ns {
 		images[n.image] = struct{}{}
-		namespaces := assigned.namespaces(n.destination)
 		for _, img := range all[n.subject.digest] {
-			if slices.Contains(namespaces, img.namespace) {
+			if img.namespace == n.destination.Key {
 				images[img] = struct{}{}
 			}
 		}

@@ -3,8 +3,9 @@ package watcher
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/clairwatch/clairwatch/slack"
+	"github.com/clairwatch/clairwatch/settings"
 )
 
 // metrics are the watcher's. Label values come from closed sets, and every series exists from the
@@ -14,7 +15,7 @@ type metrics struct {
 	messages *prometheus.CounterVec
 	dropped  prometheus.Counter
 	deleted  prometheus.Counter
-	mistakes prometheus.Gauge
+	mistakes *prometheus.GaugeVec
 	// notifications are Clair's webhooks.
 	notifications *prometheus.CounterVec
 }
@@ -41,10 +42,10 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 			Name: "clairwatch_clair_deleted_total",
 			Help: "Images deleted from Clairs because nothing runs them any more.",
 		}),
-		mistakes: f.NewGauge(prometheus.GaugeOpts{
+		mistakes: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "clairwatch_settings_mistakes",
-			Help: "Keys of the settings ConfigMap that cannot be read.",
-		}),
+			Help: "Keys of the settings ConfigMap that cannot be read: 1 for each.",
+		}, []string{"key"}),
 	}
 	m.notifications = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "clairwatch_notifications_total",
@@ -104,6 +105,17 @@ func (s imageStates) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
+// setMistakes counts the keys that cannot be read by their names. Those that no namespace can have share a label.
+func (m *metrics) setMistakes(mistakes settings.Mistakes) {
+	m.mistakes.Reset()
+	for key := range mistakes {
+		if key != settings.All && key != settings.Defaults && len(validation.IsDNS1123Label(key)) > 0 {
+			key = "(no namespace)"
+		}
+		m.mistakes.WithLabelValues(key).Set(1)
+	}
+}
+
 // channelStates counts the channels by how they fare when it is asked.
 type channelStates struct{ w *Watcher }
 
@@ -116,12 +128,8 @@ func (channelStates) Describe(ch chan<- *prometheus.Desc) { ch <- channelsDesc }
 
 // Collect implements prometheus.Collector.
 func (s channelStates) Collect(ch chan<- prometheus.Metric) {
-	channels := make(map[slack.Webhook]struct{})
-	for _, channel := range s.w.assigned.Load().channels {
-		channels[channel] = struct{}{}
-	}
 	counts := make(map[channelState]int)
-	for channel := range channels {
+	for channel := range s.w.assigned.Load().webhooks() {
 		counts[stateOf(s.w.delivery(channel))]++
 	}
 	for _, state := range channelStateNames {

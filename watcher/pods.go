@@ -43,9 +43,19 @@ type container struct {
 	spec, imageID string
 	// outdated says that the pod has been changed since the runtime said so: spec may be another image.
 	outdated bool
-	// volume says that it is an image volume.
-	volume bool
+	// kind is what it is.
+	kind containerKind
 }
+
+// containerKind is what an image is used as.
+type containerKind int
+
+const (
+	ordinaryContainer containerKind = iota
+	initContainer
+	ephemeralContainer
+	imageVolume
+)
 
 // containers yields the init, ordinary and ephemeral containers that have a status, and after them the image
 // volumes. Whether containers are ready, or have ended, does not matter. While the status is older than the spec,
@@ -63,8 +73,8 @@ func containers(pod *corev1.Pod) iter.Seq[container] {
 		for _, c := range pod.Spec.EphemeralContainers {
 			specs[c.Name] = c.Image
 		}
-		for s := range statuses(pod) {
-			if !yield(container{spec: specs[s.Name], imageID: s.ImageID, outdated: outdated}) {
+		for kind, s := range statuses(pod) {
+			if !yield(container{spec: specs[s.Name], imageID: s.ImageID, outdated: outdated, kind: kind}) {
 				return
 			}
 		}
@@ -73,13 +83,18 @@ func containers(pod *corev1.Pod) iter.Seq[container] {
 }
 
 // statuses yields the statuses of the init, ordinary and ephemeral containers of a pod.
-func statuses(pod *corev1.Pod) iter.Seq[*corev1.ContainerStatus] {
-	return func(yield func(*corev1.ContainerStatus) bool) {
-		for _, ss := range [...][]corev1.ContainerStatus{
-			pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses,
+func statuses(pod *corev1.Pod) iter.Seq2[containerKind, *corev1.ContainerStatus] {
+	return func(yield func(containerKind, *corev1.ContainerStatus) bool) {
+		for _, of := range [...]struct {
+			kind     containerKind
+			statuses []corev1.ContainerStatus
+		}{
+			{initContainer, pod.Status.InitContainerStatuses},
+			{ordinaryContainer, pod.Status.ContainerStatuses},
+			{ephemeralContainer, pod.Status.EphemeralContainerStatuses},
 		} {
-			for i := range ss {
-				if !yield(&ss[i]) {
+			for i := range of.statuses {
+				if !yield(of.kind, &of.statuses[i]) {
 					return
 				}
 			}
@@ -87,9 +102,11 @@ func statuses(pod *corev1.Pod) iter.Seq[*corev1.ContainerStatus] {
 	}
 }
 
-// sameImages says whether two states of a pod run the same images, under the same names, on the same node.
+// sameImages says whether two states of a pod run the same images, under the same names, on the same node, and are
+// looked at alike.
 func sameImages(a, b *corev1.Pod) bool {
-	return a.Spec.NodeName == b.Spec.NodeName && slices.Equal(slices.Collect(containers(a)), slices.Collect(containers(b)))
+	return a.Spec.NodeName == b.Spec.NodeName && isFinished(a) == isFinished(b) && isOut(a) == isOut(b) &&
+		slices.Equal(slices.Collect(containers(a)), slices.Collect(containers(b)))
 }
 
 // imageIDs returns what identifies the images of a pod, each once, without those not pulled yet.
@@ -155,6 +172,7 @@ func trim(obj any) (any, error) {
 		},
 		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName},
 		Status: corev1.PodStatus{
+			Phase:                      pod.Status.Phase,
 			ObservedGeneration:         pod.Status.ObservedGeneration,
 			InitContainerStatuses:      trimStatuses(pod.Status.InitContainerStatuses),
 			ContainerStatuses:          trimStatuses(pod.Status.ContainerStatuses),
@@ -163,6 +181,9 @@ func trim(obj any) (any, error) {
 	}
 	if hash, ok := pod.Labels[podTemplateHash]; ok {
 		kept.Labels = map[string]string{podTemplateHash: hash}
+	}
+	if isOut(pod) {
+		kept.Annotations = map[string]string{optOut: pod.Annotations[optOut]}
 	}
 	if owner := metav1.GetControllerOf(pod); owner != nil {
 		kept.OwnerReferences = []metav1.OwnerReference{{Kind: owner.Kind, Name: owner.Name, Controller: owner.Controller}}

@@ -140,7 +140,7 @@ func (w *Watcher) sayLoading(q inquiry, d data) {
 // isTold says whether a listener at a Clair was told of an image.
 func (w *Watcher) isTold(img image, base string) bool {
 	digest := w.book.Manifest(img.inLedger())
-	return digest != "" && slices.ContainsFunc(w.assigned.Load().of(img.namespace), func(l listener) bool {
+	return digest != "" && slices.ContainsFunc(w.listeners(img), func(l listener) bool {
 		return l.clair == base && w.book.Has(l.destination, digest)
 	})
 }
@@ -152,7 +152,7 @@ func (w *Watcher) indexedUnder(img image, base string, now findings.Basis) strin
 	if digest == "" || now.State == "" || w.progress.isIndexedUnder(img, base, now.State) {
 		return ""
 	}
-	for _, l := range w.assigned.Load().of(img.namespace) {
+	for _, l := range w.listeners(img) {
 		r, told := w.book.Record(l.destination, digest)
 		if told && r.Basis.Clair == now.Clair && r.Basis.State != "" && r.Basis.State != now.State {
 			return r.Basis.State
@@ -221,7 +221,8 @@ func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*cla
 	w.log.Debug("image indexed", "namespace", q.image.namespace, "image", q.name, "digest", indexed.Digest)
 	vr, err := q.Report(ctx, indexed.Digest)
 	loading := a.data.loading || clair.IsKind(err, clair.NotReady)
-	if (loading || w.cfg.TellIndexed) && w.progress.markIndexed(q.image, q.base) {
+	wanted := slices.ContainsFunc(w.listeners(q.image), func(l listener) bool { return l.tell.Indexed })
+	if (loading || wanted) && w.progress.markIndexed(q.image, q.base) {
 		w.tellIndexed(q, indexed, loading)
 	}
 	return vr, err
@@ -315,8 +316,8 @@ const causeLoading = "loading"
 // tellIndexed adds that Clair has indexed an image whose report is not there yet.
 func (w *Watcher) tellIndexed(q inquiry, indexed findings.Report, loading bool) {
 	img := q.image
-	for _, l := range w.assigned.Load().of(img.namespace) {
-		if l.clair != q.base {
+	for _, l := range w.listeners(img) {
+		if l.clair != q.base || !l.tell.Indexed && !(loading && l.tell.Report) {
 			continue
 		}
 		if w.book.Has(l.destination, indexed.Digest) {

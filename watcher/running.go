@@ -79,7 +79,7 @@ func (w *Watcher) Running() []Running {
 		for _, pod := range of {
 			pods[k][pod.Namespace+"/"+pod.Name] = pod // one can run an image twice, under two ids
 		}
-		for _, l := range w.assigned.Load().of(img.namespace) {
+		for _, l := range w.listeners(img) {
 			if c, told := w.book.Told(l.destination, digest); told {
 				if c.Total() > r.Counts.Total() {
 					r.Counts = c
@@ -121,7 +121,7 @@ var ErrNotRunning = errors.New("no pod runs it")
 func (w *Watcher) Report(ctx context.Context, digest string) (findings.Report, error) {
 	var bases []string
 	for _, img := range w.byManifest()[digest] {
-		bases = append(bases, clairsOf(w.assigned.Load().of(img.namespace))...)
+		bases = append(bases, clairsOf(w.listeners(img))...)
 	}
 	slices.Sort(bases)
 	err := ErrNotRunning

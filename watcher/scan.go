@@ -158,7 +158,7 @@ func identify(pods []*corev1.Pod, img image) (registry.Identity, string, error) 
 			if c.outdated { // the name may be that of the image to come
 				c.spec = ""
 			}
-			c.volume = false // it makes no difference to where the image is
+			c.kind = ordinaryContainer // it makes no difference to where the image is
 			if !slices.Contains(specs, c) {
 				specs = append(specs, c)
 			}

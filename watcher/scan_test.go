@@ -227,8 +227,7 @@ func TestClairLoading(t *testing.T) {
 
 func TestTellIndexed(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		r.cfg.TellIndexed = true
-		r.settings(map[string]string{"shop": scanner("shop")})
+		r.settings(map[string]string{"shop": scanner("shop") + "tell: {indexed: true}\n"})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
 		r.pass(settled)

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -83,6 +84,8 @@ type progress struct {
 	mu      sync.Mutex
 	images  map[image]step
 	untried map[string]int // namespace -> images that are untried
+	// inhabitants counts the images of each namespace that has any.
+	inhabitants map[string]int
 	// due are the images that are looked at again because of something that concerns many of them, with the number of
 	// the mark; marks is that of the latest one. A look takes away only a mark that is older than itself.
 	due   map[string]map[image]uint64 // by namespace; never an empty map
@@ -95,10 +98,11 @@ type progress struct {
 
 func newProgress() *progress {
 	return &progress{
-		images:  make(map[image]step),
-		untried: make(map[string]int),
-		due:     make(map[string]map[image]uint64),
-		sights:  make(map[image]map[string]sight),
+		images:      make(map[image]step),
+		inhabitants: make(map[string]int),
+		untried:     make(map[string]int),
+		due:         make(map[string]map[image]uint64),
+		sights:      make(map[image]map[string]sight),
 		// The limit of each namespace.
 		admitted: make(byNamespace),
 		over:     make(byNamespace),
@@ -114,9 +118,17 @@ func (p *progress) start(img image) (after time.Duration, look bool) {
 	if s, known := p.images[img]; known {
 		return max(0, time.Until(s.failed.Add(restPause))), s.resting
 	}
-	p.images[img] = step{state: StateUntried}
+	p.set(img, step{state: StateUntried})
 	p.untried[img.namespace]++
 	return 0, true
+}
+
+// set notes how far an image has come. p.mu is held.
+func (p *progress) set(img image, s step) {
+	if _, known := p.images[img]; !known {
+		p.inhabitants[img.namespace]++
+	}
+	p.images[img] = s
 }
 
 // isUntried says whether an image runs and has not been tried.
@@ -131,7 +143,7 @@ func (p *progress) reach(img image, s State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	p.images[img] = step{state: s, indexed: p.images[img].indexed}
+	p.set(img, step{state: s, indexed: p.images[img].indexed})
 }
 
 // fail notes that a try failed. resting says that trying again will not help by itself. It returns how far
@@ -145,7 +157,7 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 	if was.state == s {
 		now.alike = was.alike + 1
 	}
-	p.images[img] = now
+	p.set(img, now)
 	return now, was.state != s
 }
 
@@ -162,7 +174,12 @@ func (p *progress) forget(img image) (next image, waits bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	delete(p.images, img)
+	if _, known := p.images[img]; known {
+		delete(p.images, img)
+		if p.inhabitants[img.namespace]--; p.inhabitants[img.namespace] == 0 {
+			delete(p.inhabitants, img.namespace)
+		}
+	}
 	p.undue(img)
 	delete(p.sights, img)
 	return p.leave(img)
@@ -334,7 +351,7 @@ func (p *progress) markIndexed(img image, clair string) bool {
 		return false
 	}
 	s.indexed = append(slices.Clip(s.indexed), clair)
-	p.images[img] = s
+	p.set(img, s)
 	return true
 }
 
@@ -392,6 +409,13 @@ func (p *progress) inStates(states ...State) []image {
 		}
 	}
 	return imgs
+}
+
+// namespaces returns those of the images.
+func (p *progress) namespaces() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.inhabitants))
 }
 
 // in returns those of some images that are in a state.

@@ -33,8 +33,11 @@ type heldImage struct {
 // sweepUntil sweeps until ctx ends. Requests last as long as work.
 func (w *Watcher) sweepUntil(ctx, work context.Context) {
 	saved := time.Now()
+	w.ended = saved
 	w.presented = w.edition()
 	repeat(ctx, tenthOf(w.cfg.RemovalGrace), func() {
+		w.rereadWebhooks()
+		w.lookAtEnded(time.Now())
 		w.sweep(time.Now())
 		w.warnOfFullLedger()
 		w.lookAtReadable(work)
@@ -89,16 +92,16 @@ func (w *Watcher) sweep(now time.Time) {
 	assigned := w.assigned.Load()
 	running, unclear := w.byManifest(), w.unresolved()
 	for _, d := range w.book.Destinations() {
-		if _, listens := assigned.channels[d]; !listens {
+		if _, listens := assigned.channel(d); !listens {
 			w.sweepAbsent(assigned, d, now)
 			continue
 		}
 		w.book.SetAbsent(d, time.Time{})
-		w.sweepImages(assigned, d, running, unclear, now)
-		w.sweepFailures(assigned, d, now)
+		w.sweepImages(d, running, unclear, now)
+		w.sweepFailures(d, now)
 	}
 	maps.DeleteFunc(w.missing, func(h heldImage, _ time.Time) bool {
-		_, listens := assigned.channels[h.destination]
+		_, listens := assigned.channel(h.destination)
 		return !listens
 	})
 }
@@ -106,7 +109,7 @@ func (w *Watcher) sweep(now time.Time) {
 // sweepAbsent forgets a destination that the settings have not had for absentFor. A key with a mistake is not
 // absent.
 func (w *Watcher) sweepAbsent(assigned *assignment, d ledger.Destination, now time.Time) {
-	if assigned.mistakes[d.Key] != nil {
+	if assigned.inDoubt(d.Key) {
 		return
 	}
 	since := w.book.Absent(d)
@@ -130,12 +133,11 @@ func (w *Watcher) keptForDeletion() time.Duration {
 //
 // unclear are the repositories of the images that run in each namespace and whose manifest is not known, because
 // they were not tried yet or cannot be found: each can be one that seems to be gone, under another id.
-func (w *Watcher) sweepImages(assigned *assignment, d ledger.Destination, running map[string][]image, unclear map[string][]string, now time.Time) {
-	namespaces := assigned.namespaces(d)
+func (w *Watcher) sweepImages(d ledger.Destination, running map[string][]image, unclear map[string][]string, now time.Time) {
 	for _, held := range w.book.Held(d) {
 		key := heldImage{d, held.Digest}
 		of := slices.DeleteFunc(slices.Clone(running[held.Digest]), func(img image) bool {
-			return !slices.Contains(namespaces, img.namespace)
+			return img.namespace != d.Key || !w.hears(d, img)
 		})
 		switch {
 		case len(of) > 0:
@@ -152,7 +154,7 @@ func (w *Watcher) sweepImages(assigned *assignment, d ledger.Destination, runnin
 			if now.Sub(held.Gone) >= max(goneFor, w.keptForDeletion()) {
 				w.book.Forget(d, held.Digest)
 			}
-		case mayBe(held, namespaces, unclear):
+		case mayBe(held, unclear[d.Key]):
 		case w.missing[key].IsZero():
 			w.missing[key] = now // and not more: an image that is about to be noted may be this one
 		case now.Sub(w.missing[key]) >= w.cfg.RemovalGrace:
@@ -177,10 +179,13 @@ func (w *Watcher) unresolved() map[string][]string {
 }
 
 // mayBe says whether an image that seems to be gone may run as one of those whose manifest is not known.
-func mayBe(held ledger.Held, namespaces []string, unclear map[string][]string) bool {
-	return slices.ContainsFunc(namespaces, func(ns string) bool {
-		return slices.Contains(unclear[ns], repositoryOf(held.Name))
-	})
+func mayBe(held ledger.Held, unclear []string) bool {
+	return slices.Contains(unclear, repositoryOf(held.Name))
+}
+
+// hears says whether a destination wants to hear of an image as it is used now.
+func (w *Watcher) hears(d ledger.Destination, img image) bool {
+	return slices.ContainsFunc(w.listeners(img), func(l listener) bool { return l.destination == d })
 }
 
 // repositoryOf is the name of an image without its tag and digest.
@@ -192,9 +197,10 @@ func repositoryOf(name string) string {
 	return name
 }
 
-// gone has a destination told that an image runs no longer, unless only Jobs ran it: these end.
+// gone has a destination told that an image runs no longer, unless only Jobs ran it, which end, or it runs where nobody
+// looks any more, or the destination does not want to hear of that.
 func (w *Watcher) gone(d ledger.Destination, held ledger.Held, now time.Time) {
-	if held.Jobs {
+	if held.Jobs || w.isUsed(d.Key, held.Digest) || !w.wants(d, kindRemoved) {
 		w.book.SetGone(d, held.Digest, now)
 		return
 	}
@@ -205,6 +211,16 @@ func (w *Watcher) gone(d ledger.Destination, held ledger.Held, now time.Time) {
 		image:       image{namespace: d.Key},
 		name:        held.Name,
 		told:        ledger.Told{Destination: d, Digest: held.Digest},
+	})
+}
+
+// isUsed says whether any pod of a namespace has an image, whether anybody looks at it or not.
+func (w *Watcher) isUsed(namespace, digest string) bool {
+	return slices.ContainsFunc(w.book.Images(digest), func(i ledger.Image) bool {
+		pods, err := w.pods.GetTypedIndexer().ByTypedIndex(byImage, namespace+"/"+i.ID)
+		return err == nil && slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
+			return w.nodes.platform(pod.Spec.NodeName).String() == i.Platform
+		})
 	})
 }
 
@@ -219,14 +235,13 @@ func (w *Watcher) podsRunning(imgs []image) []*corev1.Pod {
 
 // sweepFailures forgets failures of images that have not run for goneFor. Until then the image of a Job that
 // comes and goes is told of once.
-func (w *Watcher) sweepFailures(assigned *assignment, d ledger.Destination, now time.Time) {
+func (w *Watcher) sweepFailures(d ledger.Destination, now time.Time) {
 	held := w.book.HeldFailures(d)
 	if len(held) == 0 {
 		return
 	}
-	namespaces := assigned.namespaces(d)
 	running := make(map[ledger.Image]bool)
-	for _, img := range w.progress.filter(func(img image) bool { return slices.Contains(namespaces, img.namespace) }) {
+	for _, img := range w.progress.filter(func(img image) bool { return img.namespace == d.Key }) {
 		running[img.inLedger()] = true
 	}
 	for _, f := range held {

@@ -20,21 +20,21 @@ func imageVolumes(pod *corev1.Pod) iter.Seq[container] {
 		shown := make(map[string]bool)
 		// With the feature gate ImageVolumeWithDigest the status shows what is mounted; where containers
 		// mount different states of one tag, all of them.
-		for s := range statuses(pod) {
+		for _, s := range statuses(pod) {
 			for _, m := range s.VolumeMounts {
 				reference, ok := references[m.Name]
 				if !ok || mountedID(m) == "" {
 					continue
 				}
 				shown[m.Name] = true
-				if !yield(container{spec: reference, imageID: mountedID(m), volume: true}) {
+				if !yield(container{spec: reference, imageID: mountedID(m), kind: imageVolume}) {
 					return
 				}
 			}
 		}
 		// Without it a digest in the reference is as good, because volumes cannot be changed.
 		mounts := volumeMounts(pod)
-		for s := range statuses(pod) {
+		for _, s := range statuses(pod) {
 			if s.ImageID == "" { // the kubelet may not have pulled the volume either
 				continue
 			}
@@ -44,7 +44,7 @@ func imageVolumes(pod *corev1.Pod) iter.Seq[container] {
 					continue
 				}
 				shown[m.Name] = true
-				if !yield(container{spec: reference, imageID: pinned(reference), volume: true}) {
+				if !yield(container{spec: reference, imageID: pinned(reference), kind: imageVolume}) {
 					return
 				}
 			}
@@ -109,7 +109,7 @@ func onlyMounted(pods []*corev1.Pod, id string) bool {
 			if imageID(c) != id {
 				continue
 			}
-			if !c.volume {
+			if c.kind != imageVolume {
 				return false
 			}
 			mounted = true

@@ -40,9 +40,9 @@ func TestImageVolumes(t *testing.T) {
 		want            []container
 	}{
 		{name: "pinned", reference: pinned,
-			want: []container{{spec: pinned, imageID: pinned, volume: true}}},
+			want: []container{{spec: pinned, imageID: pinned, kind: imageVolume}}},
 		{name: "pinned with a tag", reference: tagged + "@" + digest(2),
-			want: []container{{spec: tagged + "@" + digest(2), imageID: tagged + "@" + digest(2), volume: true}}},
+			want: []container{{spec: tagged + "@" + digest(2), imageID: tagged + "@" + digest(2), kind: imageVolume}}},
 		{name: "pinned, nothing has started", reference: pinned,
 			change: func(p *corev1.Pod) { p.Status.ContainerStatuses[0].ImageID = "" }},
 		{name: "pinned, no status", reference: pinned,
@@ -60,36 +60,36 @@ func TestImageVolumes(t *testing.T) {
 				p.Spec.Containers[0].VolumeMounts = nil
 				p.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", ImageID: "init@" + digest(4)}}
 			},
-			want: []container{{spec: pinned, imageID: pinned, volume: true}}},
+			want: []container{{spec: pinned, imageID: pinned, kind: imageVolume}}},
 		{name: "pinned, two mount it", reference: pinned,
 			change: func(p *corev1.Pod) {
 				another(&p.Spec).VolumeMounts = p.Spec.Containers[0].VolumeMounts
 				p.Status.ContainerStatuses = append(p.Status.ContainerStatuses, corev1.ContainerStatus{Name: "other", ImageID: "other@" + digest(4)})
 			},
-			want: []container{{spec: pinned, imageID: pinned, volume: true}}},
+			want: []container{{spec: pinned, imageID: pinned, kind: imageVolume}}},
 		{name: "tagged", reference: tagged,
-			want: []container{{spec: tagged, volume: true}}},
+			want: []container{{spec: tagged, kind: imageVolume}}},
 		{name: "an id of the node's store", reference: bare,
-			want: []container{{spec: bare, volume: true}}},
+			want: []container{{spec: bare, kind: imageVolume}}},
 		{name: "tagged, shown by containerd", reference: tagged,
 			change: func(p *corev1.Pod) { shows(&p.Status.ContainerStatuses[0], digest(3)) },
-			want:   []container{{spec: tagged, imageID: digest(3), volume: true}}},
+			want:   []container{{spec: tagged, imageID: digest(3), kind: imageVolume}}},
 		{name: "tagged, shown by CRI-O", reference: tagged,
 			change: func(p *corev1.Pod) { shows(&p.Status.ContainerStatuses[0], bare) },
-			want:   []container{{spec: tagged, imageID: bare, volume: true}}},
+			want:   []container{{spec: tagged, imageID: bare, kind: imageVolume}}},
 		{name: "pinned, shown", reference: pinned,
 			change: func(p *corev1.Pod) { shows(&p.Status.ContainerStatuses[0], digest(3)) },
-			want:   []container{{spec: pinned, imageID: digest(3), volume: true}}},
+			want:   []container{{spec: pinned, imageID: digest(3), kind: imageVolume}}},
 		{name: "shown, not the id", reference: pinned,
 			change: func(p *corev1.Pod) { shows(&p.Status.ContainerStatuses[0], "") },
-			want:   []container{{spec: pinned, imageID: pinned, volume: true}}},
+			want:   []container{{spec: pinned, imageID: pinned, kind: imageVolume}}},
 		{name: "the tag has moved between two containers", reference: tagged,
 			change: func(p *corev1.Pod) {
 				shows(&p.Status.ContainerStatuses[0], digest(3))
 				p.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debug"}}
 				shows(&p.Status.EphemeralContainerStatuses[0], digest(4))
 			},
-			want: []container{{spec: tagged, imageID: digest(3), volume: true}, {spec: tagged, imageID: digest(4), volume: true}}},
+			want: []container{{spec: tagged, imageID: digest(3), kind: imageVolume}, {spec: tagged, imageID: digest(4), kind: imageVolume}}},
 		{name: "shown for a volume that is none", reference: tagged,
 			change: func(p *corev1.Pod) {
 				shows(&p.Status.ContainerStatuses[0], digest(3))
@@ -97,7 +97,7 @@ func TestImageVolumes(t *testing.T) {
 			}},
 		{name: "the pod was changed since", reference: pinned, // which volumes cannot be
 			change: func(p *corev1.Pod) { p.Generation, p.Status.ObservedGeneration = 2, 1 },
-			want:   []container{{spec: pinned, imageID: pinned, volume: true}}},
+			want:   []container{{spec: pinned, imageID: pinned, kind: imageVolume}}},
 		{name: "no reference yet", reference: ""},
 	}
 	for _, tt := range tests {
@@ -121,7 +121,7 @@ func TestImageVolumes(t *testing.T) {
 			}
 			var first []container // as who looks for one thing alone
 			for c := range containers(trimmed) {
-				if c.volume {
+				if c.kind == imageVolume {
 					first = append(first, c)
 					break
 				}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -72,6 +73,12 @@ type Watcher struct {
 	channelBackoff workqueue.TypedRateLimiter[slack.Webhook]
 
 	assigned  atomic.Pointer[assignment]
+	assigning sync.Mutex // held while settings are put in force
+	// written is what the settings ConfigMap says; guarded by assigning.
+	written      map[string]string
+	webhookFiles webhookFiles
+	// ended is until when ignores have been looked for that have ended; the sweep's own.
+	ended     time.Time
 	progress  *progress
 	rounds    rounds
 	pending   *pending
@@ -107,6 +114,8 @@ func New(cfg Config) (*Watcher, error) {
 		hintRate:   hintsPerSecond,
 		book:       ledger.New(),
 		missing:    make(map[heldImage]time.Time),
+
+		webhookFiles: webhookFiles(cfg.WebhookFolder),
 	}
 	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
@@ -182,8 +191,7 @@ func (w *Watcher) podHandler() coreinformers.PodHandlerFuncs {
 
 // appeared queues the images of a pod that are to be looked at.
 func (w *Watcher) appeared(pod *corev1.Pod) {
-	ids := imageIDs(pod)
-	if len(ids) == 0 {
+	if len(imageIDs(pod)) == 0 {
 		return
 	}
 	if len(w.assigned.Load().of(pod.Namespace)) == 0 {
@@ -193,7 +201,7 @@ func (w *Watcher) appeared(pod *corev1.Pod) {
 	}
 	w.sayUnpinned(pod)
 	platform := w.nodes.platform(pod.Spec.NodeName)
-	for _, id := range ids {
+	for _, id := range w.seen(pod) {
 		img := image{namespace: pod.Namespace, id: id, platform: platform}
 		switch after, look := w.progress.start(img); {
 		case look && after > 0 && w.leading.Load():
@@ -260,8 +268,18 @@ func (w *Watcher) look(img image) {
 	w.images.Add(img)
 }
 
-// running returns the pods that run an image, from the cache.
+// running returns the pods that run an image where anybody looks at it, from the cache.
 func (w *Watcher) running(img image) []*corev1.Pod {
+	ls := w.assigned.Load().of(img.namespace)
+	pods := w.using(img)
+	if len(ls) == 0 || slices.ContainsFunc(ls, func(l listener) bool { return l.look == settings.DefaultLook() }) {
+		return pods
+	}
+	return slices.DeleteFunc(pods, func(pod *corev1.Pod) bool { return !seenBy(ls, pod, img.id) })
+}
+
+// using returns the pods that have an image, whether anybody looks at it or not, from the cache.
+func (w *Watcher) using(img image) []*corev1.Pod {
 	pods, err := w.pods.GetTypedIndexer().ByTypedIndex(byImage, img.namespace+"/"+img.id)
 	if err != nil { // the index does not exist; New has made it
 		return nil
@@ -273,6 +291,11 @@ func (w *Watcher) running(img image) []*corev1.Pod {
 		}
 	}
 	return on
+}
+
+// podNamespaces returns the namespaces that have pods, from the cache.
+func (w *Watcher) podNamespaces() []string {
+	return w.pods.GetTypedIndexer().ListIndexFuncValues(cache.NamespaceIndex)
 }
 
 // podsIn returns the pods of a namespace, from the cache.
@@ -310,7 +333,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	if !cache.WaitFor(ctx, "", w.podsSeen) {
 		return nil
 	}
-	if len(w.assigned.Load().byNamespace) == 0 {
+	if w.assigned.Load().isEmpty() {
 		w.log.Warn("no namespace is watched: give the settings ConfigMap a key with the name of a namespace",
 			"configMap", w.cfg.Namespace+"/"+w.cfg.SettingsName)
 	}
@@ -334,7 +357,7 @@ func (w *Watcher) lead(ctx context.Context) error {
 	known := w.progress.filter(func(image) bool { return true })
 	slices.SortFunc(known, compareImages) // so that two starts do the same
 	for _, img := range known {
-		if w.wasScanned(img, w.assigned.Load().of(img.namespace)) {
+		if w.wasScanned(img, w.listeners(img)) {
 			w.progress.admitKnown(img)
 		}
 	}
@@ -379,7 +402,7 @@ func (w *Watcher) forgottenDestinations() map[ledger.Destination]bool {
 	if !w.shards.damaged.Load() {
 		return forgotten
 	}
-	for d := range w.assigned.Load().channels {
+	for _, d := range w.assigned.Load().destinations(w.podNamespaces()) {
 		if !w.book.Known(d) {
 			forgotten[d] = true
 		}
@@ -405,7 +428,7 @@ func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K],
 // work looks at one image and decides what happens to it next.
 func (w *Watcher) work(ctx context.Context, img image) {
 	began := w.progress.beginLook()
-	pods, listeners := w.running(img), w.assigned.Load().of(img.namespace)
+	pods, listeners := w.running(img), w.listeners(img)
 	if len(pods) > 0 && len(listeners) > 0 {
 		if w.fromBefore.take(img) {
 			if next, cause := w.toldFailure(img, listeners); cause != "" {
@@ -452,7 +475,7 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 
 // sayUnwatched logs once that a namespace has no Scanner.
 func (w *Watcher) sayUnwatched(namespace string) {
-	if w.assigned.Load().mistakes[namespace] != nil { // which the log has said
+	if w.assigned.Load().inDoubt(namespace) { // which the log has said
 		return
 	}
 	if _, said := w.unwatched.LoadOrStore(namespace, true); !said {

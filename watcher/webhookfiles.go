@@ -1,0 +1,46 @@
+package watcher
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// mostWebhook bounds a file that holds a webhook, in bytes.
+const mostWebhook = 4 << 10
+
+// webhookFiles is the folder of the files that hold webhooks, as a Secret is mounted. Empty: there is none.
+type webhookFiles string
+
+// read returns the address that a file holds. Its errors hold nothing of it, and no path.
+func (folder webhookFiles) read(name string) (string, error) {
+	if folder == "" {
+		return "", errors.New("the daemon has no folder of webhooks (webhookFolder in its config)")
+	}
+	if name == "" || strings.HasPrefix(name, ".") || strings.ContainsAny(name, `/\`) {
+		return "", errors.New("want the name of a file, not a path")
+	}
+	file, err := os.Open(filepath.Join(string(folder), name))
+	if err == nil {
+		defer file.Close()
+		var text []byte
+		if text, err = io.ReadAll(io.LimitReader(file, mostWebhook+1)); err == nil && len(text) > mostWebhook {
+			return "", fmt.Errorf("the file %s holds more than a webhook", name)
+		}
+		if text = bytes.TrimSpace(text); err == nil && len(text) == 0 {
+			return "", fmt.Errorf("the file %s is empty", name)
+		}
+		if err == nil {
+			return string(text), nil
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("there is no file %s in the folder of webhooks: put it into the Secret that is mounted there", name)
+	}
+	return "", fmt.Errorf("the file %s in the folder of webhooks cannot be read", name)
+}
