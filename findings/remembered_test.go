@@ -50,7 +50,7 @@ func TestSummaryKeepsNoDescription(t *testing.T) {
 	if s.Updates[0].Worst.Description != "" || s.Unfixed.Description != "" {
 		t.Errorf("keeps what the advisories say: %+v", s)
 	}
-	if s.Rules != rules {
+	if !s.Rules.Equal(rules) {
 		t.Errorf("was made of the rules %+v", s.Rules)
 	}
 	if r.Findings[0].Description != long || r.Findings[1].Description != long {

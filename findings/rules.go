@@ -1,6 +1,10 @@
 package findings
 
-import "iter"
+import (
+	"iter"
+	"slices"
+	"time"
+)
 
 // Rules say which findings a destination wants to hear of. The zero value lets all pass.
 type Rules struct {
@@ -9,6 +13,31 @@ type Rules struct {
 	// UnknownAs is what an unknown severity counts as, which is that of all of Alpine without a CVSS
 	// score.
 	UnknownAs Severity
+	// OnlyFixable holds back what has no published fix.
+	OnlyFixable bool
+	// Ignore are the findings that somebody has decided not to hear of. Nil: none.
+	Ignore []Ignore
+}
+
+// Ignore is a decision not to hear of some findings.
+type Ignore struct {
+	// ID is the advisory's name, "CVE-2023-4911", in any case of letters. Empty: any, of Package.
+	ID string
+	// Package is the name of a package, or of its source package. Empty: any.
+	Package string
+	// Image is a pattern of the images that it is about, as path.Match has it, over the name without registry, tag
+	// and digest, "shop/*". Empty: all.
+	Image string
+	// Reason says why, to people.
+	Reason string
+	// Until is when it ends; the zero time: never.
+	Until time.Time
+}
+
+// Equal says whether two sets of rules are the same.
+func (r Rules) Equal(o Rules) bool {
+	return r.MinSeverity == o.MinSeverity && r.UnknownAs == o.UnknownAs && r.OnlyFixable == o.OnlyFixable &&
+		slices.Equal(r.Ignore, o.Ignore)
 }
 
 // Pass says whether a finding is to be told.

@@ -37,33 +37,6 @@ const valueLimit = 256 << 10
 // label is the form of a namespace's name (RFC 1123, as Kubernetes reads it).
 var label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 
-// Scanner says how the images of a namespace are scanned and who hears of it.
-type Scanner struct {
-	// Name tells apart several Scanners of one key. Empty means "default".
-	Name string `json:"name,omitempty"`
-	// Backend finds the vulnerabilities. "clair" is the only one. Empty means "clair".
-	Backend string `json:"backend,omitempty"`
-	// Notifier tells people. "slack" is the only one. Empty means "slack".
-	Notifier string `json:"notifier,omitempty"`
-	// ClairBaseURL is the address of Clair's API, http or https. Required.
-	ClairBaseURL string `json:"clairBaseUrl"`
-	// SlackWebhookURL is the channel's incoming webhook, a secret. Required.
-	SlackWebhookURL Secret `json:"slackWebhookUrl"`
-	// Rules say which findings the channel hears of; they are written as minSeverity and unknownAs, and
-	// compare as ==. Without minSeverity all are told, without unknownAs an unknown severity counts as
-	// Medium.
-	Rules findings.Rules `json:"rules"`
-	// Tell says which kinds of news the channel hears that not everybody wants to.
-	Tell Tell `json:"tell"`
-}
-
-// Tell says which kinds of news a channel hears that not everybody wants to.
-type Tell struct {
-	// Withdrawn: how many vulnerabilities that were told are not reported any more, because those who publish
-	// the advisories have corrected them. False: they go without a word.
-	Withdrawn bool `json:"withdrawn,omitempty"`
-}
-
 // Secret is a text that is never printed: whoever has a webhook's address can write into its channel.
 // Equal secrets are ==. The zero value is the empty text.
 type Secret struct {

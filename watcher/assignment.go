@@ -28,6 +28,12 @@ type listener struct {
 	channel     slack.Webhook
 }
 
+func (l listener) equal(o listener) bool {
+	return l.destination == o.destination && l.clair == o.clair && l.rules.Equal(o.rules) && l.tell == o.tell && l.channel == o.channel
+}
+
+func equalListeners(a, b []listener) bool { return slices.EqualFunc(a, b, listener.equal) }
+
 // assignment says who hears of the images of which namespace. It is immutable: the settings' handler
 // replaces it whole.
 type assignment struct {
@@ -123,7 +129,7 @@ func (w *Watcher) assign(data map[string]string) {
 	w.metrics.mistakes.Set(float64(len(now.mistakes)))
 
 	for ns := range union(before.byNamespace, now.byNamespace) {
-		if slices.Equal(before.byNamespace[ns], now.byNamespace[ns]) {
+		if equalListeners(before.byNamespace[ns], now.byNamespace[ns]) {
 			continue
 		}
 		w.unwatched.Delete(ns)
@@ -226,7 +232,7 @@ func (w *Watcher) logSettings(before, now *assignment) {
 			w.log.Info("mistake in the settings is mended", "key", key)
 		}
 	}
-	if !maps.EqualFunc(before.byNamespace, now.byNamespace, slices.Equal[[]listener]) {
+	if !maps.EqualFunc(before.byNamespace, now.byNamespace, equalListeners) {
 		w.log.Info("settings in force", "namespaces", slices.Sorted(maps.Keys(now.byNamespace)))
 	}
 }

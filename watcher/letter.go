@@ -242,7 +242,7 @@ func (w *Watcher) knownOf(group []*news) findings.Counts {
 // rulesOf are the rules of the news' destinations; zero when they have several.
 func rulesOf(ns []*news) findings.Rules {
 	for _, n := range ns {
-		if n.rules != ns[0].rules {
+		if !n.rules.Equal(ns[0].rules) {
 			return findings.Rules{}
 		}
 	}
