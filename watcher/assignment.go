@@ -222,7 +222,7 @@ func (w *Watcher) logSettings(before, now *assignment) {
 			continue
 		}
 		effect := "the namespace is not watched until it is mended"
-		if _, ok := now.settings[key]; ok {
+		if len(now.settings[key]) > 0 {
 			effect = "the last good settings stay in force"
 		}
 		w.log.Error("mistake in the settings", "key", key, "error", err, "effect", effect)
