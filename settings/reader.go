@@ -287,15 +287,6 @@ func (r *reader) text(at place) (string, bool) {
 	return "", false
 }
 
-// text is a field that is a text as it stands.
-func text[T any](of func(*T) *string) func(*reader, *T, place) {
-	return func(r *reader, into *T, at place) {
-		if s, ok := r.text(at); ok {
-			*of(into) = s
-		}
-	}
-}
-
 // flag is a field that is true or false.
 func flag[T any](of func(*T) *bool) func(*reader, *T, place) {
 	return func(r *reader, into *T, at place) {

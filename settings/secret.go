@@ -41,9 +41,3 @@ func (s Secret) Reveal() string {
 	}
 	return s.text.Value()
 }
-
-// UnmarshalText takes the text.
-func (s *Secret) UnmarshalText(b []byte) error {
-	*s = NewSecret(string(b))
-	return nil
-}
