@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"maps"
@@ -74,7 +75,7 @@ func (a *assignment) channel(d ledger.Destination) (slack.Webhook, bool) {
 // inDoubt says whether what the settings say of a namespace cannot be read, so that nobody can tell whether it is gone.
 func (a *assignment) inDoubt(namespace string) bool {
 	_, own := a.byNamespace[namespace]
-	return a.mistakes[namespace] != nil || a.mistakes[settings.Defaults] != nil || !own && a.mistakes[settings.All] != nil
+	return a.mistakes[namespace] != nil || a.mistakes[settings.DefaultsKey] != nil || !own && a.mistakes[settings.AllKey] != nil
 }
 
 // isEmpty says that no namespace is watched.
@@ -315,11 +316,9 @@ func (w *Watcher) resolve(data map[string]string, before *assignment) *assignmen
 		ls, err := w.listenersOf(key, scanners)
 		if err != nil {
 			now.mistakes[key] = err
-			if ls = before.own(key); ls == nil {
-				continue
-			}
+			ls = before.own(key)
 		}
-		if key == settings.All {
+		if key == settings.AllKey {
 			now.all = ls
 		} else {
 			now.byNamespace[key] = ls
@@ -330,7 +329,7 @@ func (w *Watcher) resolve(data map[string]string, before *assignment) *assignmen
 
 // own returns the listeners that a key has, if any.
 func (a *assignment) own(key string) []listener {
-	if key == settings.All {
+	if key == settings.AllKey {
 		return a.all
 	}
 	return a.byNamespace[key]
@@ -345,7 +344,7 @@ func (w *Watcher) listenersOf(key string, scanners []settings.Scanner) ([]listen
 			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 		d := ledger.Destination{Key: key, Name: s.Name}
-		if key == settings.All {
+		if key == settings.AllKey {
 			d.Key = ""
 		}
 		ls = append(ls, listener{destination: d, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, look: s.Look, channel: channel})
@@ -373,17 +372,17 @@ func (w *Watcher) channelOf(s settings.Scanner) (slack.Webhook, error) {
 func (w *Watcher) logSettings(before, now *assignment) {
 	for _, key := range now.mistakes.Keys() {
 		err := now.mistakes[key]
-		if was := before.mistakes[key]; was != nil && was.Error() == err.Error() {
-			continue
+		if was := before.mistakes[key]; was != nil && was.Error() == err.Error() || errors.Is(err, settings.ErrDefaults) {
+			continue // it was said, or is said once for all
 		}
 		effect := "the namespace is not watched until it is mended"
-		if now.own(key) != nil || key == settings.Defaults && len(now.settings) > 0 {
+		if len(now.own(key)) > 0 || key == settings.DefaultsKey && !now.isEmpty() {
 			effect = "the last good settings stay in force"
 		}
 		w.log.Error("mistake in the settings", "key", key, "error", err, "effect", effect)
 	}
 	for _, key := range before.mistakes.Keys() {
-		if now.mistakes[key] == nil {
+		if now.mistakes[key] == nil && !errors.Is(before.mistakes[key], settings.ErrDefaults) {
 			w.log.Info("mistake in the settings is mended", "key", key)
 		}
 	}

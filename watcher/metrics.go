@@ -1,6 +1,8 @@
 package watcher
 
 import (
+	"errors"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -108,8 +110,11 @@ func (s imageStates) Collect(ch chan<- prometheus.Metric) {
 // setMistakes counts the keys that cannot be read by their names. Those that no namespace can have share a label.
 func (m *metrics) setMistakes(mistakes settings.Mistakes) {
 	m.mistakes.Reset()
-	for key := range mistakes {
-		if key != settings.All && key != settings.Defaults && len(validation.IsDNS1123Label(key)) > 0 {
+	for key, err := range mistakes {
+		if errors.Is(err, settings.ErrDefaults) { // one mistake for all
+			continue
+		}
+		if key != settings.AllKey && key != settings.DefaultsKey && len(validation.IsDNS1123Label(key)) > 0 {
 			key = "(no namespace)"
 		}
 		m.mistakes.WithLabelValues(key).Set(1)

@@ -229,9 +229,9 @@ func (e *story) settingsMistakes(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"backend: [clair", "wrong: not valid YAML"},
 		{"just text", "wrong: neither a map nor a list"},
-		{"backend: trivy\n" + e.Scanner("wrong"), `wrong: not valid YAML: .*backend.* stands there twice`},
-		{strings.Replace(e.Scanner("wrong"), "backend: clair", "backend: trivy", 1), `wrong.backend: .*trivy.* is not known; want .*clair`},
-		{e.Scanner("wrong") + "minSeverty: High\n", `wrong.minSeverty: no such field`},
+		{"backend: trivy\n" + e.Scanner("wrong"), `wrong.backend .line 2.: stands there twice`},
+		{strings.Replace(e.Scanner("wrong"), "backend: clair", "backend: trivy", 1), `wrong.backend .line 1.: .*trivy.* is not known; want .*clair`},
+		{e.Scanner("wrong") + "minSeverty: High\n", `wrong.minSeverty .line 5.: no such field; did you mean minSeverity`},
 	} {
 		must(t, e.Watch(ctx, "wrong", c.text))
 		e.awaitLog(t, `level=ERROR msg="mistake in the settings" key=wrong error=.*`+c.want)
