@@ -19,7 +19,8 @@ type Difference struct {
 	Disclosed Part
 	// Sourced are findings of an updater that the Clair did not have then: old ones for the most part.
 	Sourced Part
-	// Visible are findings that the rules held back so far.
+	// Visible are findings that the rules held back so far, or ignored: they are other rules, an ignore has ended, or
+	// a fix was published.
 	Visible Part
 	// Rose are findings whose severity has become a higher one.
 	Rose Part
@@ -33,7 +34,8 @@ type Difference struct {
 	Returned Part
 	// Vanished are, where Renewed is told, those that were told and are gone.
 	Vanished []Entry
-	// Silent is what is to be added to the record without a message; empty when there is nothing.
+	// Silent is what is to be added to the record without a message; empty when there is nothing. It takes back
+	// that findings were told which are ignored now: when they no longer are they are Visible.
 	Silent Record
 }
 
@@ -46,20 +48,24 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 	var d Difference
 	var silent []Entry
 	seen := make(map[ID]bool, len(report.Findings))
-	for id, f := range rules.each(report.Findings) {
+	for _, j := range rules.judge().each(report.Findings) {
+		id, f := j.id, *j.finding
 		seen[id] = true
 		e, known := r.Find(id)
 		rises := rules.rises(e.Severity, f.Severity)
-		// A rise that the rules hold back is still to be told when they no longer do.
 		held := e
 		held.ID, held.Absent = id, false
-		if !e.Told {
+		if j.verdict == ignores {
+			held = held.hush()
+		}
+		// A rise that the rules hold back is still to be told when they no longer do.
+		if !held.Told {
 			held.Severity = max(e.Severity, f.Severity)
 		}
 		switch {
-		case known && e.Told && e.Absent && !rises && rules.Pass(f):
+		case known && e.Told && e.Absent && !rises && j.verdict == passes:
 			d.Returned.Findings = append(d.Returned.Findings, f)
-		case !rules.Pass(f), known && e.Told && !rises:
+		case j.verdict != passes, known && e.Told && !rises:
 			if !known || held != e {
 				silent = append(silent, held)
 			}
@@ -121,15 +127,20 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 	var d Difference
 	var change []Entry
 	seen := make(map[ID]bool, len(report.Findings))
-	for id, f := range rules.each(report.Findings) {
+	for _, j := range rules.judge().each(report.Findings) {
+		id, f := j.id, *j.finding
 		seen[id] = true
 		e, known := r.Find(id)
-		told := e.Told || rules.Pass(f)
-		if rules.Pass(f) && !e.Told {
+		is := Entry{ID: id, Severity: max(e.Severity, f.Severity), Told: e.Told}
+		switch {
+		case j.verdict == passes && !e.Told:
+			is.Told = true
 			d.Renewed.Findings = append(d.Renewed.Findings, f)
+		case j.verdict == ignores:
+			is = is.hush()
 		}
-		if !known || e.Absent || told != e.Told || f.Severity > e.Severity {
-			change = append(change, Entry{ID: id, Severity: max(e.Severity, f.Severity), Told: told})
+		if !known || is != e {
+			change = append(change, is)
 		}
 	}
 	gone := r.vanished(seen)

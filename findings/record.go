@@ -30,11 +30,21 @@ type Entry struct {
 	// Severity is the highest with which it was known: where a score is missing for a while the severity
 	// falls and rises again, which is no news.
 	Severity Severity
-	// Told says that a message has counted it; one that the rules held back has not been told.
+	// Told says that a message has counted it; one that the rules held back has not been told, and one that is
+	// ignored counts as not told, whatever was before.
 	Told bool
 	// Absent says that a report that was believed did not hold it any more. It is kept while the image
 	// runs, so that its return is no news.
 	Absent bool
+	// Hushed says, in a change of a record, that what was told counts as not told from now on, because it is
+	// ignored. Of a record itself it says nothing, and is not kept.
+	Hushed bool
+}
+
+// hush takes back that it was told.
+func (e Entry) hush() Entry {
+	e.Told, e.Hushed = false, e.Told
+	return e
 }
 
 // Basis is what the report behind a record rests on.
@@ -60,7 +70,8 @@ type Record struct {
 // NewRecord returns a record of entries in any order. Of several with one ID the worst one counts.
 func NewRecord(basis Basis, entries []Entry) Record {
 	slices.SortFunc(entries, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(b.Severity, a.Severity), compareBool(a.Told, b.Told), compareBool(!a.Absent, !b.Absent))
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(b.Severity, a.Severity), compareBool(a.Told, b.Told),
+			compareBool(!a.Absent, !b.Absent), compareBool(a.Hushed, b.Hushed))
 	})
 	return Record{Basis: basis, Entries: slices.CompactFunc(entries, func(a, b Entry) bool { return a.ID == b.ID })}
 }
@@ -68,8 +79,8 @@ func NewRecord(basis Basis, entries []Entry) Record {
 // Record returns what is remembered once the report has been told under some rules.
 func (r Report) Record(basis Basis, rules Rules) Record {
 	entries := make([]Entry, 0, len(r.Findings))
-	for id, f := range rules.each(r.Findings) {
-		entries = append(entries, Entry{ID: id, Severity: f.Severity, Told: rules.Pass(f)})
+	for _, j := range rules.judge().each(r.Findings) {
+		entries = append(entries, Entry{ID: j.id, Severity: j.finding.Severity, Told: j.verdict == passes})
 	}
 	return NewRecord(basis, entries)
 }
@@ -89,12 +100,16 @@ func (r Record) Find(id ID) (Entry, bool) {
 	if !found {
 		return Entry{}, false
 	}
-	return r.Entries[i], true
+	e := r.Entries[i]
+	e.Hushed = false
+	return e, true
 }
 
 // With returns the record after a change of it: entries that the change holds are added, become told when
-// they are told there, and are absent when they are absent there. A basis that the change does not know
-// stays. Neither is changed.
+// they are told there and untold when they are hushed there, and are absent when they are absent there. A basis that
+// the change does not know stays. Neither is changed.
+//
+// Of two changes it makes one that does what they do one after the other, which is why what is hushed stays so.
 func (r Record) With(change Record) Record {
 	with := Record{Basis: change.Basis, Entries: make([]Entry, 0, len(r.Entries)+len(change.Entries))}
 	if with.Basis.Clair == 0 {
@@ -106,7 +121,8 @@ func (r Record) With(change Record) Record {
 			with.Entries = append(with.Entries, r.Entries[i])
 		}
 		if i < len(r.Entries) && r.Entries[i].ID == c.ID {
-			c.Told = c.Told || r.Entries[i].Told
+			was := r.Entries[i]
+			c.Told, c.Hushed = c.Told || was.Told && !c.Hushed, c.Hushed || was.Hushed && !c.Told
 			c.Severity = max(c.Severity, r.Entries[i].Severity)
 			i++
 		}
@@ -120,7 +136,7 @@ func (r Record) With(change Record) Record {
 func (r Record) Covers(change Record) bool {
 	for _, c := range change.Entries {
 		e, ok := r.Find(c.ID)
-		if !ok || c.Told && !e.Told || c.Severity > e.Severity || c.Absent && !e.Absent || c.Told && !c.Absent && e.Absent {
+		if !ok || c.Told && !e.Told || c.Hushed && e.Told || c.Severity > e.Severity || c.Absent && !e.Absent || c.Told && !c.Absent && e.Absent {
 			return false
 		}
 	}

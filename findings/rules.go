@@ -1,7 +1,6 @@
 package findings
 
 import (
-	"iter"
 	"slices"
 	"time"
 )
@@ -15,23 +14,9 @@ type Rules struct {
 	UnknownAs Severity
 	// OnlyFixable holds back what has no published fix.
 	OnlyFixable bool
-	// Ignore are the findings that somebody has decided not to hear of. Nil: none.
+	// Ignore are the findings that somebody has decided not to hear of. Nil: none. What it says of images and times
+	// is heeded by At alone.
 	Ignore []Ignore
-}
-
-// Ignore is a decision not to hear of some findings.
-type Ignore struct {
-	// ID is the advisory's name, "CVE-2023-4911", in any case of letters. Empty: any, of Package.
-	ID string
-	// Package is the name of a package, or of its source package. Empty: any.
-	Package string
-	// Image is a pattern of the images that it is about, as path.Match has it, over the name without registry, tag
-	// and digest, "shop/*". Empty: all.
-	Image string
-	// Reason says why, to people.
-	Reason string
-	// Until is when it ends; the zero time: never.
-	Until time.Time
 }
 
 // Equal says whether two sets of rules are the same.
@@ -40,8 +25,63 @@ func (r Rules) Equal(o Rules) bool {
 		slices.Equal(r.Ignore, o.Ignore)
 }
 
+// At returns the rules as they hold for one image at a time: of Ignore only what is about the image and has not ended.
+// The image is named as pods do, "registry.example.com/shop/web:1.4@sha256:…". Of one with several names it is to be
+// asked once for each, each time of what it has returned before: then a finding is ignored only if it is under every
+// name. Whichever of them was used, what is told must not hang on it.
+func (r Rules) At(image string, now time.Time) Rules {
+	paths := pathsOf(image)
+	not := func(i Ignore) bool { return !i.holds(paths, now) }
+	if slices.ContainsFunc(r.Ignore, not) {
+		r.Ignore = slices.DeleteFunc(slices.Clone(r.Ignore), not)
+	}
+	return r
+}
+
+// Next returns when the next ignore ends, of whatever image; the zero time when none will.
+func (r Rules) Next(now time.Time) time.Time {
+	var next time.Time
+	for _, i := range r.Ignore {
+		if !i.Until.IsZero() && !i.ended(now) && (next.IsZero() || i.Until.Before(next)) {
+			next = i.Until
+		}
+	}
+	return next
+}
+
 // Pass says whether a finding is to be told.
-func (r Rules) Pass(f Finding) bool { return r.effective(f.Severity) >= r.MinSeverity }
+func (r Rules) Pass(f Finding) bool { return r.judge().of(f) == passes }
+
+// verdict is what becomes of a finding under some rules.
+type verdict int
+
+// The verdicts. Of two versions of a package in one image the lesser one counts.
+const (
+	passes verdict = iota
+	// heldBack: it is less severe than is told, or has no fix. What was told before stays told.
+	heldBack
+	// ignores: somebody has decided not to hear of it. It counts as not told.
+	ignores
+)
+
+// judge applies rules to many findings.
+type judge struct {
+	rules   Rules
+	ignored ignored
+}
+
+func (r Rules) judge() judge { return judge{r, newIgnored(r.Ignore)} }
+
+func (j judge) of(f Finding) verdict {
+	switch {
+	case j.ignored.has(f):
+		return ignores
+	case j.rules.effective(f.Severity) < j.rules.MinSeverity, j.rules.OnlyFixable && !f.Fixable():
+		return heldBack
+	default:
+		return passes
+	}
+}
 
 // effective is the severity by which the rules go.
 func (r Rules) effective(s Severity) Severity {
@@ -57,21 +97,29 @@ func (r Rules) rises(from, to Severity) bool {
 	return to > from && r.effective(to) > r.effective(from)
 }
 
-// each yields one finding for each ID, in order: the versions of a package that is installed more than once
-// share it. It is the first one that passes, or the first.
-func (r Rules) each(fs []Finding) iter.Seq2[ID, Finding] {
-	return func(yield func(ID, Finding) bool) {
-		chosen := make(map[ID]int, len(fs))
-		for i, f := range fs {
-			at, seen := chosen[f.ID()]
-			if !seen || r.Pass(f) && !r.Pass(fs[at]) {
-				chosen[f.ID()] = i
-			}
-		}
-		for i, f := range fs {
-			if id := f.ID(); chosen[id] == i && !yield(id, f) {
-				return
-			}
+// judged is a finding with its verdict.
+type judged struct {
+	id      ID
+	finding *Finding
+	verdict verdict
+}
+
+// each returns one finding for each ID, in order: the versions of a package that is installed more than once
+// share it. It is the first of those with the least verdict.
+func (j judge) each(fs []Finding) []judged {
+	all := make([]judged, len(fs))
+	chosen := make(map[ID]int, len(fs))
+	for i := range fs {
+		all[i] = judged{fs[i].ID(), &fs[i], j.of(fs[i])}
+		if at, seen := chosen[all[i].id]; !seen || all[i].verdict < all[at].verdict {
+			chosen[all[i].id] = i
 		}
 	}
+	kept := all[:0]
+	for i, f := range all {
+		if chosen[f.id] == i {
+			kept = append(kept, f)
+		}
+	}
+	return kept
 }

@@ -10,9 +10,9 @@ type Summary struct {
 	Covered      bool
 	// Counts counts the findings that the rules let pass.
 	Counts Counts
-	// Hidden counts those that the rules hold back.
-	Hidden Counts
-	// Rules are those of which it was made.
+	// Hidden counts those that the rules hold back, Ignored those that they ignore.
+	Hidden, Ignored Counts
+	// Rules are those of which it was made, without what they ignore: that can be a long list.
 	Rules Rules
 	// Updates are the first of the updates to make, worst first.
 	Updates []Update
@@ -32,21 +32,22 @@ func (r Report) Summarize(rows int, rules Rules) Summary {
 // SummarizePart is a Summarize of some of the findings, worst first. The updates are to the versions that also
 // end what else is known of their packages: who follows the latest message must not undo what an earlier one said.
 func (r Report) SummarizePart(part []Finding, rows int, rules Rules) Summary {
-	var pass, hidden []Finding
+	var by [ignores + 1][]Finding
+	judge := rules.judge()
 	for _, f := range part {
-		if rules.Pass(f) {
-			pass = append(pass, f)
-		} else {
-			hidden = append(hidden, f)
-		}
+		v := judge.of(f)
+		by[v] = append(by[v], f)
 	}
+	pass := by[passes]
+	rules.Ignore = nil
 	s := Summary{
 		Digest:       r.Digest,
 		Distribution: r.Distribution,
 		Packages:     r.Packages,
 		Covered:      r.Covered,
 		Counts:       Count(pass),
-		Hidden:       Count(hidden),
+		Hidden:       Count(by[heldBack]),
+		Ignored:      Count(by[ignores]),
 		Rules:        rules,
 	}
 	us := Updates(pass)

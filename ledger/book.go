@@ -208,11 +208,11 @@ func (b *Book) Change(d Destination, digest string, change findings.Record) {
 
 func (b *Book) change(it *item, change findings.Record) {
 	record := b.unpack(it.record)
-	with := record.With(change)
+	changed := b.pack(it.manifest, record.With(change))
+	with := b.unpack(changed) // what was hushed is untold now, which may be what it was before
 	if slices.Equal(with.Entries, record.Entries) && with.Basis.Equal(record.Basis) {
 		return
 	}
-	changed := b.pack(it.manifest, with)
 	it.basis, it.entries = changed.basis, changed.entries
 	b.reweigh(it)
 	b.touch(it.shard)

@@ -451,3 +451,45 @@ func TestWhatWasTold(t *testing.T) {
 		t.Error("what was told is mistaken")
 	}
 }
+
+// What is ignored was not told any more. That is stored, and said again it changes nothing.
+func TestHushed(t *testing.T) {
+	b, d, digest := New(), Destination{Key: "shop", Name: "default"}, digestOf("a")
+	told := findings.Entry{ID: 1, Severity: claircore.High, Told: true}
+	other := findings.Entry{ID: 2, Severity: claircore.Low, Told: true}
+	b.Remember([]Told{{Destination: d, Digest: digest, Change: findings.NewRecord(findings.Basis{Clair: 7}, []findings.Entry{told, other})}})
+	stored := make(map[int][]byte)
+	write(t, b, stored, b.Dirty())
+	hush := findings.NewRecord(findings.Basis{}, []findings.Entry{{ID: 1, Severity: claircore.High, Hushed: true}})
+	b.Change(d, digest, hush)
+	if len(b.Dirty()) != 1 {
+		t.Fatal("what was taken back need not be stored")
+	}
+	write(t, b, stored, b.Dirty())
+	want := []findings.Entry{{ID: 1, Severity: claircore.High}, other}
+	for name, b := range map[string]*Book{"changed": b, "loaded": load(t, stored)} {
+		b.Change(d, digest, hush)
+		b.Remember([]Told{{Destination: d, Digest: digest, Change: hush}})
+		if len(b.Dirty()) > 0 {
+			t.Errorf("%s: taken back once more it has to be stored once more", name)
+		}
+		if record, _ := b.Record(d, digest); !slices.Equal(record.Entries, want) {
+			t.Errorf("%s: the record is %+v", name, record)
+		}
+		if counts, _ := b.Told(d, digest); counts != (findings.Counts{Low: 1}) {
+			t.Errorf("%s: counts %+v", name, counts)
+		}
+	}
+
+	// A state of before says that it was told: nothing is told twice because of that.
+	older := New()
+	older.Remember([]Told{{Destination: d, Digest: digest, Change: findings.NewRecord(findings.Basis{Clair: 7}, []findings.Entry{told, other})}})
+	for shard, data := range stored {
+		if _, err := older.Load(shard, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if record, _ := older.Record(d, digest); !slices.Equal(record.Entries, []findings.Entry{told, other}) {
+		t.Errorf("joined to %+v", record)
+	}
+}

@@ -129,7 +129,8 @@ func (b *Book) join(own, other *item) bool {
 	return own.gone != before.gone || own.jobs != before.jobs || own.name != before.name
 }
 
-// joined returns a record of all that two records of one image hold. A finding is absent only if both say so.
+// joined returns a record of all that two records of one image hold. A finding is absent only if both say so. One that
+// either says was told was told: if it was hushed since, because it is ignored, the next look hushes it again.
 func joined(a, b findings.Record) findings.Record {
 	// A record only grows: the one with more in it is the later one.
 	if len(b.Entries) > len(a.Entries) || len(b.Entries) == len(a.Entries) && len(b.Basis.Updaters) > len(a.Basis.Updaters) {
