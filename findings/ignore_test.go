@@ -333,6 +333,9 @@ func TestCompareIgnored(t *testing.T) {
 					t.Fatalf("%s: got %q, want %q", l.name, got, l.want)
 				}
 				r = d.after(r)
+				if again := r.Compare(l.report, l.basis, l.rules); again.told() != "" || !again.Silent.IsEmpty() {
+					t.Fatalf("%s: told %q and changed again: %+v", l.name, again.told(), again.Silent)
+				}
 			}
 		})
 	}

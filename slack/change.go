@@ -24,7 +24,8 @@ const (
 	Renewed ChangeKind = iota + 1
 	// Sourced: Clair has a new source of advisories, most of which are old ones.
 	Sourced
-	// Visible: the rules held findings back, and no longer do.
+	// Visible: the rules held findings back or ignored them, and no longer do, or a fix was published for what is
+	// told only then.
 	Visible
 	// Rose: the severity of findings has become a higher one.
 	Rose
@@ -49,15 +50,15 @@ type Change struct {
 	Rows []Row
 	// Counts counts the vulnerabilities that are told, each once in however many images.
 	Counts findings.Counts
-	// Rules are those that let it pass. Zero: several, or not known. They are named for Visible only.
+	// Rules are those that let it pass. Zero: several, or not known. They matter for Visible only.
 	Rules findings.Rules
 	// Gone is how many vulnerabilities the new reports do not have any more. It is shown for Renewed only.
 	Gone int
 	// Updaters are the new sources, for example debian/updater, in the order to show. They are shown for
 	// Sourced only.
 	Updaters []string
-	// Worst are the worst of those that are told, worst first. For Rose six are named, otherwise three. Empty: none
-	// is named.
+	// Worst are the worst of those that are told, worst first. For Rose, and for Visible where Rules want only what
+	// can be fixed, six are named, otherwise three. Empty: none is named.
 	Worst []findings.Spread
 }
 
@@ -141,17 +142,36 @@ func (c Change) sourced() (text string, lines []slackgo.Block) {
 	}
 }
 
+// visible does not say which rule it was. An ignore that has ended, or is not in the settings any more, is not to be
+// told from a lower minimum.
 func (c Change) visible() (text string, lines []slackgo.Block) {
-	are := " are no longer "
+	if c.Rules.OnlyFixable {
+		return c.nowFixable()
+	}
+	are := " are no longer held back or ignored by this channel's settings"
 	if c.Counts.Total() == 1 {
-		are = " is no longer "
+		are = " is no longer held back or ignored by this channel's settings"
 	}
 	in, inLine := c.subject()
-	are += heldBack(c.Rules)
 	return "👀 " + worst(c.Counts) + " in " + in + are, []slackgo.Block{
 		grey(markup("👀 *" + c.total() + "* in " + inLine + are)),
 		c.counted(""),
 	}
+}
+
+// nowFixable is for a channel that wants only what can be fixed: usually it is the fix that is new, and always it is
+// there.
+func (c Change) nowFixable() (text string, lines []slackgo.Block) {
+	const can = " can be fixed now"
+	in, inLine := c.subject()
+	if c.isOne() && len(c.Worst) == 1 { // fits on one line
+		name, nameLine := nameOf(c.Worst[0].Finding)
+		return "👀 " + name + can + ": " + in, []slackgo.Block{
+			grey(markup("👀 "+dot(c.Worst[0].Finding.Severity)+" "+nameLine+can+": "+inLine), verbatim(fixLine(c.Worst[0]))),
+		}
+	}
+	lines = []slackgo.Block{grey(markup("👀 *" + c.total() + "* in " + inLine + can)), grey(markup(countsText(c.Counts)))}
+	return "👀 " + worst(c.Counts) + " in " + in + can, append(lines, c.listed(func(findings.Spread) string { return "" })...)
 }
 
 func (c Change) rose() (text string, lines []slackgo.Block) {
@@ -166,10 +186,17 @@ func (c Change) rose() (text string, lines []slackgo.Block) {
 		grey(markup("📈 The severity of *" + c.total() + "* in " + inLine + " rose")),
 		grey(markup(countsText(c.Counts))),
 	}
+	lines = append(lines, c.listed(func(s findings.Spread) string { return " is " + word(s.Finding.Severity) + " now" })...)
+	return "📈 The severity of " + c.total() + " in " + in + " rose: " + worst(c.Counts), lines
+}
+
+// listed has a line for each of the worst findings: what is said of it, and which version ends it.
+func (c Change) listed(said func(findings.Spread) string) []slackgo.Block {
+	var lines []slackgo.Block
 	shown := c.Worst[:min(len(c.Worst), mostNames)]
 	for _, s := range shown {
 		_, name := nameOf(s.Finding)
-		line := dot(s.Finding.Severity) + " " + name + " is " + word(s.Finding.Severity) + " now"
+		line := dot(s.Finding.Severity) + " " + name + said(s)
 		if s.Images > 1 {
 			line += ", in " + count(s.Images, "image")
 		}
@@ -178,7 +205,7 @@ func (c Change) rose() (text string, lines []slackgo.Block) {
 	if more := c.Counts.Total() - len(shown); more > 0 && len(shown) > 0 {
 		lines = append(lines, grey(verbatim("and "+number(more)+" more")))
 	}
-	return "📈 The severity of " + c.total() + " in " + in + " rose: " + worst(c.Counts), lines
+	return lines
 }
 
 // withdrawn says that there is nothing to do, because a count that falls makes people ask.

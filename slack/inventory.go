@@ -38,9 +38,10 @@ type Inventory struct {
 	Namespaces []string
 	// Images is the number of all images that run, tried or not; Pods that of their pods.
 	Images, Pods int
-	// Counts counts the findings of all images that were scanned; Hidden those that the rules hold back.
-	Counts, Hidden findings.Counts
-	// Rules are those that hold them back. Zero: several, or not known.
+	// Counts counts the findings of all images that were scanned; Hidden those that the rules hold back, Ignored
+	// those that they ignore.
+	Counts, Hidden, Ignored findings.Counts
+	// Rules are those that hold back what is hidden. Zero: several, or not known.
 	Rules findings.Rules
 	// Again says that what the channel was told before is lost, so that this is not the first message of its kind.
 	// The message says so, for it repeats what people know.
@@ -51,7 +52,7 @@ type Inventory struct {
 	Worst []Row
 	// Clean is the number of images for which Clair knows no vulnerability although it has data.
 	Clean int
-	// Quiet is the number of images of which the rules hold back all findings. They are not clean.
+	// Quiet is the number of images of which the rules hold back or ignore all findings. They are not clean.
 	Quiet int
 	// NotCovered is the number of images for which Clair has no data.
 	NotCovered int
@@ -107,8 +108,8 @@ func (v Inventory) sign() string {
 	if s, any := v.Counts.Worst(); any {
 		return dot(s)
 	}
-	if s, any := v.Hidden.Worst(); any {
-		return dot(s)
+	if v.Hidden.Total()+v.Ignored.Total() > 0 {
+		return leftOutSign(v.Hidden)
 	}
 	switch {
 	case v.Images <= 0:
@@ -203,17 +204,17 @@ func (v Inventory) verdict() string {
 	case v.checked() == 0:
 		return "none of them could be checked"
 	}
-	said, held := "no known vulnerabilities", ""
-	switch {
-	case v.Hidden.Total() > 0:
-		said, held = every(v.Hidden), ", "+allHeldBack(v.Hidden.Total(), v.Rules)
+	said, why := "no known vulnerabilities", ""
+	switch hidden, ignored := v.Hidden.Total(), v.Ignored.Total(); {
+	case hidden+ignored > 0:
+		said, why = every(v.Hidden.Add(v.Ignored)), allLeftOut(hidden, ignored, v.Rules)
 	case v.Loading:
 		said += " so far"
 	}
 	if v.checked() < v.Images {
 		said += " in the " + number(v.checked()) + " that could be checked"
 	}
-	return said + held
+	return said + why
 }
 
 // note says what neither the rows nor the failures show.
@@ -236,16 +237,24 @@ func (v Inventory) note() string {
 
 // hiddenNote says what the numbers above leave out. Where there is nothing else the verdict says it.
 func (v Inventory) hiddenNote() string {
-	n := v.Hidden.Total()
-	if n <= 0 || v.Counts.Total() <= 0 {
+	hidden, ignored := v.Hidden.Total(), v.Ignored.Total()
+	if hidden+ignored <= 0 || v.Counts.Total() <= 0 {
 		return ""
 	}
-	s := "Not counted here: " + count(n, "vulnerability") + " " + heldBack(v.Rules)
+	s := "Not counted here: "
+	switch {
+	case hidden > 0 && ignored > 0:
+		s += count(hidden, "vulnerability") + " " + heldBack(v.Rules) + ", and " + number(ignored) + " " + ignoredHere
+	case hidden > 0:
+		s += count(hidden, "vulnerability") + " " + heldBack(v.Rules)
+	default:
+		s += count(ignored, "vulnerability") + " " + ignoredHere
+	}
 	switch {
 	case v.Quiet == 1:
-		s += "; 1 image has nothing above it"
+		s += "; 1 image has nothing else"
 	case v.Quiet > 1:
-		s += "; " + number(v.Quiet) + " images have nothing above it"
+		s += "; " + number(v.Quiet) + " images have nothing else"
 	}
 	return s
 }
@@ -308,12 +317,12 @@ func (v Inventory) rowTable(rows []Row) slackgo.Block {
 	return table(columns, cells)
 }
 
-// sumTitle is the head of the column of sums, which leave out what the rules hold back.
+// sumTitle is the head of the column of sums, which leave out what the rules hold back or ignore.
 func (v Inventory) sumTitle() string {
 	switch {
-	case v.Hidden.Total() <= 0:
+	case v.Hidden.Total()+v.Ignored.Total() <= 0:
 		return "All"
-	case v.Rules.MinSeverity == claircore.Unknown:
+	case v.Rules.MinSeverity == claircore.Unknown, v.Rules.OnlyFixable, v.Ignored.Total() > 0:
 		return "Counted"
 	default:
 		return v.Rules.MinSeverity.String() + "+"

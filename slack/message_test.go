@@ -62,8 +62,20 @@ func summarize(distribution string, packages int, fs ...findings.Finding) findin
 
 // summarizeFrom does so for a channel that wants to hear of one severity and worse.
 func summarizeFrom(least findings.Severity, distribution string, packages int, fs ...findings.Finding) findings.Summary {
+	return summarizeBy(findings.Rules{MinSeverity: least}, distribution, packages, fs...)
+}
+
+func summarizeBy(rules findings.Rules, distribution string, packages int, fs ...findings.Finding) findings.Summary {
 	r := findings.Report{Digest: digest, Distribution: distribution, Packages: packages, Covered: true, Findings: fs}
-	return r.Summarize(8, findings.Rules{MinSeverity: least})
+	return r.Summarize(8, rules)
+}
+
+// ignoring are rules that ignore some packages.
+func ignoring(packages ...string) (r findings.Rules) {
+	for _, p := range packages {
+		r.Ignore = append(r.Ignore, findings.Ignore{Package: p, Reason: "not reachable"})
+	}
+	return r
 }
 
 func checkout() Report {
@@ -540,7 +552,35 @@ func messages() map[string]Message {
 		}).Message(),
 		"report-low-unknown":   with(func(r *Report) { r.Summary = summarizeFrom(claircore.Low, "Alpine 3.18", 15, alpine...) }).Message(),
 		"report-held-back-all": with(func(r *Report) { r.Summary = findings.Summary{Covered: true, Hidden: findings.Count(bookworm())} }).Message(),
-		"report-loading":       with(func(r *Report) { r.Loading = true }).Message(),
+		"report-ignored": with(func(r *Report) {
+			r.Summary = summarizeBy(ignoring("curl", "perl"), "Debian 12", 118, bookworm()...)
+		}).Message(),
+		"report-ignored-one": with(func(r *Report) {
+			r.Summary = summarizeBy(ignoring("perl"), "Debian 12", 118, bookworm()[10:15]...)
+		}).Message(),
+		"report-ignored-and-held-back": with(func(r *Report) {
+			rules := ignoring("curl", "perl")
+			rules.MinSeverity = claircore.Medium
+			r.Summary = summarizeBy(rules, "Debian 12", 118, bookworm()...)
+		}).Message(),
+		"report-only-fixable": with(func(r *Report) {
+			r.Summary = summarizeBy(findings.Rules{OnlyFixable: true}, "Debian 12", 118, bookworm()...)
+		}).Message(),
+		"report-all-ignored": with(func(r *Report) {
+			r.Summary = summarizeBy(ignoring("curl", "perl"), "Debian 12", 118, bookworm()[0], bookworm()[1], bookworm()[14])
+		}).Message(),
+		"report-all-ignored-one": with(func(r *Report) {
+			r.Loading, r.Summary = true, summarizeBy(ignoring("perl"), "Debian 12", 118, bookworm()[14])
+		}).Message(),
+		"report-none-fixable": with(func(r *Report) {
+			r.Summary = summarizeBy(findings.Rules{OnlyFixable: true}, "Debian 12", 118, bookworm()[15:]...)
+		}).Message(),
+		"report-all-left-out": with(func(r *Report) {
+			rules := ignoring("curl")
+			rules.OnlyFixable, rules.MinSeverity = true, claircore.High
+			r.Summary = summarizeBy(rules, "Debian 12", 118, bookworm()[0], bookworm()[14], bookworm()[15], bookworm()[16])
+		}).Message(),
+		"report-loading": with(func(r *Report) { r.Loading = true }).Message(),
 		"report-low-loading": with(func(r *Report) {
 			r.Loading, r.Summary = true, summarizeFrom(claircore.Medium, "Debian 12", 118, bookworm()[1])
 		}).Message(),
@@ -563,6 +603,22 @@ func messages() map[string]Message {
 		}).Message(),
 		"inventory-quiet": Inventory{Cluster: "prod-eu", Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 1, Quiet: 2,
 			Hidden: findings.Counts{Low: 11, Negligible: 3}, Rules: findings.Rules{MinSeverity: claircore.Medium}}.Message(),
+		"inventory-ignored": withInventory(func(v *Inventory) {
+			v.Ignored, v.Quiet = findings.Counts{High: 12, Low: 30}, 2
+		}).Message(),
+		"inventory-ignored-and-held-back": withInventory(func(v *Inventory) {
+			v.Rules.MinSeverity, v.Counts.Low, v.Counts.Negligible = claircore.Medium, 0, 0
+			v.Hidden, v.Ignored, v.Quiet = findings.Counts{Low: 7044, Negligible: 15800}, findings.Counts{High: 1, Low: 3}, 1
+		}).Message(),
+		"inventory-only-fixable": withInventory(func(v *Inventory) {
+			v.Rules = findings.Rules{OnlyFixable: true, MinSeverity: claircore.Medium}
+			v.Counts = findings.Counts{Critical: 100, High: 700, Medium: 404, Fixable: 1204}
+			v.Hidden, v.Quiet = findings.Counts{Critical: 18, High: 1610, Medium: 8716, Low: 7044}, 14
+		}).Message(),
+		"inventory-all-ignored": Inventory{Cluster: "prod-eu", Namespaces: []string{"shop"}, Images: 3, Pods: 5, Clean: 1, Quiet: 2,
+			Ignored: findings.Counts{High: 2, Low: 1}}.Message(),
+		"inventory-all-left-out": Inventory{Namespaces: []string{"shop"}, Images: 4, Pods: 5, Quiet: 3, NotCovered: 1,
+			Hidden: findings.Counts{Low: 11}, Ignored: findings.Counts{Critical: 1}, Rules: findings.Rules{OnlyFixable: true}}.Message(),
 		"inventory-more":        withInventory(func(v *Inventory) { v.More, v.Images, v.Namespaces = true, 12, []string{"shop"} }).Message(),
 		"inventory-more-first":  withInventory(func(v *Inventory) { v.More, v.Images, v.Untried = true, 400, 280 }).Message(),
 		"inventory-again":       withInventory(func(v *Inventory) { v.Again = true }).Message(),
@@ -620,11 +676,20 @@ func messages() map[string]Message {
 		"withdrawn":      withChange(Withdrawn, 14, func(c *Change) { c.Worst = nil }).Message(),
 		"withdrawn-one":  withChange(Withdrawn, 1, func(c *Change) { c.Worst, c.Counts = nil, findings.Counts{High: 1} }).Message(),
 		"withdrawn-bare": Change{Kind: Withdrawn, Images: 1, Counts: findings.Counts{Unknown: 2}}.Message(),
-		"visible-minimum": withChange(Visible, 14, func(c *Change) {
+		"visible-linked": withChange(Visible, 14, func(c *Change) {
 			c.Rules.MinSeverity = claircore.Low
 			for i := range c.Rows {
 				c.Rows[i].Link = "https://clairwatch.example.com/images/" + strconv.Itoa(i)
 			}
+		}).Message(),
+		"visible-fixable": withChange(Visible, 14, func(c *Change) {
+			c.Rules.OnlyFixable = true
+			c.Worst = slices.DeleteFunc(c.Worst, func(s findings.Spread) bool { return s.Finding.FixedIn == "" })
+			c.Counts = findings.Counts{Critical: 4, High: 8, Medium: 1, Low: 1, Fixable: 14}
+		}).Message(),
+		"visible-fixable-one": withChange(Visible, 1, func(c *Change) {
+			c.Rules.OnlyFixable = true
+			c.Counts, c.Worst = findings.Counts{High: 1, Fixable: 1}, spreadsOf(bookworm()[9:10]...)
 		}).Message(),
 		"visible":     change(Visible, 14).Message(),
 		"visible-one": withChange(Visible, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{Low: 1}, spreadsOf(bookworm()[1:2]...) }).Message(),
@@ -710,7 +775,7 @@ func TestLadder(t *testing.T) {
 	all := messages()
 	last := indented(t, all["report.last"])
 	for name, want := range map[string]int{"report": 4, "report-hostile": 4, "inventory": 4, "inventory-clean": 3, "clean": 3, "failed": 3, "disclosed": 4,
-		"report-loading": 4, "removed": 3, "removed-many": 3, "recovered": 3, "recovered-one": 3, "renewed": 3, "sourced": 3, "visible": 3, "rose": 3, "change-hostile": 3,
+		"report-loading": 4, "removed": 3, "removed-many": 3, "recovered": 3, "recovered-one": 3, "renewed": 3, "sourced": 3, "visible": 3, "visible-fixable": 3, "report-all-ignored": 3, "report-ignored": 4, "rose": 3, "change-hostile": 3,
 		"indexed": 3, "indexed-many": 3, "withdrawn": 3, "widespread": 4, "widespread-hostile": 4, "widespread-no-rows": 3, "disclosed-many": 4} {
 		t.Run(name, func(t *testing.T) {
 			m, forms := all[name], 1
@@ -816,13 +881,22 @@ func TestTexts(t *testing.T) {
 		"sourced":                    "📚 Clair has 3 new sources of advisories: 5 critical, 8 high in 14 images",
 		"sourced-one":                "📚 Clair has a new source of advisories, debian/updater: 2 critical, 2 high in shop/checkout:v2.14.0",
 		"sourced-unnamed":            "📚 Clair has a new source of advisories: 1 vulnerability of unknown severity in shop/checkout:v2.14.0",
-		"visible":                    "👀 5 critical, 8 high in 14 images are no longer held back by the rules of this channel",
-		"visible-one":                "👀 1 low in shop/checkout:v2.14.0 is no longer held back by the rules of this channel",
+		"visible":                    "👀 5 critical, 8 high in 14 images are no longer held back or ignored by this channel's settings",
+		"visible-one":                "👀 1 low in shop/checkout:v2.14.0 is no longer held back or ignored by this channel's settings",
+		"visible-fixable":            "👀 4 critical, 8 high in 14 images can be fixed now",
+		"visible-fixable-one":        "👀 CVE-2023-4911 in glibc can be fixed now: shop/checkout:v2.14.0",
+		"report-ignored":             "🔴 shop/checkout:v2.14.0 is running with 4 critical, 8 high; 11 of 15 fixable",
+		"report-all-ignored":         "🔕 shop/checkout:v2.14.0 is running with 1 critical, 1 medium, 1 low, all ignored by this channel's settings",
+		"report-all-ignored-one":     "🔕 shop/checkout:v2.14.0 is running with 1 medium, ignored by this channel's settings",
+		"report-none-fixable":        "🔵 shop/checkout:v2.14.0 is running with 1 low, 1 negligible, 1 unknown, all without a fix yet (this channel wants only what has one)",
+		"report-all-left-out":        "🟡 shop/checkout:v2.14.0 is running with 1 critical, 1 medium, 1 low, 1 negligible, all held back (3) or ignored (1) by this channel's settings",
+		"inventory-ignored":          "🔴 Now watching 42 images in 3 namespaces: 118 critical, 2,310 high",
+		"inventory-all-ignored":      "🔕 Now watching 3 images in shop: 2 high, 1 low, all ignored by this channel's settings",
+		"inventory-all-left-out":     "🔵 Now watching 4 images in shop: 1 critical, 11 low in the 3 that could be checked, all held back (11) or ignored (1) by this channel's settings",
 		"rose":                       "📈 The severity of 18 vulnerabilities in 14 images rose: 5 critical, 8 high",
 		"rose-one":                   "📈 CVE-2023-5363 in openssl is high now: shop/checkout:v2.14.0",
 		"rose-one-of":                "📈 CVE-2023-45853 in zlib is critical now: 14 images",
 		"report-low-loading":         "🔵 shop/checkout:v2.14.0 is running with 1 low, below this channel's minimum severity (medium)",
-		"visible-minimum":            "👀 5 critical, 8 high in 14 images are no longer below this channel's minimum severity (low)",
 		"withdrawn":                  "↩️ 18 vulnerabilities in 14 images were withdrawn (5 critical, 8 high); there is nothing to do",
 		"withdrawn-one":              "↩️ 1 vulnerability in shop/checkout:v2.14.0 was withdrawn (1 high); there is nothing to do",
 		"inventory-more":             "🔴 12 new images in shop: 118 critical, 2,310 high",
@@ -901,9 +975,12 @@ func FuzzMessages(f *testing.F) {
 		place := Place{Workloads: []Workload{{s, s, link, n}, {link, link, s, -n}}, Pods: n}
 		cs := []Cause{{Name: s, Hint: link, Images: []Image{image, {}, image}}, {Name: link, Hint: s, Images: []Image{image}}}
 		counts := findings.Counts{Critical: n, Unknown: 1, Fixable: n}
-		changed := func(kind ChangeKind, images int) Message {
+		changed := func(kind ChangeKind, images int, rules ...findings.Rules) Message {
 			c := Change{Kind: kind, Cluster: s, Namespaces: []string{s, link, s}, Images: n, Counts: counts, Gone: n, Updaters: slices.Repeat([]string{s, link}, images)}
 			c.Counts.Critical = max(n, 1)
+			for _, r := range rules {
+				c.Rules = r
+			}
 			c.Rows = slices.Repeat([]Row{{Image: image, Namespace: s, Counts: counts, Pods: n, Link: link}}, images)
 			for i := range images {
 				c.Worst = append(c.Worst, spreadsOf(fs...)...)
@@ -911,6 +988,7 @@ func FuzzMessages(f *testing.F) {
 			}
 			return c.Message()
 		}
+		fixable := findings.Rules{OnlyFixable: true}
 		affected := slices.Repeat([]Affected{
 			{Image: image, Namespaces: []string{s, link}, Pods: n, Installed: s, FixedIn: link, Link: link},
 			{Image: image, Namespaces: []string{s, link, s}, Pods: n, Installed: link, FixedIn: s, Link: link},
@@ -941,12 +1019,16 @@ func FuzzMessages(f *testing.F) {
 			Inventory{Cluster: s, Namespaces: []string{s, link}, Images: n, Worst: []Row{{Image: image, Namespace: link, Counts: counts, Pods: n, Link: link}}, Untried: -n, Link: link}.Message(),
 			Failed{Cluster: s, Namespaces: []string{s, link, s, s, s}, Causes: cs}.Message(),
 			Report{Image: image, Cluster: s, Summary: findings.Summary{Hidden: counts}, Loading: true, Link: link}.Message(),
+			Report{Image: image, Cluster: s, Summary: findings.Summary{Ignored: counts}, Place: place, Link: link}.Message(),
+			Report{Image: image, Cluster: s, Summary: summarizeBy(ignoring(s, link), link, n, fs...), Place: place, Link: link}.Message(),
+			Inventory{Cluster: s, Images: n, Counts: counts, Hidden: counts, Ignored: findings.Counts{Low: n}, Quiet: n, Rules: findings.Rules{OnlyFixable: true}, Worst: rows(1, s)}.Message(),
+			Inventory{Cluster: link, Images: n, Ignored: counts, Quiet: n}.Message(),
 			Report{Image: image, Cluster: s, Summary: summarizeFrom(claircore.High, link, n, fs...), Place: place, Loading: true, Link: link}.Message(),
 			Inventory{Cluster: s, Images: n, Hidden: counts, Quiet: n, Loading: true}.Message(),
 			Removed{Cluster: s, Images: []RemovedImage{{Image: image, Namespace: link, Replaced: true}}}.Message(),
 			Removed{Cluster: s, Images: slices.Repeat([]RemovedImage{{Image: image, Namespace: s}, {Image: image, Namespace: link, Replaced: true}}, 5)}.Message(),
 			changed(Renewed, 1), changed(Renewed, 9), changed(Sourced, 1), changed(Sourced, 9),
-			changed(Visible, 1), changed(Visible, 9), changed(Rose, 1), changed(Rose, 9),
+			changed(Visible, 1), changed(Visible, 9), changed(Visible, 1, fixable), changed(Visible, 9, fixable), changed(Rose, 1), changed(Rose, 9),
 		} {
 			for ok := true; ok; m, ok = m.Simplify() {
 				raw, err := m.JSON()

@@ -31,15 +31,15 @@ type Report struct {
 }
 
 // Message returns a card, or one quiet line when there is nothing to do: no known vulnerability, none that
-// the rules let pass, or no data to know by.
+// the rules let pass, or no data to know by. What is held back or ignored is never called clean.
 func (r Report) Message() Message {
-	c, hidden := r.Summary.Counts, r.Summary.Hidden
+	c, hidden, ignored := r.Summary.Counts, r.Summary.Hidden, r.Summary.Ignored
 	switch {
 	case c.Total() > 0:
 		return r.card().message()
-	case hidden.Total() > 0:
-		severity, _ := hidden.Worst()
-		return r.quietly(dot(severity), "is running with "+every(hidden)+", "+allHeldBack(hidden.Total(), r.Summary.Rules))
+	case hidden.Total()+ignored.Total() > 0:
+		return r.quietly(leftOutSign(hidden), "is running with "+every(hidden.Add(ignored))+
+			allLeftOut(hidden.Total(), ignored.Total(), r.Summary.Rules))
 	case !r.Summary.Covered:
 		return r.quietly("❔", "is running, but was not checked: Clair has no data for what is in it")
 	case r.Loading: // green would be a promise
@@ -59,7 +59,7 @@ func (r Report) quietly(sign, verdict string) Message {
 		sign+" "+r.Image.named(longestBrief)+" "+verdict,
 		grey(
 			markup(line),
-			verbatim(details(r.Cluster, r.Place.where(), fixable(r.Summary.Hidden), packages(r.Summary.Packages), r.Summary.Distribution)),
+			verbatim(details(r.Cluster, r.Place.where(), fixable(r.Summary.Hidden.Add(r.Summary.Ignored)), packages(r.Summary.Packages), r.Summary.Distribution)),
 			anchor("Report", r.Link),
 		),
 	)
@@ -113,15 +113,28 @@ func (r Report) note() string {
 
 // hiddenNote says how many findings are not counted above.
 func (r Report) hiddenNote() string {
-	held := heldBack(r.Summary.Rules)
-	switch n := r.Summary.Hidden.Total(); {
-	case n <= 0:
-		return ""
-	case n == 1:
-		return ". 1 more is " + held
+	hidden, ignored := r.Summary.Hidden.Total(), r.Summary.Ignored.Total()
+	switch {
+	case hidden > 0 && ignored > 0:
+		are := " are "
+		if ignored == 1 {
+			are = " is "
+		}
+		return ". " + moreAre(hidden) + heldBack(r.Summary.Rules) + ", " + number(ignored) + are + "ignored"
+	case hidden > 0:
+		return ". " + moreAre(hidden) + heldBack(r.Summary.Rules)
+	case ignored > 0:
+		return ". " + moreAre(ignored) + ignoredHere
 	default:
-		return ". " + number(n) + " more are " + held
+		return ""
 	}
+}
+
+func moreAre(n int) string {
+	if n == 1 {
+		return "1 more is "
+	}
+	return number(n) + " more are "
 }
 
 // unfixedNote says what the table of updates does not show.
