@@ -244,7 +244,7 @@ func (v Inventory) hiddenNote() string {
 	s := "Not counted here: "
 	switch {
 	case hidden > 0 && ignored > 0:
-		s += count(hidden, "vulnerability") + " " + heldBack(v.Rules) + ", and " + number(ignored) + " " + ignoredHere
+		s += count(hidden, "vulnerability") + " " + heldBack(v.Rules) + ", and " + number(ignored) + " ignored"
 	case hidden > 0:
 		s += count(hidden, "vulnerability") + " " + heldBack(v.Rules)
 	default:
