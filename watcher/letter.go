@@ -242,11 +242,11 @@ func (w *Watcher) knownOf(group []*news) findings.Counts {
 // rulesOf are the rules of the news' destinations; zero when they have several.
 func rulesOf(ns []*news) findings.Rules {
 	for _, n := range ns {
-		if !n.rules.Equal(ns[0].rules) {
+		if !n.summary.Rules.Equal(ns[0].summary.Rules) {
 			return findings.Rules{}
 		}
 	}
-	return ns[0].rules
+	return ns[0].summary.Rules
 }
 
 // namesRunning are the images that run in each namespace, as their pods name them.
@@ -282,10 +282,11 @@ func (w *Watcher) writeInventory(reports [][]*news, failed []*news, namespaces [
 		s := group[0].summary
 		m.Counts = m.Counts.Add(s.Counts)
 		m.Hidden = m.Hidden.Add(s.Hidden)
+		m.Ignored = m.Ignored.Add(s.Ignored)
 		m.Loading = m.Loading || group[0].loading
 		switch {
 		case s.Counts.Total() > 0:
-		case s.Hidden.Total() > 0:
+		case s.Hidden.Total()+s.Ignored.Total() > 0:
 			m.Quiet++
 		case s.Covered:
 			m.Clean++

@@ -55,8 +55,6 @@ type news struct {
 	// clair is the base address of the Clair that it comes from: what two Clairs say of one image is two
 	// pieces of news, also where one channel hears of both.
 	clair string
-	// rules are those of the destination, where what is told depends on them.
-	rules findings.Rules
 	// summary is of all findings, or of those that the kind is about.
 	summary findings.Summary
 	// share is what is kept of them for messages about several images; none for kindReport, which says all of it.
