@@ -477,8 +477,12 @@ func messages() map[string]Message {
 			r.Summary = summarize(hostile[0], 0)
 			return r.Message()
 		}(),
-		"not-covered": with(func(r *Report) { r.Summary = findings.Summary{} }).Message(),
-		"empty":       Report{}.Message(),
+		"not-covered":   with(func(r *Report) { r.Summary = findings.Summary{} }).Message(),
+		"empty":         Report{}.Message(),
+		"trial":         Trial{Cluster: "prod-eu", Namespaces: []string{"checkout", "shop"}}.Message(),
+		"trial-one":     Trial{Namespaces: []string{"shop"}}.Message(),
+		"trial-many":    Trial{Cluster: long, Namespaces: slices.Repeat([]string{long}, 400)}.Message(),
+		"trial-hostile": Trial{Cluster: hostile[0], Namespaces: hostile}.Message(),
 
 		"indexed":         Indexed{Image: checkout().Image, Cluster: "prod-eu", Distribution: "Debian 12", Packages: 118}.Message(),
 		"indexed-loading": Indexed{Image: checkout().Image, Distribution: "Debian 12", Packages: 118, Loading: true}.Message(),
