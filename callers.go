@@ -11,13 +11,7 @@ import (
 // callers says who may call /notify: nil for the headers of who may. The log has what is wrong with the secrets at the
 // start; requests say so again while it lasts.
 func callers(cfg Config, log *slog.Logger) func(http.Header) error {
-	who := clair.CallersConfig{TokenFile: cfg.NotifyTokenFile}
-	for _, c := range cfg.Clairs {
-		if key := psk(c); key != nil {
-			who.PSKs = append(who.PSKs, key)
-		}
-	}
-	all := clair.NewCallers(who)
+	all := clairCallers(cfg)
 	if all.Anybody() {
 		log.Info("anybody who reaches this port may call /notify, which has Clair asked about notifications, one at a time; " +
 			"notifyTokenFile and clairs[].pskFile say who may")
@@ -27,6 +21,17 @@ func callers(cfg Config, log *slog.Logger) func(http.Header) error {
 			"error", err)
 	}
 	return all.Admit
+}
+
+// clairCallers are those who may call, by the settings.
+func clairCallers(cfg Config) *clair.Callers {
+	who := clair.CallersConfig{TokenFile: cfg.NotifyTokenFile}
+	for _, c := range cfg.Clairs {
+		if key := psk(c); key != nil {
+			who.PSKs = append(who.PSKs, key)
+		}
+	}
+	return clair.NewCallers(who)
 }
 
 // psk is the key that a Clair shares with its clients; nil when there is none.

@@ -210,6 +210,17 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	}
 }
 
+// someConfigFlags defines some of these flags.
+func someConfigFlags(flags *pflag.FlagSet, names ...string) map[string]string {
+	all := pflag.NewFlagSet("all", pflag.ContinueOnError)
+	allKeys, keys := configFlags(all), make(map[string]string, len(names))
+	for _, name := range names {
+		flags.AddFlag(all.Lookup(name))
+		keys[name] = allKeys[name]
+	}
+	return keys
+}
+
 // registryConfig is how registries are asked.
 func (c Config) registryConfig() registry.Config {
 	return registry.Config{

@@ -21,13 +21,27 @@ import (
 // envPrefix begins the environment variables: CLAIRWATCH_GROUPWAIT, CLAIRWATCH_LOG_LEVEL.
 const envPrefix = "CLAIRWATCH"
 
-// loadConfig reads the settings from defaults, file, environment and flags, each before the next. An
-// empty path reads no file.
+// loadConfig reads the settings from defaults, file, environment and flags, each before the next, and makes sure that
+// they make sense. An empty path reads no file.
 func loadConfig(path string, flags *pflag.FlagSet, flagKeys map[string]string) (Config, error) {
-	doing := "reading the config"
-	if path != "" {
-		doing += " " + path
+	cfg, err := readConfig(path, flags, flagKeys)
+	if err != nil {
+		return Config{}, err
 	}
+	if err := cfg.validate(); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", readingConfig(path), err)
+	}
+	return cfg, nil
+}
+
+// readingConfig is what is being done, as errors say it.
+func readingConfig(path string) string {
+	return strings.TrimSuffix("reading the config "+path, " ")
+}
+
+// readConfig reads the settings without a look at whether they make sense.
+func readConfig(path string, flags *pflag.FlagSet, flagKeys map[string]string) (Config, error) {
+	doing := readingConfig(path)
 	v := viper.New()
 	v.SetEnvPrefix(envPrefix)
 	v.SetEnvKeyReplacer(strings.NewReplacer(".", "_"))
@@ -56,9 +70,6 @@ func loadConfig(path string, flags *pflag.FlagSet, flagKeys map[string]string) (
 	}); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", doing, explain(err))
 	}
-	if err := cfg.validate(); err != nil {
-		return Config{}, fmt.Errorf("%s: %w", doing, err)
-	}
 	return cfg, nil
 }
 
@@ -82,7 +93,7 @@ var injected = regexp.MustCompile(`^` + envPrefix + `_(\w+_)?(SERVICE_HOST|SERVI
 // knownEnvironment refuses variables that look like settings and are none: one that is misspelt would
 // have no effect.
 func knownEnvironment(keys, environment []string) error {
-	known := make(map[string]bool, len(keys))
+	known := map[string]bool{clairVariable: true}
 	for _, key := range keys {
 		known[envPrefix+"_"+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = true
 	}

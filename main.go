@@ -7,20 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -40,65 +37,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	if err := command(os.Stderr).ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "clairwatch:", err)
-		os.Exit(1)
+		complain(os.Stderr, err)
+		os.Exit(exitCode(err))
 	}
-}
-
-// configFile is where the daemon's own settings are unless --config says otherwise. There it may be
-// missing.
-const configFile = "/etc/clairwatch/config.yaml"
-
-// command is the command line.
-func command(logs io.Writer) *cobra.Command {
-	var config string
-	cmd := &cobra.Command{
-		Use:   "clairwatch",
-		Short: "Tell teams in Slack what vulnerable code runs in their Kubernetes cluster",
-		Long: `clairwatch watches the pods of a Kubernetes cluster, has Clair index the images
-they run, and tells each namespace's Slack channel what is vulnerable, and when
-that changes.
-
-Which namespaces are watched, and who hears of them, is in the ConfigMap
-"clairwatch": a key for each namespace. See the README.`,
-		Example: `  # in a cluster, as deploy/clairwatch.yaml has it
-  clairwatch
-
-  # against the cluster of your kubeconfig, with the ConfigMap in the namespace clairwatch
-  clairwatch --kubeconfig ~/.kube/config --namespace clairwatch --log-format text`,
-		Version:       version(),
-		Args:          cobra.NoArgs,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	cmd.Flags().StringVar(&config, "config", configFile, "file with the settings of the daemon; config.yaml of the repository shows all of them")
-	flagKeys := configFlags(cmd.Flags())
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if _, err := os.Stat(config); errors.Is(err, fs.ErrNotExist) && !cmd.Flags().Changed("config") {
-			config = "" // the defaults do
-		}
-		cfg, err := loadConfig(config, cmd.Flags(), flagKeys)
-		if err != nil {
-			return err
-		}
-		return run(cmd.Context(), cfg, logs)
-	}
-	return cmd
-}
-
-// version is what the program was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " (" + s.Value + ")"
-		}
-	}
-	return v
 }
 
 // run is the program: it makes the parts, connects them and waits for the end. It returns nil when ctx

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"io"
 	"os"
 	"regexp"
 	"slices"
@@ -96,6 +98,82 @@ func TestREADMESettingsAreValid(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestREADMECommandLines gives each command line of the README, and of the help, to the commands, as far as their flags.
+func TestREADMECommandLines(t *testing.T) {
+	texts := []string{section(t, read(t, "README.md"), "## Command line")}
+	root := command(io.Discard)
+	for _, cmd := range append(root.Commands(), root) {
+		texts = append(texts, "\n"+cmd.Example)
+	}
+	seen := 0
+	for _, m := range regexp.MustCompile(`(?m)^ +(?:kubectl [^\n]* -- /)?clairwatch( [^\n]*)?$`).FindAllStringSubmatch(strings.Join(texts, "\n"), -1) {
+		cmd, args, err := command(io.Discard).Find(strings.Fields(m[1]))
+		if err == nil {
+			err = cmd.ParseFlags(args)
+		}
+		if err == nil {
+			err = cmd.ValidateArgs(cmd.Flags().Args())
+		}
+		if err != nil {
+			t.Errorf("%s: %v", m[0], err)
+		}
+		seen++
+	}
+	if seen < 12 {
+		t.Errorf("saw only %d command lines", seen)
+	}
+}
+
+// TestREADMEDocuments compares the JSON that the README shows with what the commands print.
+func TestREADMEDocuments(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(section(t, read(t, "README.md"), "## Command line"), -1)
+	files := []string{"testdata/check-json.golden", "testdata/scan-several-json.golden"}
+	if len(blocks) != len(files) {
+		t.Fatalf("the README shows %d documents", len(blocks))
+	}
+	for i, file := range files {
+		printed, _, _ := strings.Cut(read(t, file), "--- ")
+		want, got := make(map[string]bool), make(map[string]bool)
+		keysOfJSON(t, blocks[i][1], got)
+		keysOfJSON(t, printed, want)
+		delete(got, "cvss") // none of these has a score
+		for key := range want {
+			if !got[key] {
+				t.Errorf("%s has %s, which the README does not show", file, key)
+			}
+		}
+		for key := range got {
+			if !want[key] {
+				t.Errorf("the README shows %s, which %s does not have", key, file)
+			}
+		}
+	}
+}
+
+// keysOfJSON collects the names of all fields of a document.
+func keysOfJSON(t *testing.T, text string, keys map[string]bool) {
+	t.Helper()
+	var document any
+	if err := json.Unmarshal([]byte(text), &document); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for key, inner := range v {
+				keys[key] = true
+				walk(inner)
+			}
+		case []any:
+			for _, inner := range v {
+				walk(inner)
+			}
+		}
+	}
+	walk(document)
 }
 
 // TestREADMELinks finds the files that the README points to.

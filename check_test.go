@@ -1,0 +1,631 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/yaml"
+
+	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/slack/slackstand"
+)
+
+// webhookSecret is a part of each webhook here, which no output may hold.
+const webhookSecret = "XXXX-secret-XXXX"
+
+// apiStand is a Kubernetes API that answers what check asks.
+type apiStand struct {
+	t *testing.T
+	// user is whom it takes us for, unless we impersonate another.
+	user string
+	// settings are the data of the ConfigMap; nil: there is none.
+	settings map[string]string
+	// allows says what is allowed.
+	allows func(authorizationv1.ResourceAttributes) bool
+
+	mu    sync.Mutex
+	asked []authorizationv1.ResourceAttributes
+}
+
+func (a *apiStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodPost && r.URL.Path == "/apis/authentication.k8s.io/v1/selfsubjectreviews":
+		user := a.user
+		if as := r.Header.Get("Impersonate-User"); as != "" {
+			user = as
+		}
+		a.answer(w, &authenticationv1.SelfSubjectReview{
+			TypeMeta: metav1.TypeMeta{Kind: "SelfSubjectReview", APIVersion: "authentication.k8s.io/v1"},
+			Status:   authenticationv1.SelfSubjectReviewStatus{UserInfo: authenticationv1.UserInfo{Username: user}},
+		})
+	case r.Method == http.MethodPost && r.URL.Path == "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews":
+		var review authorizationv1.SelfSubjectAccessReview
+		body, _ := io.ReadAll(r.Body) // in protobuf
+		if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &review); err != nil {
+			a.t.Errorf("no review: %v", err)
+			return
+		}
+		attributes := *review.Spec.ResourceAttributes
+		a.mu.Lock()
+		a.asked = append(a.asked, attributes)
+		a.mu.Unlock()
+		review.TypeMeta = metav1.TypeMeta{Kind: "SelfSubjectAccessReview", APIVersion: "authorization.k8s.io/v1"}
+		review.Status.Allowed = a.allows(attributes)
+		a.answer(w, &review)
+	case r.Method == http.MethodGet && r.URL.Path == "/api/v1/namespaces/clairwatch/configmaps":
+		if r.URL.Query().Get("fieldSelector") != "metadata.name=clairwatch" { // or the daemon's Role would refuse it
+			a.t.Errorf("asked for %s", r.URL)
+		}
+		list := &corev1.ConfigMapList{TypeMeta: metav1.TypeMeta{Kind: "ConfigMapList", APIVersion: "v1"}}
+		if a.settings != nil {
+			list.Items = []corev1.ConfigMap{{Data: a.settings}}
+		}
+		a.answer(w, list)
+	default:
+		a.t.Errorf("asked %s %s", r.Method, r.URL)
+		w.WriteHeader(http.StatusNotFound)
+	}
+}
+
+func (a *apiStand) answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		a.t.Error(err)
+	}
+}
+
+// kubeconfig starts the API and returns the file that leads there.
+func (a *apiStand) kubeconfig(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(a)
+	t.Cleanup(s.Close)
+	return writeKubeconfig(t, s.URL)
+}
+
+func writeKubeconfig(t *testing.T, server string) string {
+	t.Helper()
+	return writeFile(t, "kubeconfig", fmt.Sprintf(`{apiVersion: v1, kind: Config, current-context: c,
+  clusters: [{name: c, cluster: {server: %q}}], contexts: [{name: c, context: {cluster: c, user: u}}],
+  users: [{name: u, user: {token: %q}}]}`, server, scanPassword))
+}
+
+// manifestRules are those of deploy/clairwatch.yaml: of all namespaces, and of its own.
+func manifestRules(t *testing.T, files ...string) (everywhere, own []rbacv1.PolicyRule) {
+	t.Helper()
+	for _, file := range files {
+		for doc := range strings.SplitSeq(read(t, file), "\n---\n") {
+			var role struct {
+				Kind  string
+				Rules []rbacv1.PolicyRule
+			}
+			if err := yaml.Unmarshal([]byte(doc), &role); err != nil {
+				t.Fatal(err)
+			}
+			switch role.Kind {
+			case "ClusterRole":
+				everywhere = append(everywhere, role.Rules...)
+			case "Role":
+				own = append(own, role.Rules...)
+			}
+		}
+	}
+	return everywhere, own
+}
+
+// byManifest allows what the rules of files of deploy do, as RBAC has it.
+func byManifest(t *testing.T, files ...string) func(authorizationv1.ResourceAttributes) bool {
+	everywhere, own := manifestRules(t, files...)
+	return func(a authorizationv1.ResourceAttributes) bool {
+		rules := everywhere
+		if a.Namespace == "clairwatch" {
+			rules = append(rules[:len(rules):len(rules)], own...)
+		}
+		return slices.ContainsFunc(rules, func(r rbacv1.PolicyRule) bool {
+			return slices.Contains(r.APIGroups, a.Group) && slices.Contains(r.Resources, a.Resource) && slices.Contains(r.Verbs, a.Verb) &&
+				(len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, a.Name))
+		})
+	}
+}
+
+const (
+	daemon     = "system:serviceaccount:clairwatch:clairwatch"
+	manifestOf = "deploy/clairwatch.yaml"
+)
+
+// TestRightsAreThoseOfTheManifest asks for each right of deploy/clairwatch.yaml, and for no other.
+func TestRightsAreThoseOfTheManifest(t *testing.T) {
+	everywhere, own := manifestRules(t, manifestOf)
+	want := make(map[string]bool)
+	expand := func(namespace string, rules []rbacv1.PolicyRule) {
+		for _, r := range rules {
+			names := r.ResourceNames
+			if len(names) == 0 {
+				names = []string{""}
+			}
+			for _, name := range names {
+				for _, verb := range r.Verbs {
+					for _, resource := range r.Resources {
+						want[fmt.Sprint(namespace, " ", r.APIGroups[0], " ", resource, " ", name, " ", verb)] = true
+					}
+				}
+			}
+		}
+	}
+	expand("", everywhere)
+	expand("clairwatch", own)
+	got := make(map[string]bool)
+	for _, r := range neededRights(defaults(), "clairwatch") {
+		for _, name := range append(r.names[:len(r.names):len(r.names)], slices.Repeat([]string{""}, max(0, 1-len(r.names)))...) {
+			for _, verb := range r.verbs {
+				got[fmt.Sprint(r.namespace, " ", r.group, " ", r.resource, " ", name, " ", verb)] = true
+			}
+		}
+	}
+	for right := range want {
+		if !got[right] {
+			t.Errorf("the manifest grants %s, which is not checked", right)
+		}
+	}
+	for right := range got {
+		if !want[right] {
+			t.Errorf("%s is checked, which the manifest does not grant", right)
+		}
+	}
+	if len(want) < 70 {
+		t.Errorf("only %d rights", len(want))
+	}
+}
+
+// scannerOf is a Scanner as the settings have it.
+func scannerOf(clairURL, webhook, more string) string {
+	return fmt.Sprintf("clairBaseUrl: %s\nslackWebhookUrl: %s\n%s", clairURL, webhook, more)
+}
+
+func webhook(token string) string {
+	return "https://hooks.slack.com" + slackstand.Path(token+"-"+webhookSecret)
+}
+
+// check runs clairwatch check in a folder of its own, in which it has written the files.
+func check(t *testing.T, files map[string]string, args ...string) said {
+	t.Helper()
+	home, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(folder)
+	s := clairwatch(t, files["stdin"], append([]string{"check"}, args...)...)
+	t.Chdir(home)
+	s.harmless(t)
+	s.keepsSecrets(t)
+	return s
+}
+
+// secrets are what no output may hold.
+func (s said) keepsSecrets(t *testing.T) {
+	t.Helper()
+	for _, secret := range []string{webhookSecret, scanPassword, base64.StdEncoding.EncodeToString([]byte("reader:" + scanPassword))} {
+		if strings.Contains(s.out+s.errs, secret) {
+			t.Errorf("%s is in the output:\n%s%s", secret, s.out, s.errs)
+		}
+	}
+}
+
+// setUp is a config, settings and servers that are as they should be.
+func setUp(t *testing.T) (files map[string]string, api *apiStand, settings map[string]string) {
+	t.Helper()
+	stand := &clairStand{t: t, clock: settledClock}
+	address := stand.serve(t)
+	images := httptest.NewServer(guarded(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/" {
+			t.Errorf("asked a registry for %s", r.URL)
+		}
+		w.WriteHeader(http.StatusUnauthorized)
+	})))
+	t.Cleanup(images.Close)
+	folder := t.TempDir()
+	token := filepath.Join(folder, "token")
+	if err := os.WriteFile(token, []byte(scanPassword), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	settings = map[string]string{
+		"shop":     scannerOf(address+"one", webhook("shop"), ""),
+		"checkout": scannerOf(address+"one/", webhook("shop"), "minSeverity: High\n"),
+		"platform": "- " + strings.ReplaceAll(strings.TrimSpace(scannerOf(address+"one", webhook("platform"), "")), "\n", "\n  ") +
+			"\n- name: on-call\n  " + strings.ReplaceAll(strings.TrimSpace(scannerOf(address+"two", webhook("on-call"), "minSeverity: Critical")), "\n", "\n  ") + "\n",
+	}
+	files = map[string]string{
+		"config.yaml": fmt.Sprintf("cluster: prod-eu\nnotifyTokenFile: %s\ndockerConfig: docker.json\nclairs:\n- url: %sone\nregistries:\n- host: registry.example\n  endpoint: %s\n",
+			token, address, images.URL),
+		"docker.json": fmt.Sprintf(`{"auths": {"quay.io": {"auth": %q}, "https://index.docker.io/v1/": {"username": "reader", "password": %q}}}`,
+			base64.StdEncoding.EncodeToString([]byte("reader:"+scanPassword)), scanPassword),
+	}
+	api = &apiStand{t: t, user: daemon, settings: settings, allows: byManifest(t, manifestOf)}
+	return files, api, settings
+}
+
+func TestCheck(t *testing.T) {
+	files, api, _ := setUp(t)
+	args := []string{"--config", "config.yaml", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t)}
+	s := check(t, files, args...)
+	s.golden(t, "check")
+	if s.code != 0 {
+		t.Errorf("exit code %d", s.code)
+	}
+	check(t, files, append(args, "-o", "json")...).golden(t, "check-json")
+}
+
+// TestCheckFindsMistakes has all kinds of mistakes at once.
+func TestCheckFindsMistakes(t *testing.T) {
+	files, api, settings := setUp(t)
+	settings["payments"] = scannerOf("http://clair.clair:6000/", webhook("payments"), "minSeverity: Hgh\ncolour: red\n")
+	settings["legacy"] = "slackWebhookUrl: http://hooks.slack.com" + slackstand.Path(webhookSecret) + "\nclairBaseUrl: " + webhook("x") + "\n"
+	settings["broken"] = "clairBaseUrl: [" + webhook("x")
+	settings["Web_Team"] = ""
+	settings["away"] = scannerOf("http://127.0.0.1:1/", webhook("away"), "")
+	allowed := byManifest(t, manifestOf, "deploy/pull-secrets-cluster.yaml")
+	api.allows = func(a authorizationv1.ResourceAttributes) bool {
+		switch {
+		case a.Resource == "nodes" && a.Verb == "watch", a.Resource == "leases", a.Verb == "patch" && strings.HasSuffix(a.Name, "-7"):
+			return false
+		case a.Resource == "pods" && a.Verb == "delete":
+			return true
+		}
+		return allowed(a)
+	}
+	files["config.yaml"] = fmt.Sprintf("notifyTokenFile: /none/token\ndockerConfig: docker.json\nclairs:\n- url: http://unused.example:1/\n  pskFile: /none/psk\nregistries:\n- host: gone.example\n  endpoint: %s\n- host: store.example\n  endpoint: %s\n",
+		strings.TrimSuffix(gone(t), "/"), strings.TrimSuffix((&clairStand{t: t, clock: settledClock}).serve(t), "/"))
+	files["docker.json"] = `{"auths": {"ghcr.io": {}, "https://reader:` + scanPassword + `@quay.io/x": {"username": "a", "password": "b"}}, "credHelpers": {"aws.example": "no-such-helper", "b.example": "../../bin/sh"}, "credsStore": "desktop"}`
+	s := check(t, files, "--config", "config.yaml", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t))
+	s.golden(t, "check-mistakes")
+	if s.code != exitFound {
+		t.Errorf("exit code %d", s.code)
+	}
+}
+
+// TestCheckBrokenConfig says all that is wrong with a config, and goes on where it can be read at all.
+func TestCheckBrokenConfig(t *testing.T) {
+	for golden, config := range map[string]string{
+		"check-config-unreadable": "a: b: c",
+		"check-config-wrong-type": "workers: many\nlisen: x\n",
+		"check-config-mistakes":   "workers: 0\ngrace: -1s\nclairs: [{url: clair}, {url: http://a.example:1/, pskFile: " + webhookSecret + "}]\nregistries: [{host: a/b}]\nnotifyTokenFile: " + webhookSecret + "\n",
+	} {
+		t.Run(golden, func(t *testing.T) {
+			s := check(t, map[string]string{"config.yaml": config, "settings.yaml": "{}"}, "--config", "config.yaml", "-f", "settings.yaml")
+			s.golden(t, golden)
+			if s.code != exitFound {
+				t.Errorf("exit code %d", s.code)
+			}
+		})
+	}
+}
+
+// TestCheckRightsOfAPerson looks at the rights of who asks, and says whose they are; --as looks at the daemon's.
+func TestCheckRightsOfAPerson(t *testing.T) {
+	_, api, _ := setUp(t)
+	api.user, api.settings = "jane", map[string]string{}
+	api.allows = func(authorizationv1.ResourceAttributes) bool { return true }
+	args := []string{"--docker-config", "", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t)}
+	check(t, nil, args...).golden(t, "check-person")
+	check(t, nil, append(args, "--as", daemon)...).golden(t, "check-admin")
+}
+
+func TestCheckWithoutCluster(t *testing.T) {
+	for golden, args := range map[string][]string{
+		"check-no-cluster":      nil,
+		"check-no-namespace":    {"--kubeconfig", writeKubeconfig(t, gone(t))},
+		"check-no-api":          {"--kubeconfig", writeKubeconfig(t, gone(t)), "--namespace", "clairwatch"},
+		"check-file":            {"--settings-file", "settings.yaml"},
+		"check-file-missing":    {"--settings-file", "none.yaml"},
+		"check-file-no-cluster": {"--settings-file", "settings.yaml", "--kubeconfig", "/none"},
+	} {
+		t.Run(golden, func(t *testing.T) {
+			s := check(t, map[string]string{"settings.yaml": "data:\n  shop: ''\n"}, append(args, "--docker-config", "")...)
+			s.golden(t, golden)
+		})
+	}
+}
+
+// TestCheckConfigMapMissing says how to make one.
+func TestCheckConfigMapMissing(t *testing.T) {
+	_, api, _ := setUp(t)
+	api.settings = nil
+	s := check(t, nil, "--docker-config", "", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t))
+	if !strings.Contains(s.out, "it does not exist: kubectl apply -f deploy/clairwatch.yaml makes it") || s.code != exitFound {
+		t.Errorf("%+v", s)
+	}
+}
+
+// The flags of a Deployment are taken as they are.
+func TestCheckTakesTheFlagsOfTheDaemon(t *testing.T) {
+	s := check(t, map[string]string{"stdin": "{}"}, "-f", "-", "--docker-config", "", "--group-wait", "5m", "--group-max", "1m")
+	if want := "groupMax: 1m0s: want at least groupWait, 5m0s"; !strings.Contains(s.out, want) || s.code != exitFound {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestReadManifest(t *testing.T) {
+	const cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata:\n  %s: |\n    a: b\n"
+	one, two := fmt.Sprintf(cm, "clairwatch", "shop"), fmt.Sprintf(cm, "other", "web")
+	const want = "want one ConfigMap, or one that is called clairwatch (settings)"
+	for text, want := range map[string]string{
+		one:                 "shop",
+		two:                 "web", // there is but one
+		one + "---\n" + two: "shop",
+		"---\n" + two + "---\n" + one + "...\n# end\n": "shop",
+		"shop: |\n  a: b\nweb: ''\n":                   "shop web",
+		"data:\n  shop: |\n    a: b\n":                 "shop",
+		"data: |\n  a: b\n":                            "data", // a namespace of that name
+		"data: a\nshop: b\n":                           "data shop",
+		"{}":                                           "",
+		one + "binaryData: {}\n":                       "shop",
+		fmt.Sprintf(cm, "a", "shop") + "---\n" + two:   want,
+		"":                                     want,
+		"# nothing\n":                          want,
+		"kind: Secret\ndata: {}":               want,
+		"kind: 5\n":                            "it is no manifest: want the YAML of a ConfigMap, or its data",
+		"- a\n":                                "it is no map: want the YAML of a ConfigMap, or its data",
+		"shop: " + webhookSecret + ": x\n":     "it is no valid YAML",
+		"a: b\n\"" + webhookSecret + "\": [\n": "it is no valid YAML, see line 2",
+		"a: b\na: c\n":                         "it is no valid YAML, see line 2",
+		"shop:\n  backend: clair\n":            "settings of shop: a value of a ConfigMap is a text: write |, and its fields on the lines after that, indented",
+		"X/" + webhookSecret + ": 5\n":         "settings of a key that is no namespace: a value of a ConfigMap is a text: write |, and its fields on the lines after that, indented",
+		strings.Repeat("#", settingsLimit+1):   "it has more than 4 MiB: want the YAML of a ConfigMap",
+	} {
+		data, err := readManifest(strings.NewReader(text), "clairwatch")
+		var keys []string
+		for key := range data {
+			keys = append(keys, key)
+		}
+		slices.Sort(keys)
+		got := strings.Join(keys, " ")
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%.60q:\ngot  %q\nwant %q", text, got, want)
+		}
+	}
+}
+
+// FuzzReadManifest: whatever is in the file, an error repeats nothing of it.
+func FuzzReadManifest(f *testing.F) {
+	f.Add("kind: ConfigMap\ndata:\n  shop: ", "")
+	f.Add("shop: {a: [", "}")
+	f.Add("shop: &a ", " *a")
+	f.Add("", ": |\n x")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		data, err := readManifest(strings.NewReader(before+webhookSecret+after), "clairwatch")
+		if err != nil && (strings.Contains(err.Error(), webhookSecret) || data != nil) {
+			t.Errorf("%v, %v", data, err)
+		}
+	})
+}
+
+// sends runs check --send against a stand-in for Slack.
+func sends(t *testing.T, data map[string]string, transport http.RoundTripper) []row {
+	t.Helper()
+	text, err := yaml.Marshal(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &checkup{options: checkOptions{settingsFile: "-", send: true}, cfg: defaults(), input: bytes.NewReader(text), slackTransport: transport}
+	c.cfg.Cluster = "prod-eu"
+	found := c.readSettings(t.Context(), cluster{})
+	return c.checkWebhooks(t.Context(), found)
+}
+
+// Each channel gets one message, whatever the number of its namespaces.
+func TestCheckSends(t *testing.T) {
+	slackAt := slackstand.ServePipe(slackstand.Config{Every: -1})
+	defer slackAt.Close()
+	const at = "http://clair.example:6000/"
+	data := map[string]string{
+		"shop": scannerOf(at, webhook("shop"), ""), "checkout": scannerOf(at, webhook("shop"), ""), "web": scannerOf(at, webhook("web"), ""),
+		"old": scannerOf(at, "https://hooks.slack.com"+slackstand.Path("no-service"), ""), "wrong": "backend: none",
+	}
+	var b bytes.Buffer
+	err := writeChecks(&b, formTable, sends(t, data, slackAt.Transport))
+	s := said{out: b.String(), errs: err.Error() + "\n", code: exitCode(err)}
+	s.golden(t, "check-send")
+	s.keepsSecrets(t)
+	var texts []string
+	for _, token := range []string{"shop", "web"} {
+		for _, m := range slackAt.Messages(slackstand.Path(token + "-" + webhookSecret)) {
+			texts = append(texts, slackstand.Render(m, slackstand.Style{}))
+		}
+	}
+	slices.Sort(texts)
+	want := []string{"clairwatch: this channel hears of the namespace `web`", "clairwatch: this channel hears of the namespaces `checkout`, `shop`"}
+	if len(texts) != len(want) {
+		t.Fatalf("got %q", texts)
+	}
+	for i := range want {
+		if !strings.Contains(texts[i], want[i]) || !strings.Contains(texts[i], "prod-eu") {
+			t.Errorf("got %q, want %q", texts[i], want[i])
+		}
+	}
+}
+
+// A thing that hangs is given up, and all others are tried.
+func TestCheckClairThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), checkTime)
+		defer cancel()
+		rows := checkClair(ctx, "Clair http://a/", hangingClair{}, began)
+		if len(rows) != 1 || rows[0].Outcome != isProblem || !strings.HasPrefix(rows[0].Found, "no answer within 15s") {
+			t.Errorf("got %+v", rows)
+		}
+	})
+}
+
+// hangingClair never answers.
+type hangingClair struct{ *clair.Client }
+
+func (hangingClair) State(ctx context.Context) (string, error) {
+	<-ctx.Done()
+	return "", ctx.Err()
+}
+
+// TestCheckClairs has what is said of each state that a Clair can be in.
+func TestCheckClairs(t *testing.T) {
+	recording := func(name string) exchange { return recordedExchange(t, name) }
+	for name, c := range map[string]struct {
+		state, vulnerabilities, enrichments exchange
+		clock                               string
+		outcome                             outcome
+		found                               string
+	}{
+		"fine": {recording("state"), recording("updates-vulnerability"), recording("updates-enrichment"), settledClock, isOK,
+			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest 2 hours old"},
+		"new": {recording("state"), recording("updates-vulnerability"), recording("updates-enrichment"), "", isOK,
+			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest of now"},
+		"stale": {recording("state"), recording("updates-vulnerability"), recording("updates-enrichment"), "Sat, 28 Nov 2026 02:41:20 GMT", isWarning,
+			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest 5 days old: see whether its updaters reach their sources"},
+		"empty": {recording("state"), recording("updates-none"), recording("updates-none"), "", isWarning,
+			"answers, index_state cb31df8269833698891b35a63251a81a; it has no vulnerability data: it is still loading it, or has no updaters"},
+		"hidden": {recording("state"), recording("no-such-path"), recording("no-such-path"), "", isInfo,
+			"answers, index_state cb31df8269833698891b35a63251a81a; what data it has is hidden, so images are looked at again every refresh"},
+		"no Clair": {recording("no-such-path"), recording("no-such-path"), recording("no-such-path"), "", isProblem,
+			"something answers there that has neither an indexer nor a matcher: see whether the address is right, path included"},
+		"refuses": {recording("unauthorized"), recording("unauthorized"), recording("unauthorized"), "", isProblem,
+			"asking for the indexer's state: Clair refuses the request; set clairs[].pskFile and clairs[].issuer by its auth.psk, and check that its clock and ours agree (status 401)"},
+		"database down": {recording("state"), recording("report-database-down"), recording("report-database-down"), "", isProblem,
+			"answers, index_state cb31df8269833698891b35a63251a81a; listing the updates of Clair's data: Clair cannot be reached or answers with an error; check that it and its database run (status 500)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				e := c.state
+				switch r.URL.Query().Get("kind") {
+				case "vulnerability":
+					e = c.vulnerabilities
+				case "enrichment":
+					e = c.enrichments
+				}
+				if c.clock != "" && e.Header != nil {
+					e.Header.Set("Date", c.clock)
+				}
+				e.answer(w, e.Body)
+			}))
+			defer server.Close()
+			client, err := clairClients(defaults())(server.URL + "/")
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := checkClair(t.Context(), "Clair", client, time.Now())
+			if want := []row{{"Clair", c.outcome, c.found}}; !slices.Equal(rows, want) {
+				t.Errorf("got  %+v\nwant %+v", rows, want)
+			}
+		})
+	}
+}
+
+func TestRegistryAddress(t *testing.T) {
+	for want, r := range map[string]registry.Registry{
+		"https://quay.io":               {Host: "quay.io"},
+		"https://registry-1.docker.io":  {Host: "Docker.io"},
+		"http://localhost:5001":         {Host: "localhost:5001", Insecure: true},
+		"http://kind-registry:5000":     {Host: "localhost:5001", Endpoint: "http://kind-registry:5000"},
+		"https://mirror.example.com":    {Host: "docker.io", Endpoint: "https://mirror.example.com/hub/"},
+		"https://mirror.example.com:80": {Host: "a", Endpoint: "https://mirror.example.com:80", Insecure: true},
+	} {
+		if got := registryAddress(r); got != want {
+			t.Errorf("%+v: got %s, want %s", r, got, want)
+		}
+	}
+}
+
+func TestCheckDockerConfig(t *testing.T) {
+	folder := t.TempDir()
+	program := filepath.Join(folder, "docker-credential-here")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", folder)
+	large := filepath.Join(folder, "large")
+	if err := os.WriteFile(large, make([]byte, dockerConfigLimit+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]row{
+		"":                      {"docker config", isInfo, "there is none (dockerConfig): images of private registries need image pull secrets"},
+		defaults().DockerConfig: {"docker config " + defaults().DockerConfig, isInfo, "there is none: images of private registries need image pull secrets"},
+		"/none/config.json":     {"docker config /none/config.json", isWarning, "there is none: see whether dockerConfig is right"},
+		folder:                  {"docker config " + folder, isProblem, "it cannot be read: is a directory"},
+		large:                   {"docker config " + large, isProblem, "it has more than 1 MiB"},
+	} {
+		c := checkup{cfg: Config{DockerConfig: path}}
+		if got := c.checkDockerConfig(); !slices.Equal(got, []row{want}) {
+			t.Errorf("%s: got %+v", path, got)
+		}
+	}
+	for text, want := range map[string][]row{
+		"{}":          {{"d", isOK, "credentials for no registry"}},
+		"[]":          {{"d", isProblem, "it is not the JSON of a docker config: docker login writes one"}},
+		webhookSecret: {{"d", isProblem, "it is not the JSON of a docker config: docker login writes one"}},
+		`{"auths": {"a.example": {"auth": "!"}}}`:            {{"d", isOK, "credentials for no registry"}, {"d", isWarning, "no user name and password for a.example"}},
+		`{"auths": {"a.example": {}}, "credsStore": "here"}`: {{"d", isOK, "credentials for no registry"}, {"d", isOK, "docker-credential-here for all other registries (not run)"}},
+		`{"credsStore": "gone"}`:                             {{"d", isOK, "credentials for no registry"}, {"d", isInfo, "docker-credential-gone, for all other registries, is not here: put it into the PATH of the image, or write the credentials themselves under auths"}},
+		`{"credHelpers": {"a.example": "gone", "b.example": "here", "c.example": "/bin/sh"}}`: {
+			{"d", isOK, "credentials for no registry"},
+			{"d", isProblem, "docker-credential-gone, for a.example, is not here: put it into the PATH of the image, or write the credentials themselves under auths"},
+			{"d", isOK, "docker-credential-here for b.example (not run)"},
+			{"d", isProblem, "the credential helper for c.example is no name of a program"},
+		},
+	} {
+		if got := describeDockerConfig("d", []byte(text)); !slices.Equal(got, want) {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", text, got, want)
+		}
+	}
+}
+
+// Who ends it hears that it was stopped.
+func TestCheckStopped(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	cmd := command(io.Discard)
+	cmd.SetArgs([]string{"check", "-f", "-", "--docker-config", ""})
+	cmd.SetIn(strings.NewReader("{}"))
+	var out bytes.Buffer
+	cmd.SetOut(&out)
+	if err := cmd.ExecuteContext(ctx); err == nil || err.Error() != "stopped before all was tried" || out.Len() > 0 {
+		t.Errorf("got %v, %q", err, out.String())
+	}
+}
+
+func TestAgo(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Hour: "of now", time.Minute: "of now", 2 * time.Minute: "2 minutes old", 119 * time.Minute: "119 minutes old",
+		2 * time.Hour: "2 hours old", 47 * time.Hour: "47 hours old", 48 * time.Hour: "2 days old", 1000 * time.Hour: "41 days old",
+	} {
+		if got := ago(d); got != want {
+			t.Errorf("%s: got %q, want %q", d, got, want)
+		}
+	}
+}

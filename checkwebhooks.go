@@ -1,0 +1,58 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+// channel is a webhook, and the keys of the settings that name it.
+type channel struct {
+	webhook slack.Webhook
+	keys    []string
+}
+
+// checkWebhooks names each channel, and with --send sends it a message.
+func (c *checkup) checkWebhooks(ctx context.Context, found settingsFound) []row {
+	sender := slack.New(slack.Config{Transport: c.slackTransport, UserAgent: userAgent()})
+	defer sender.CloseIdleConnections()
+	return inOrder(c.channels(found), func(of channel) []row {
+		what := "channel " + of.webhook.String()
+		hears := "hears of " + strings.Join(of.keys, ", ")
+		if !c.options.send {
+			return []row{{what, isOK, hears + "; not tried: --send sends it a message"}}
+		}
+		message := slack.Trial{Cluster: c.cfg.Cluster, Namespaces: of.keys}.Message()
+		if err := sender.Send(ctx, of.webhook, message); err != nil {
+			return []row{{what, isProblem, hears + "; " + err.Error()}}
+		}
+		return []row{{what, isOK, hears + "; it has got a message"}}
+	})
+}
+
+// channels are those of the settings, in the order of their first keys.
+func (c *checkup) channels(found settingsFound) []channel {
+	var all []channel
+	for _, key := range slices.Sorted(maps.Keys(found.scanners)) {
+		for _, s := range found.scanners[key] {
+			webhook, err := slack.ParseWebhook(s.SlackWebhookURL.Reveal(), c.cfg.SlackHosts)
+			if err != nil {
+				continue // it is in a file
+			}
+			i := slices.IndexFunc(all, func(o channel) bool { return o.webhook == webhook })
+			if i < 0 {
+				i = len(all)
+				all = append(all, channel{webhook: webhook})
+			}
+			if !slices.Contains(all[i].keys, key) {
+				all[i].keys = append(all[i].keys, key)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b channel) int { return cmp.Compare(a.keys[0], b.keys[0]) })
+	return all
+}
