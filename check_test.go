@@ -506,7 +506,7 @@ func TestCheckClairs(t *testing.T) {
 		"fine": {recording("state"), recording("updates-vulnerability"), recording("updates-enrichment"), settledClock, isOK,
 			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest 2 hours old"},
 		"new": {recording("state"), recording("updates-vulnerability"), recording("updates-enrichment"), "", isOK,
-			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest of now"},
+			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest just now"},
 		"stale": {recording("state"), recording("updates-vulnerability"), recording("updates-enrichment"), "Sat, 28 Nov 2026 02:41:20 GMT", isWarning,
 			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest 5 days old: see whether its updaters reach their sources"},
 		"empty": {recording("state"), recording("updates-none"), recording("updates-none"), "", isWarning,
@@ -621,7 +621,7 @@ func TestCheckStopped(t *testing.T) {
 
 func TestAgo(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		-time.Hour: "of now", time.Minute: "of now", 2 * time.Minute: "2 minutes old", 119 * time.Minute: "119 minutes old",
+		-time.Hour: "just now", time.Minute: "just now", 2 * time.Minute: "2 minutes old", 119 * time.Minute: "119 minutes old",
 		2 * time.Hour: "2 hours old", 47 * time.Hour: "47 hours old", 48 * time.Hour: "2 days old", 1000 * time.Hour: "41 days old",
 	} {
 		if got := ago(d); got != want {

@@ -65,7 +65,7 @@ func (c *checkup) checkClairs(ctx context.Context, found settingsFound) []row {
 		defer cancel()
 		rows := checkClair(ctx, what, client, time.Now())
 		if found.scanners != nil && !named[base] {
-			rows = append(rows, row{what, isWarning, "no Scanner uses it: see whether its url under clairs is their clairBaseUrl"})
+			rows = append(rows, row{what, isWarning, "no Scanner that can be read uses it: see whether its url under clairs is their clairBaseUrl"})
 		}
 		return rows
 	})
@@ -126,7 +126,7 @@ func withNetwork(err error) error {
 func ago(d time.Duration) string {
 	switch {
 	case d < 2*time.Minute:
-		return "of now"
+		return "just now"
 	case d < 2*time.Hour:
 		return counted(int(d/time.Minute), "minute") + " old"
 	case d < 48*time.Hour:

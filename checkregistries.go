@@ -132,7 +132,7 @@ func describeDockerConfig(what string, text []byte) []row {
 	}
 	var hosts, empty []string
 	for _, key := range slices.Sorted(maps.Keys(config.Auths)) {
-		if hasCredentials(key, config.Auths[key]) {
+		if hasCredentials(config.Auths[key]) {
 			hosts = append(hosts, hostOfKey(key))
 		} else {
 			empty = append(empty, hostOfKey(key))
@@ -153,7 +153,7 @@ func describeDockerConfig(what string, text []byte) []row {
 }
 
 // hasCredentials says whether an entry holds a user name and a password that can be read.
-func hasCredentials(key string, entry json.RawMessage) bool {
+func hasCredentials(entry json.RawMessage) bool {
 	alone, err := json.Marshal(map[string]map[string]json.RawMessage{"auths": {"registry": entry}})
 	if err != nil {
 		return false

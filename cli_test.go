@@ -257,7 +257,7 @@ func TestHelp(t *testing.T) {
 func TestWrongUsage(t *testing.T) {
 	t.Setenv(clairVariable, "")
 	for line, want := range map[string]string{
-		"scann":                           "unknown command \"scann\" for \"clairwatch\"\nclairwatch: \nclairwatch: Did you mean this?\nclairwatch:  scan\nclairwatch: ",
+		"scann":                           "unknown command \"scann\" for \"clairwatch\"\nclairwatch: Did you mean this?\nclairwatch: scan",
 		"scan":                            "want the name of an image, such as quay.io/team/app:1.2; see clairwatch scan --help",
 		"scan alpine":                     "which Clair is to be asked? Say so with --clair http://host:port/, or in the variable CLAIRWATCH_CLAIR",
 		"scan --clair clair:6060 alpine":  "address of Clair (--clair, or CLAIRWATCH_CLAIR): not an http or https address: want an address such as http://clair.clair:6000/",

@@ -40,6 +40,9 @@ func exitCode(err error) int {
 // complain writes an error to a terminal.
 func complain(to io.Writer, err error) {
 	for line := range strings.SplitSeq(err.Error(), "\n") {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
 		_, _ = fmt.Fprintln(to, "clairwatch:", printable(line))
 	}
 }
