@@ -37,7 +37,7 @@ func (w *Watcher) sweepUntil(ctx, work context.Context) {
 	repeat(ctx, tenthOf(w.cfg.RemovalGrace), func() {
 		w.sweep(time.Now())
 		w.warnOfFullLedger()
-		w.lookAtReadable(work)
+		w.lookAtMended(work)
 		w.lookAtRefused()
 		if time.Since(saved) < saveEvery {
 			return
