@@ -12,6 +12,9 @@ type Credentials interface {
 	registry.Credentials
 	// Edition is another text when they have changed.
 	Edition() string
+	// Check returns for how many registries there are credentials, without asking any program for them, and what is
+	// wrong with them.
+	Check() (registries int, err error)
 }
 
 var _ Credentials = (*registry.ConfigFile)(nil)
@@ -20,7 +23,7 @@ var _ Credentials = (*registry.ConfigFile)(nil)
 // the daemon's own.
 func (w *Watcher) credentials(img image) registry.Credentials {
 	secrets := w.pullSecrets.of(w.running(img))
-	secrets.used = func(sum secretsSum) { w.secretsUsed.Store(img, sum) }
+	secrets.used = func(use secretsUse) { w.secretsUsed.Store(img, use) }
 	return registry.Chain(secrets, w.cfg.Credentials)
 }
 
@@ -45,7 +48,7 @@ func (w *Watcher) lookAtMended(ctx context.Context) {
 	defer cancel()
 	var mended []image
 	for _, img := range w.progress.inStates(refusedStates[:]...) {
-		used, known := w.secretsUsed.Load(img)
+		used, known := w.useOf(img)
 		secrets := w.pullSecrets.of(w.running(img))
 		if len(secrets.names) == 0 && !known {
 			continue
@@ -54,12 +57,21 @@ func (w *Watcher) lookAtMended(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		if known && sum != used {
+		if known && sum != used.sum {
 			mended = append(mended, img)
 		}
-		w.secretsUsed.Store(img, sum)
+		w.secretsUsed.Store(img, secretsUse{sum, used.lacks})
 	}
 	w.lookTogether(mended)
+}
+
+// useOf is what the pull secrets of an image gave when it was last looked at or compared, if that is known.
+func (w *Watcher) useOf(img image) (secretsUse, bool) {
+	use, known := w.secretsUsed.Load(img)
+	if !known {
+		return secretsUse{}, false
+	}
+	return use.(secretsUse), true
 }
 
 // refusedStates are those of images that credentials may help. Many registries say of what is not the asker's that it is
@@ -73,9 +85,23 @@ func (w *Watcher) lookAtRefused() {
 		return
 	}
 	w.presented = edition
+	w.sayCredentials()
 	imgs := w.progress.inStates(refusedStates[:]...)
 	w.log.Info("the docker config has changed: images that it may help are looked at again", "images", len(imgs))
 	w.lookTogether(imgs)
+}
+
+// sayCredentials logs what the daemon's own credentials are good for.
+func (w *Watcher) sayCredentials() {
+	if w.cfg.Credentials == nil {
+		return
+	}
+	registries, err := w.cfg.Credentials.Check()
+	if err != nil {
+		w.log.Error("the docker config cannot be used", "error", err)
+		return
+	}
+	w.log.Info("docker config", "registries", registries)
 }
 
 // edition is that of the daemon's own credentials.

@@ -99,6 +99,7 @@ type pullSecrets struct {
 type keptSecret struct {
 	config []byte // a docker config; nil: none
 	legacy bool   // of the older form
+	lacks  string // why there is none
 	err    error
 	until  time.Time
 }
@@ -126,8 +127,15 @@ func (p *pullSecrets) of(pods []*corev1.Pod) podSecrets {
 type podSecrets struct {
 	*pullSecrets
 	names []secretName
-	// used, where set, is told what the secrets gave.
-	used func(secretsSum)
+	// used, where set, is told what the secrets gave for a repository.
+	used func(secretsUse)
+}
+
+// secretsUse is what image pull secrets gave.
+type secretsUse struct {
+	sum secretsSum
+	// lacks says, for people, which of them gave nothing, and why.
+	lacks string
 }
 
 // secretsSum is another value when what image pull secrets give is another: their data, or that they may not be read.
@@ -137,10 +145,30 @@ type secretsSum [sha256.Size]byte
 // secrets hold that can be used.
 func (p podSecrets) Lookup(ctx context.Context, repo string) ([]registry.Credential, error) {
 	keyring, sum, err := p.read(ctx)
+	found := keyring.Lookup(repo)
 	if p.used != nil {
-		p.used(sum)
+		p.used(secretsUse{sum, p.lacks(ctx, found, repo)})
 	}
-	return keyring.Lookup(repo), err
+	return found, err
+}
+
+// lacks says why image pull secrets hold nothing for a repository although they can be read; empty where there is
+// something.
+func (p podSecrets) lacks(ctx context.Context, found []registry.Credential, repo string) string {
+	if len(found) > 0 {
+		return ""
+	}
+	var why []string
+	for _, name := range p.names {
+		switch s := p.get(ctx, name); {
+		case s.err != nil: // which is an error
+		case s.lacks != "":
+			why = append(why, name.String()+" "+s.lacks)
+		default:
+			why = append(why, name.String()+" has nothing for "+repo)
+		}
+	}
+	return strings.Join(why, "; ")
 }
 
 // read returns what the secrets hold, all in one keyring as the kubelet has it. One that does not exist is left out, as
@@ -183,12 +211,18 @@ func (p *pullSecrets) readNow(ctx context.Context, name secretName) keptSecret {
 	s := keptSecret{until: time.Now().Add(p.keep)}
 	switch {
 	case apierrors.IsNotFound(err):
+		s.lacks = "does not exist"
 	case apierrors.IsForbidden(err):
 		s.err = errForbidden
 	case err != nil:
 		s.err, s.until = fmt.Errorf("reading it: %w", err), time.Time{}
 	default:
-		s.config, s.legacy = dockerConfig(secret)
+		if s.config, s.legacy = dockerConfig(secret); s.config == nil {
+			s.lacks = fmt.Sprintf("has the type %.60q, and no %s with data", secret.Type, corev1.DockerConfigJsonKey)
+			if secret.Type != corev1.SecretTypeDockerConfigJson {
+				s.lacks = fmt.Sprintf("has the type %.60q, not %s", secret.Type, corev1.SecretTypeDockerConfigJson)
+			}
+		}
 		if len(s.config) > mostConfig {
 			s.config, s.err = nil, errLarge
 		}

@@ -167,7 +167,7 @@ func TestDockerConfigHelps(t *testing.T) {
 	}{
 		"not found":            {fails: registry.ErrNotFound, told: "not in the registry"},
 		"docker config broken": {fails: registry.ErrCredentials, told: "the docker config of clairwatch cannot be used"},
-		"pull secret":          {told: "cannot read the image pull secret"},
+		"pull secret":          {told: "cannot use the image pull secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, func(t *testing.T, r *rig) {
@@ -212,7 +212,7 @@ func TestDockerConfigMendedWhileDown(t *testing.T) {
 		r.start()
 		r.run(pulledWith(podOf("shop", "a", 1), "regcred"))
 		r.pass(settled)
-		r.wantTexts("could not be scanned…cannot read the image pull secret")
+		r.wantTexts("could not be scanned…cannot use the image pull secret")
 		r.stop()
 		config.password.Store("right")
 		r.start()

@@ -34,6 +34,7 @@ type heldImage struct {
 func (w *Watcher) sweepUntil(ctx, work context.Context) {
 	saved := time.Now()
 	w.presented = w.edition()
+	w.sayCredentials()
 	repeat(ctx, tenthOf(w.cfg.RemovalGrace), func() {
 		w.sweep(time.Now())
 		w.warnOfFullLedger()

@@ -79,7 +79,7 @@ type Watcher struct {
 	unpinned  sync.Map // namespaces with image volumes that cannot be identified of which the log has spoken
 
 	pullSecrets *pullSecrets
-	secretsUsed sync.Map // of an image the secretsSum with which it was last looked at or compared
+	secretsUsed sync.Map // of an image the secretsUse when it was last looked at or compared
 	// presented is the edition of the daemon's own credentials with which images were looked at; the sweep's own.
 	presented string
 
