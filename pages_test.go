@@ -159,7 +159,7 @@ func TestPages(t *testing.T) {
 			"1 channel has been sent nothing", "<bdi>idle</bdi>",
 		)
 		s.want("/images/"+runningDigest, 200, "CVE-2026-0001", "openssl", "3.0.2", "1 pod of <bdi>shop</bdi>", "api-7d4f", "nothing yet")
-		s.want("/images/"+unknownDigest, 404, "Nothing with this digest runs")
+		s.want("/images/"+unknownDigest, 404, "No image with this digest was scanned")
 	})
 }
 
@@ -208,7 +208,7 @@ func TestPageOfWhatHasEnded(t *testing.T) {
 		}
 		synctest.Wait()
 		s.want("/", 200, "shop/api:v1")
-		s.want("/images/"+runningDigest, 404, "Nothing with this digest runs")
+		s.want("/images/"+runningDigest, 404, "No image with this digest was scanned")
 		time.Sleep(imagesFor)
 		s.want("/", 200, "No image runs in a namespace that is watched")
 	})

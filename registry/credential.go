@@ -167,6 +167,25 @@ func (f *ConfigFile) read() error {
 	return nil
 }
 
+// Check reads the file and returns for how many registries it has credentials or names a program. No program is run. A
+// file that does not exist has none; one that cannot be used is [ErrCredentials].
+func (f *ConfigFile) Check() (registries int, err error) {
+	_, helpers, err := f.lookup("")
+	if err != nil {
+		return 0, fmt.Errorf("%w; mend the file that dockerConfig names", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.keyring != nil {
+		registries = len(f.keyring.keys)
+	}
+	if helpers != nil {
+		registries += len(helpers.byHost)
+		err = helpers.err
+	}
+	return registries, err
+}
+
 // Edition is another text when the file has changed, been put there or taken away since.
 func (f *ConfigFile) Edition() string {
 	info, err := os.Stat(f.path)

@@ -61,11 +61,16 @@ func (k *Keyring) Add(data []byte, legacy bool) error {
 		entries = config.Auths
 	}
 	// Two spellings of one key: sorted, so that their order is always the same.
+	at := make(map[string]int, len(k.keys))
+	for i := range k.keys {
+		at[k.keys[i].name] = i
+	}
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		if c, ok := readEntry(entries[name]); ok {
-			k.add(name, c)
+			k.add(at, name, c)
 		}
 	}
+	slices.SortFunc(k.keys, func(a, b key) int { return strings.Compare(b.name, a.name) })
 	return nil
 }
 
@@ -92,7 +97,8 @@ func readEntry(raw json.RawMessage) (Credential, bool) {
 	return Credential{Username: e.Username, Password: e.Password}, e.Username != ""
 }
 
-func (k *Keyring) add(name string, c Credential) {
+// add appends the key, or its credential where it is there: at has the place of each.
+func (k *Keyring) add(at map[string]int, name string, c Credential) {
 	if !strings.HasPrefix(name, "https://") && !strings.HasPrefix(name, "http://") {
 		name = "https://" + name
 	}
@@ -112,9 +118,11 @@ func (k *Keyring) add(name string, c Credential) {
 	if err != nil {
 		return
 	}
-	i, ok := slices.BinarySearchFunc(k.keys, name, func(k key, name string) int { return strings.Compare(name, k.name) })
+	i, ok := at[name]
 	if !ok {
-		k.keys = slices.Insert(k.keys, i, key{name: name, match: match})
+		i = len(k.keys)
+		at[name] = i
+		k.keys = append(k.keys, key{name: name, match: match})
 	}
 	k.keys[i].credentials = append(k.keys[i].credentials, c)
 }

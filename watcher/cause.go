@@ -39,14 +39,14 @@ var Causes = [...]Cause{
 
 // advice says for each cause, to the team that reads the message, what happened and what to do.
 var advice = map[Cause][2]string{
-	CauseUnauthorized:     {"the registry refuses access", "give its pods an image pull secret, or add credentials for it to the docker config of clairwatch"},
-	CausePullSecret:       {"clairwatch cannot read the image pull secret of its pods", "let it: its log has the command; or add credentials for the registry to the docker config of clairwatch"},
+	CauseUnauthorized:     {"the registry refuses access", "check the image pull secret of its pods, or add credentials for it to the docker config of clairwatch; its log says what was presented"},
+	CausePullSecret:       {"clairwatch cannot use the image pull secret of its pods", "clairwatch's log says why, and has the command that lets it read one; or add credentials for the registry to its docker config"},
 	CauseCredentials:      {"the docker config of clairwatch cannot be used", "mend it; clairwatch goes on trying, and its log says what is wrong"},
 	CausePasswordOnly:     {"its registry takes only passwords, which Clair is not given", "set forwardPassword for it under registries in the config of clairwatch, or use a registry with tokens"},
 	CauseLayerRefused:     {"the registry refuses Clair a layer", "clairwatch goes on trying; check that Clair reaches the registry as clairwatch does"},
 	CauseNotFound:         {"not in the registry", "the tag or digest was deleted, or exists only on the node: push it again, or roll out one that exists"},
 	CauseUnsupported:      {"not an image that Clair can read", "Clair reads Linux container images; nothing to do if this one is none"},
-	CauseDenied:           {"its registry's address is not allowed", "its config says which registries may be asked (allowRegistries, denyRegistries); loopback, link-local and metadata addresses must be listed under registries"},
+	CauseDenied:           {"the registry, or where it leads, may not be asked", "clairwatch's log says what was denied: the lists of registries in its config, or an address that must be listed under registries there"},
 	CauseRateLimited:      {"the registry limits the rate of pulls", "clairwatch goes on by itself, and leaves the last tenth to the nodes; credentials in its docker config raise the limit"},
 	CauseTooLarge:         {"its manifest or report is too large", "nothing to do but a smaller image"},
 	CauseOverLimit:        {"its namespace runs more images than maxImages", "run fewer, or raise maxImages in the config of clairwatch; when others end it is looked at by itself"},

@@ -35,6 +35,7 @@ func TestJudge(t *testing.T) {
 		{"rate, an hour", limited(time.Hour), verdict{cause: CauseRateLimited, after: time.Hour, lasting: true}},
 		{"unauthorized", registry.ErrUnauthorized, verdict{cause: CauseUnauthorized, after: recheck, lasting: true, resting: true}},
 		{"pull secret forbidden", unusable(errForbidden), verdict{cause: CausePullSecret, after: recheck, lasting: true, resting: true}},
+		{"pull secret too large", unusable(errLarge), verdict{cause: CausePullSecret, after: recheck, lasting: true, resting: true}},
 		{"pull secret damaged", unusable(errNoConfig), verdict{cause: CausePullSecret, after: recheck, lasting: true, resting: true}},
 		{"pull secret not read", unusable(errForbidden, errors.New("etcd")), verdict{cause: CausePullSecret}},
 		{"docker config", registry.ErrCredentials, verdict{cause: CauseCredentials}},

@@ -35,6 +35,8 @@ type service struct {
 	Clair
 	// indexing are those that want it to index an image, reading those that want to know what it says of one.
 	indexing, reading *line
+	// indexed are the manifests that it has indexed for us last.
+	indexed digests
 	// permits are the reports that may be asked for at once: also by who has a slot to index, and by the pages.
 	permits chan struct{}
 

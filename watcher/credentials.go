@@ -12,6 +12,9 @@ type Credentials interface {
 	registry.Credentials
 	// Edition is another text when they have changed.
 	Edition() string
+	// Check returns for how many registries there are credentials, without asking any program for them, and what is
+	// wrong with them.
+	Check() (registries int, err error)
 }
 
 var _ Credentials = (*registry.ConfigFile)(nil)
@@ -19,7 +22,9 @@ var _ Credentials = (*registry.ConfigFile)(nil)
 // credentials returns what is presented to registries for an image: what its pods name, as a kubelet would, and then
 // the daemon's own.
 func (w *Watcher) credentials(img image) registry.Credentials {
-	return registry.Chain(w.pullSecrets.of(w.running(img)), w.cfg.Credentials)
+	secrets := w.pullSecrets.of(w.running(img))
+	secrets.used = func(use secretsUse) { w.secretsUsed.Store(img, use) }
+	return registry.Chain(secrets, w.cfg.Credentials)
 }
 
 // sayForbidden logs once for each image pull secret with which command clairwatch may read it.
@@ -29,46 +34,74 @@ func (w *Watcher) sayForbidden(ctx context.Context, err error) {
 		return
 	}
 	for _, u := range failed.unusable {
-		if !errors.Is(u.err, errForbidden) {
-			continue
-		}
-		if _, said := w.forbidden.LoadOrStore(u.secret, true); !said {
+		if errors.Is(u.err, errForbidden) && w.pullSecrets.isNew(u.secret) {
 			w.log.Warn("an image pull secret may not be read, and without it a registry refuses", "namespace", u.secret.namespace,
 				"secret", u.secret.name, "grant", w.pullSecrets.grant(ctx, u.secret, w.cfg.Namespace))
 		}
 	}
 }
 
-// lookAtReadable queues the images that could not be scanned because their pull secrets could not be used, and can be
-// by now.
-func (w *Watcher) lookAtReadable(ctx context.Context) {
+// lookAtMended queues the images that credentials may help when what their pull secrets give has changed: they may be
+// read now, or hold something else.
+func (w *Watcher) lookAtMended(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, secretTime) // the next sweep goes on
 	defer cancel()
-	var readable []image
-	for _, img := range w.progress.inStates(State(CausePullSecret)) {
+	var mended []image
+	for _, img := range w.progress.inStates(refusedStates[:]...) {
+		used, known := w.useOf(img)
 		secrets := w.pullSecrets.of(w.running(img))
-		if _, err := secrets.keyring(ctx); err != nil {
+		if len(secrets.names) == 0 && !known {
 			continue
 		}
-		readable = append(readable, img)
-		for _, name := range secrets.names {
-			w.forbidden.Delete(name)
+		_, sum, _ := secrets.read(ctx)
+		if ctx.Err() != nil {
+			break
 		}
+		if known && sum != used.sum {
+			mended = append(mended, img)
+		}
+		w.secretsUsed.Store(img, secretsUse{sum, used.lacks})
 	}
-	w.lookTogether(readable)
+	w.lookTogether(mended)
 }
 
-// lookAtRefused queues the images that credentials may help when the daemon's own have changed. Many registries say of
-// what is not the asker's that it is not found.
+// useOf is what the pull secrets of an image gave when it was last looked at or compared, if that is known.
+func (w *Watcher) useOf(img image) (secretsUse, bool) {
+	use, known := w.secretsUsed.Load(img)
+	if !known {
+		return secretsUse{}, false
+	}
+	return use.(secretsUse), true
+}
+
+// refusedStates are those of images that credentials may help. Many registries say of what is not the asker's that it is
+// not found.
+var refusedStates = [...]State{State(CauseUnauthorized), State(CausePullSecret), State(CauseCredentials), State(CauseNotFound)}
+
+// lookAtRefused queues the images that credentials may help when the daemon's own have changed.
 func (w *Watcher) lookAtRefused() {
 	edition := w.edition()
 	if edition == w.presented {
 		return
 	}
 	w.presented = edition
-	imgs := w.progress.inStates(State(CauseUnauthorized), State(CausePullSecret), State(CauseCredentials), State(CauseNotFound))
+	w.sayCredentials()
+	imgs := w.progress.inStates(refusedStates[:]...)
 	w.log.Info("the docker config has changed: images that it may help are looked at again", "images", len(imgs))
 	w.lookTogether(imgs)
+}
+
+// sayCredentials logs what the daemon's own credentials are good for.
+func (w *Watcher) sayCredentials() {
+	if w.cfg.Credentials == nil {
+		return
+	}
+	registries, err := w.cfg.Credentials.Check()
+	if err != nil {
+		w.log.Error("the docker config cannot be used", "error", err)
+		return
+	}
+	w.log.Info("docker config", "registries", registries)
 }
 
 // edition is that of the daemon's own credentials.

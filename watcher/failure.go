@@ -47,9 +47,9 @@ func (w *Watcher) withdrawFailure(d ledger.Destination, img image) {
 	w.pending.withdraw(topic{d, kindFailed, failureOf(img)})
 }
 
-// mendable are the causes that may be mended while no daemon runs, and of which nobody would tell it: there may be room
-// in the namespace now, or the credentials that were missing.
-var mendable = [...]Cause{CauseOverLimit, CauseUnauthorized, CausePullSecret, CauseCredentials}
+// mendable are the causes that may be mended while no daemon runs, or by starting it with other settings: there may be
+// room in the namespace now, the credentials that were missing, or a registry that is allowed.
+var mendable = [...]Cause{CauseOverLimit, CauseUnauthorized, CausePullSecret, CauseCredentials, CauseDenied, CausePasswordOnly}
 
 // toldFailure returns when to try an image again that could not be scanned by the daemon before this one, and
 // why it could not; an empty cause says to look at it now. All listeners must know.

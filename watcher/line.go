@@ -22,7 +22,7 @@ type line struct {
 	call func(image)
 
 	mu sync.Mutex
-	// free slots are there only while nobody waits.
+	// free slots are there only while nobody waits who could use one.
 	free int
 	// waiting are those that come first, later those that come when none of them waits: what is known of them is out of
 	// date at the most, and there can be thousands.
@@ -32,10 +32,22 @@ type line struct {
 	// resolved has the manifest of each image that waits or was called, where it is known: Clair is known not to have
 	// it then, so neither Clair nor the registry is asked again.
 	resolved map[image]*registry.Image
+	// under are the manifests of those that have a slot or are called: who wants the same one, in another namespace,
+	// waits until it is there.
+	under map[string]bool
 }
 
 func newLine(slots int, call func(image)) *line {
-	return &line{call: call, free: max(slots, 1), called: make(map[image]bool), resolved: make(map[image]*registry.Image)}
+	return &line{call: call, free: max(slots, 1), called: make(map[image]bool), resolved: make(map[image]*registry.Image),
+		under: make(map[string]bool)}
+}
+
+// manifestOf is the digest of a manifest; empty where it is not known, or of no interest.
+func manifestOf(resolved *registry.Image) string {
+	if resolved == nil {
+		return ""
+	}
+	return resolved.Digest
 }
 
 // remembered returns the manifest of an image that stands in line; nil for one that does not.
@@ -60,14 +72,18 @@ func (l *line) has(img image) bool {
 	return has
 }
 
-// enter takes a slot, which is to be given back with exit. It says false when all are taken; then the image
-// stands in line and will be called. last says that it comes after all that are not; once it is not it stays so.
+// enter takes a slot, which is to be given back with exit. It says false when all are taken, or when somebody has one
+// for the same manifest; then the image stands in line and will be called. last says that it comes after all that are not; once it is not it stays so.
 func (l *line) enter(img image, resolved *registry.Image, last bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, waits := l.resolved[img]
 	switch {
 	case l.called[img]:
+		if held := l.resolved[img]; manifestOf(held) != manifestOf(resolved) { // the slot is for another one now
+			delete(l.under, manifestOf(held))
+			l.hold(resolved)
+		}
 		delete(l.called, img)
 		delete(l.resolved, img)
 		return true
@@ -76,8 +92,9 @@ func (l *line) enter(img image, resolved *registry.Image, last bool) bool {
 			l.waiting.Push(img)
 		}
 		return false
-	case l.free > 0:
+	case l.free > 0 && !l.under[manifestOf(resolved)]:
 		l.free--
+		l.hold(resolved)
 		return true
 	}
 	if last {
@@ -89,50 +106,67 @@ func (l *line) enter(img image, resolved *registry.Image, last bool) bool {
 	return false
 }
 
-// exit gives a slot to the next image, or back.
-func (l *line) exit() {
-	if next, ok := l.next(); ok {
-		l.call(next)
+// hold notes that somebody has a slot for a manifest. l.mu is held.
+func (l *line) hold(resolved *registry.Image) {
+	if digest := manifestOf(resolved); digest != "" {
+		l.under[digest] = true
 	}
 }
 
-func (l *line) next() (image, bool) {
+// exit gives back a slot that was taken for a manifest, or for nil, and calls those who can use what is free now.
+func (l *line) exit(resolved *registry.Image) {
+	for _, img := range l.release(resolved) {
+		l.call(img)
+	}
+}
+
+// release frees a slot and returns those that are called now.
+func (l *line) release(resolved *registry.Image) []image {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	from := &l.waiting
-	if from.Len() == 0 {
-		from = &l.later
+	l.free++
+	delete(l.under, manifestOf(resolved))
+	var next []image
+	for l.free > 0 {
+		img, ok := l.waiting.popFirst(l.canUse)
+		if !ok {
+			if img, ok = l.later.popFirst(l.canUse); !ok {
+				break
+			}
+		}
+		l.free--
+		l.called[img] = true
+		l.hold(l.resolved[img])
+		next = append(next, img)
 	}
-	if from.Len() == 0 {
-		l.free++
-		return image{}, false
-	}
-	img := from.Pop()
-	l.called[img] = true
-	return img, true
+	return next
 }
+
+// canUse says whether nobody has a slot for the manifest of an image that waits. l.mu is held.
+func (l *line) canUse(img image) bool { return !l.under[manifestOf(l.resolved[img])] }
 
 // abandon has an image stand in line no more. A slot that was kept for it goes to the next.
 func (l *line) abandon(img image) {
-	if l.strike(img) {
-		l.exit()
+	if resolved, kept := l.strike(img); kept {
+		l.exit(resolved)
 	}
 }
 
-// strike removes an image and says whether a slot was kept for it.
-func (l *line) strike(img image) (kept bool) {
+// strike removes an image and says whether a slot was kept for it, and for which manifest.
+func (l *line) strike(img image) (resolved *registry.Image, kept bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, waits := l.resolved[img]; !waits {
-		return false
+	resolved, waits := l.resolved[img]
+	if !waits {
+		return nil, false
 	}
 	delete(l.resolved, img)
 	if l.called[img] {
 		delete(l.called, img)
-		return true
+		return resolved, true
 	}
 	if !l.waiting.remove(img) {
 		l.later.remove(img)
 	}
-	return false
+	return nil, false
 }

@@ -37,18 +37,18 @@ func TestLine(t *testing.T) {
 	if l.remembered(of("a", 1)) != manifest || l.remembered(of("a", 0)) != nil {
 		t.Fatal("the line does not know who stands in it")
 	}
-	l.exit()
+	l.exit(manifest)
 	wantCalled(of("a", 1))
 	enter(of("a", 9), false) // nobody takes the slot of the image that was called
 	enter(of("a", 1), true)
-	l.exit()
+	l.exit(manifest)
 	wantCalled(of("b", 1)) // namespaces in turn
 	l.abandon(of("b", 1))  // called, and gone
 	wantCalled(of("a", 2))
 	l.abandon(of("a", 3)) // waiting, and gone
 	wantCalled()
 	enter(of("a", 2), true)
-	l.exit()
+	l.exit(manifest)
 	wantCalled(of("a", 4))
 	l.abandon(of("a", 4))
 	wantCalled(of("a", 9))
@@ -144,5 +144,46 @@ func TestWhoLeavesTheLine(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// Of those who want the same manifest one has a slot at a time; the others' slots go to who can use them, and none is
+// lost.
+func TestLineOfOneManifest(t *testing.T) {
+	of := func(namespace string, n int) image { return image{namespace: namespace, id: digest(n)} }
+	same, other := &registry.Image{Digest: digest(7)}, &registry.Image{Digest: digest(8)}
+	var called []image
+	l := newLine(2, func(img image) { called = append(called, img) })
+	enter := func(img image, resolved *registry.Image, want bool) {
+		t.Helper()
+		if got := l.enter(img, resolved, false); got != want {
+			t.Fatalf("%v enters: %v, want %v", img, got, want)
+		}
+	}
+	wantCalled := func(want ...image) {
+		t.Helper()
+		if !slices.Equal(called, want) {
+			t.Fatalf("called %v, want %v", called, want)
+		}
+		called = nil
+	}
+	enter(of("a", 1), same, true)
+	enter(of("b", 1), same, false)
+	enter(of("c", 1), same, false)
+	enter(of("d", 2), other, true) // nobody who waits could use the slot
+	enter(of("e", 2), other, false)
+	l.exit(other)
+	wantCalled(of("e", 2))
+	l.exit(same)
+	wantCalled(of("b", 1))
+	l.abandon(of("b", 1)) // called, and gone
+	wantCalled(of("c", 1))
+	enter(of("c", 1), other, true) // it is another image by now
+	l.exit(other)
+	enter(of("e", 2), other, true)
+	l.exit(other)
+	wantCalled()
+	if l.free != 2 || len(l.under)+len(l.called)+len(l.resolved)+l.waiting.Len() != 0 {
+		t.Errorf("left behind: %+v", l)
 	}
 }

@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -25,8 +26,12 @@ const (
 	secretSweeps = 5
 	// secretTime is how long reading one may take.
 	secretTime = 10 * time.Second
-	// mostSecrets bounds how many are tried for one image, mostSecretsKept how many are kept.
+	// mostSecrets bounds how many are tried for one image, mostSecretsKept how many are kept, and mostBytesKept how much
+	// of their data.
 	mostSecrets, mostSecretsKept = 16, 1024
+	mostBytesKept                = 8 << 20
+	// mostConfig bounds the data of one, in bytes. It has some hundred bytes for each registry.
+	mostConfig = 128 << 10
 )
 
 // secretName is the name of a Secret.
@@ -64,12 +69,15 @@ func (e *secretsError) Unwrap() []error {
 // lasting says whether all of them stay as they are until somebody mends them.
 func (e *secretsError) lasting() bool {
 	return !slices.ContainsFunc(e.unusable, func(u unusableSecret) bool {
-		return !errors.Is(u.err, errForbidden) && !errors.Is(u.err, errNoConfig)
+		return !errors.Is(u.err, errForbidden) && !errors.Is(u.err, errNoConfig) && !errors.Is(u.err, errLarge)
 	})
 }
 
 // errForbidden says that the daemon has no right to read a Secret, which is so by default.
 var errForbidden = errors.New("clairwatch has no right to read it")
+
+// errLarge says that a Secret has more data than a docker config that anybody writes.
+var errLarge = fmt.Errorf("its data has more than %d KiB", mostConfig>>10)
 
 // errNoConfig says that the data of a Secret is damaged.
 var errNoConfig = errors.New("its data is not the JSON of a docker config")
@@ -80,20 +88,24 @@ type pullSecrets struct {
 	client kubernetes.Interface
 	keep   time.Duration // what was read
 
-	mu   sync.Mutex
-	kept map[secretName]keptSecret // guarded by mu
+	mu    sync.Mutex
+	kept  map[secretName]keptSecret // guarded by mu
+	bytes int                       // of what is kept; guarded by mu
+	// said are the secrets of which the log has said that they may not be read; guarded by mu.
+	said map[secretName]bool
 }
 
 // keptSecret is what came of reading one.
 type keptSecret struct {
 	config []byte // a docker config; nil: none
 	legacy bool   // of the older form
+	lacks  string // why there is none
 	err    error
 	until  time.Time
 }
 
 func newPullSecrets(client kubernetes.Interface, keep time.Duration) *pullSecrets {
-	return &pullSecrets{client: client, keep: keep, kept: make(map[secretName]keptSecret)}
+	return &pullSecrets{client: client, keep: keep, kept: make(map[secretName]keptSecret), said: make(map[secretName]bool)}
 }
 
 // of returns the image pull secrets that some pods name, in their order.
@@ -115,32 +127,69 @@ func (p *pullSecrets) of(pods []*corev1.Pod) podSecrets {
 type podSecrets struct {
 	*pullSecrets
 	names []secretName
+	// used, where set, is told what the secrets gave for a repository.
+	used func(secretsUse)
 }
+
+// secretsUse is what image pull secrets gave.
+type secretsUse struct {
+	sum secretsSum
+	// lacks says, for people, which of them gave nothing, and why.
+	lacks string
+}
+
+// secretsSum is another value when what image pull secrets give is another: their data, or that they may not be read.
+type secretsSum [sha256.Size]byte
 
 // Lookup is that of [registry.Credentials]: what a kubelet would present. It returns a [*secretsError] beside what the
 // secrets hold that can be used.
 func (p podSecrets) Lookup(ctx context.Context, repo string) ([]registry.Credential, error) {
-	keyring, err := p.keyring(ctx)
-	return keyring.Lookup(repo), err
+	keyring, sum, err := p.read(ctx)
+	found := keyring.Lookup(repo)
+	if p.used != nil {
+		p.used(secretsUse{sum, p.lacks(ctx, found, repo)})
+	}
+	return found, err
 }
 
-// keyring has what the secrets hold, all in one as the kubelet has it. One that does not exist is left out, as the
-// kubelet does: templates of pods often name one that only some namespaces have.
-func (p podSecrets) keyring(ctx context.Context) (*registry.Keyring, error) {
-	keyring, failed := new(registry.Keyring), new(secretsError)
+// lacks says why image pull secrets hold nothing for a repository although they can be read; empty where there is
+// something.
+func (p podSecrets) lacks(ctx context.Context, found []registry.Credential, repo string) string {
+	if len(found) > 0 {
+		return ""
+	}
+	var why []string
+	for _, name := range p.names {
+		switch s := p.get(ctx, name); {
+		case s.err != nil: // which is an error
+		case s.lacks != "":
+			why = append(why, name.String()+" "+s.lacks)
+		default:
+			why = append(why, name.String()+" has nothing for "+repo)
+		}
+	}
+	return strings.Join(why, "; ")
+}
+
+// read returns what the secrets hold, all in one keyring as the kubelet has it. One that does not exist is left out, as
+// the kubelet does: templates of pods often name one that only some namespaces have.
+func (p podSecrets) read(ctx context.Context) (*registry.Keyring, secretsSum, error) {
+	keyring, failed, sum := new(registry.Keyring), new(secretsError), sha256.New()
 	for _, name := range p.names {
 		s := p.get(ctx, name)
 		if s.err == nil && s.config != nil && keyring.Add(s.config, s.legacy) != nil {
 			s.err = errNoConfig
 		}
+		data := sha256.Sum256(s.config)
+		fmt.Fprintln(sum, name, s.config != nil, s.legacy, data, s.err)
 		if s.err != nil {
 			failed.unusable = append(failed.unusable, unusableSecret{name, s.err})
 		}
 	}
 	if len(failed.unusable) > 0 {
-		return keyring, failed
+		return keyring, secretsSum(sum.Sum(nil)), failed
 	}
-	return keyring, nil
+	return keyring, secretsSum(sum.Sum(nil)), nil
 }
 
 // get returns an image pull secret as it was a short while ago.
@@ -162,20 +211,51 @@ func (p *pullSecrets) readNow(ctx context.Context, name secretName) keptSecret {
 	s := keptSecret{until: time.Now().Add(p.keep)}
 	switch {
 	case apierrors.IsNotFound(err):
+		s.lacks = "does not exist"
 	case apierrors.IsForbidden(err):
 		s.err = errForbidden
 	case err != nil:
 		s.err, s.until = fmt.Errorf("reading it: %w", err), time.Time{}
 	default:
-		s.config, s.legacy = dockerConfig(secret)
+		if s.config, s.legacy = dockerConfig(secret); s.config == nil {
+			s.lacks = fmt.Sprintf("has the type %.60q, and no %s with data", secret.Type, corev1.DockerConfigJsonKey)
+			if secret.Type != corev1.SecretTypeDockerConfigJson {
+				s.lacks = fmt.Sprintf("has the type %.60q, not %s", secret.Type, corev1.SecretTypeDockerConfigJson)
+			}
+		}
+		if len(s.config) > mostConfig {
+			s.config, s.err = nil, errLarge
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	maps.DeleteFunc(p.kept, func(_ secretName, s keptSecret) bool { return !time.Now().Before(s.until) })
-	if !s.until.IsZero() && len(p.kept) < mostSecretsKept {
+	maps.DeleteFunc(p.kept, func(other secretName, s keptSecret) bool {
+		ended := other == name || !time.Now().Before(s.until)
+		if ended {
+			p.bytes -= len(s.config)
+		}
+		return ended
+	})
+	if !s.until.IsZero() && len(p.kept) < mostSecretsKept && p.bytes+len(s.config) <= mostBytesKept {
 		p.kept[name] = s
+		p.bytes += len(s.config)
+	}
+	if !errors.Is(s.err, errForbidden) {
+		delete(p.said, name)
 	}
 	return s
+}
+
+// isNew says whether the log has not said yet that a secret may not be read. After many it says no more: anybody who
+// makes pods can make names up.
+func (p *pullSecrets) isNew(name secretName) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.said[name] || len(p.said) >= mostSecretsKept {
+		return false
+	}
+	p.said[name] = true
+	return true
 }
 
 // dockerConfig is what a kubelet takes from a Secret; nil from one of another type (kubernetes

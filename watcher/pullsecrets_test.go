@@ -216,7 +216,7 @@ func TestForbiddenPullSecret(t *testing.T) {
 		r.start()
 		r.run(pulledWith(podOf("shop", "a", 1), "regcred"), pulledWith(podOf("shop", "b", 2), "regcred"))
 		r.pass(settled)
-		r.wantTexts("2 images could not be scanned…cannot read the image pull secret of its pods")
+		r.wantTexts("2 images could not be scanned…cannot use the image pull secret of its pods")
 		const grant = "kubectl -n shop create role clairwatch-regcred --verb=get --resource=secrets --resource-name=regcred && " +
 			"kubectl -n shop create rolebinding clairwatch-regcred --role=clairwatch-regcred --serviceaccount=security:watch"
 		r.wantLogged(1, grant)
@@ -283,6 +283,8 @@ func (f *fakeConfig) Lookup(context.Context, string) ([]registry.Credential, err
 	return []registry.Credential{{Username: "u", Password: f.Edition()}}, nil
 }
 
+func (f *fakeConfig) Check() (int, error) { return 1, nil }
+
 func (f *fakeConfig) Edition() string { return f.password.Load().(string) }
 
 // When the docker config changes, what was refused is tried again within a minute, and at each start; nobody hears twice.
@@ -339,4 +341,91 @@ func TestPullSecretsBeforeDockerConfig(t *testing.T) {
 		}
 		r.wantLogged(0, "may not be read") // nothing was refused for it
 	})
+}
+
+// The log says which pull secrets gave nothing, and why: a registry's refusal is the same for all of these mistakes.
+func TestPullSecretsLackSomething(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.registry.private = []string{"right"}
+		opaque := pullSecret("shop", "opaque", dockerConfigOf("registry.example.com", "right"))
+		opaque.Type = corev1.SecretTypeOpaque
+		for _, s := range []*corev1.Secret{opaque, pullSecret("shop", "empty", nil), pullSecret("shop", "elsewhere", dockerConfigOf("quay.io", "right"))} {
+			_, err := r.kube.CoreV1().Secrets("shop").Create(t.Context(), s, metav1.CreateOptions{})
+			r.check(err)
+		}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.start()
+		r.run(pulledWith(podOf("shop", "a", 1), "gone", "opaque", "empty", "elsewhere"))
+		r.pass(settled)
+		r.wantTexts("could not be scanned…the registry refuses access")
+		r.wantLogged(1, `pullSecrets="shop/gone does not exist; shop/opaque has the type \"Opaque\", not kubernetes.io/dockerconfigjson; `+
+			`shop/empty has the type \"kubernetes.io/dockerconfigjson\", and no .dockerconfigjson with data; shop/elsewhere has nothing for registry.example.com/shop/app1"`)
+
+		_, err := r.kube.CoreV1().Secrets("shop").Create(t.Context(), pullSecret("shop", "gone", dockerConfigOf("registry.example.com", "right")), metav1.CreateOptions{})
+		r.check(err)
+		r.pass(7 * time.Minute)
+		r.wantTexts("could not be scanned", "is running with")
+	})
+}
+
+// One that is read is mended, or one of two that may not be: what they give is another thing then.
+func TestMendedPullSecret(t *testing.T) {
+	for name, mend := range map[string]func(r *rig, forbidden *atomic.Bool){
+		"another password": func(r *rig, _ *atomic.Bool) {
+			_, err := r.kube.CoreV1().Secrets("shop").Update(r.t.Context(), pullSecret("shop", "regcred", dockerConfigOf("registry.example.com", "right")), metav1.UpdateOptions{})
+			r.check(err)
+		},
+		"one of two granted": func(_ *rig, forbidden *atomic.Bool) { forbidden.Store(false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				r.registry.private = []string{"right", "granted"}
+				var forbidden atomic.Bool
+				forbidden.Store(true)
+				forbid(r.kube, func(name string) bool { return name == "never" || name == "later" && forbidden.Load() })
+				for name, password := range map[string]string{"regcred": "old", "later": "granted", "never": "right"} {
+					_, err := r.kube.CoreV1().Secrets("shop").Create(t.Context(), pullSecret("shop", name, dockerConfigOf("registry.example.com", password)), metav1.CreateOptions{})
+					r.check(err)
+				}
+				r.settings(map[string]string{"shop": scanner("shop")})
+				r.start()
+				r.run(pulledWith(podOf("shop", "a", 1), "never", "later", "regcred"))
+				r.pass(settled)
+				asked := r.registry.resolved()
+				r.pass(time.Hour)
+				if got := r.registry.resolved(); got != asked {
+					t.Errorf("the registry was asked %d times more, and nothing had changed", got-asked)
+				}
+				mend(r, &forbidden)
+				r.pass(7 * time.Minute)
+				r.wantTexts("could not be scanned", "is running with")
+			})
+		})
+	}
+}
+
+// What one secret may cost, and all together, is bounded.
+func TestPullSecretsSize(t *testing.T) {
+	kube := fake.NewClientset(pullSecret("shop", "large", make([]byte, mostConfig+1)))
+	for i := range 2 * mostBytesKept / mostConfig {
+		if err := kube.Tracker().Add(pullSecret("shop", fmt.Sprintf("s%d", i), make([]byte, mostConfig))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secrets := newPullSecrets(kube, time.Hour)
+	if s := secrets.get(t.Context(), secretName{"shop", "large"}); !errors.Is(s.err, errLarge) || s.config != nil {
+		t.Errorf("got %d bytes and %v", len(s.config), s.err)
+	}
+	for i := range 2 * mostBytesKept / mostConfig {
+		if s := secrets.get(t.Context(), secretName{"shop", fmt.Sprintf("s%d", i)}); len(s.config) != mostConfig {
+			t.Errorf("got %d bytes and %v", len(s.config), s.err)
+		}
+	}
+	kept := 0
+	for _, s := range secrets.kept {
+		kept += len(s.config)
+	}
+	if kept != mostBytesKept || secrets.bytes != kept {
+		t.Errorf("%d bytes are kept, counted %d, want %d", kept, secrets.bytes, mostBytesKept)
+	}
 }

@@ -88,6 +88,23 @@ func (q *fairQueue) Pop() image {
 	return img
 }
 
+// popFirst is a Pop of the first image that is chosen; false when none is. Namespaces before it keep their turn.
+func (q *fairQueue) popFirst(chosen func(image) bool) (image, bool) {
+	for i, namespace := range q.turns {
+		for _, img := range q.waiting[namespace] {
+			if !chosen(img) {
+				continue
+			}
+			q.remove(img)
+			if len(q.waiting[namespace]) > 0 { // it has had its turn
+				q.turns = append(slices.Delete(q.turns, i, i+1), namespace)
+			}
+			return img, true
+		}
+	}
+	return image{}, false
+}
+
 // remove takes an image out and says whether it was in.
 func (q *fairQueue) remove(img image) bool {
 	list := q.waiting[img.namespace]

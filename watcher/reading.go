@@ -97,7 +97,7 @@ func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
 		if !q.reading.enter(q.image, nil, w.progress.isDue(q.image) && !w.progress.isUntried(q.image)) {
 			return answer{}, errUnread
 		}
-		defer q.reading.exit()
+		defer q.reading.exit(nil)
 	}
 	d, err := q.data.read(ctx, q, w.cfg.dataTimes())
 	if err != nil {
@@ -174,7 +174,7 @@ func (w *Watcher) reportAnew(ctx context.Context, q inquiry, a answer, basis *fi
 			failed = errInLine
 		}
 		if failed == nil {
-			defer q.indexing.exit()
+			defer q.indexing.exit(resolved)
 			if _, failed = w.index(ctx, q, resolved); failed == nil {
 				w.progress.markIndexedUnder(q.image, q.base, basis.State)
 				vr, err = q.Report(ctx, w.book.Manifest(q.image.inLedger()))
@@ -212,7 +212,12 @@ func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*cla
 	if !q.indexing.enter(q.image, resolved, false) {
 		return nil, errInLine
 	}
-	defer q.indexing.exit()
+	defer q.indexing.exit(resolved)
+	if q.indexed.has(resolved.Digest) { // for another namespace, since this one was asked about
+		if vr, err := q.Report(ctx, resolved.Digest); !clair.IsKind(err, clair.NotFound) {
+			return vr, err
+		}
+	}
 	indexed, err := w.index(ctx, q, resolved)
 	if err != nil {
 		return nil, err
@@ -293,6 +298,7 @@ func (w *Watcher) index(ctx context.Context, q inquiry, resolved *registry.Image
 	if err != nil {
 		return findings.Report{}, err
 	}
+	q.indexed.put(resolved.Digest)
 	return findings.Indexed(ir), nil
 }
 

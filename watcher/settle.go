@@ -105,6 +105,9 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (aft
 	default:
 		level = slog.LevelWarn
 	}
+	if use, _ := w.useOf(img); use.lacks != "" && slices.Contains(refusedStates[:], State(v.cause)) {
+		log = log.With("pullSecrets", use.lacks)
+	}
 	log.Log(ctx, level, "image could not be scanned", "cause", v.cause, "failures", now.failures, "error", errors.Join(errs...))
 	var next time.Time
 	if after > 2*lastRetry {

@@ -35,12 +35,13 @@ func (w *Watcher) sweepUntil(ctx, work context.Context) {
 	saved := time.Now()
 	w.ended = saved
 	w.presented = w.edition()
+	w.sayCredentials()
 	repeat(ctx, tenthOf(w.cfg.RemovalGrace), func() {
 		w.rereadWebhooks()
 		w.lookAtEnded(time.Now())
 		w.sweep(time.Now())
 		w.warnOfFullLedger()
-		w.lookAtReadable(work)
+		w.lookAtMended(work)
 		w.lookAtRefused()
 		if time.Since(saved) < saveEvery {
 			return

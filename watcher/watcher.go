@@ -86,7 +86,7 @@ type Watcher struct {
 	unpinned  sync.Map // namespaces with image volumes that cannot be identified of which the log has spoken
 
 	pullSecrets *pullSecrets
-	forbidden   sync.Map // image pull secrets of which the log has said that they may not be read
+	secretsUsed sync.Map // of an image the secretsUse when it was last looked at or compared
 	// presented is the edition of the daemon's own credentials with which images were looked at; the sweep's own.
 	presented string
 
@@ -464,6 +464,7 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 	w.images.Forget(img)
 	w.rounds.forget(img)
 	w.fromBefore.take(img)
+	w.secretsUsed.Delete(img)
 	if next, waits := w.progress.forget(img); waits {
 		w.look(next)
 	}

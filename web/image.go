@@ -88,7 +88,7 @@ type findingRow struct {
 
 // serveImage answers with what is known of a digest and what Clair says of it now.
 func (p *pages) serveImage(w http.ResponseWriter, r *http.Request, digest string) {
-	const gone = "Its pods may have ended, or the image was updated."
+	const gone = "Its pods may have ended, the image was updated, or it cannot be scanned: the list of images says why."
 	if !isDigest(digest) {
 		p.serveFault(w, r, http.StatusNotFound, "There is no such image", "An image's address ends in its digest: sha256: and 64 hexadecimal digits.")
 		return
@@ -100,7 +100,7 @@ func (p *pages) serveImage(w http.ResponseWriter, r *http.Request, digest string
 		}
 	}
 	if len(images) == 0 {
-		p.serveFault(w, r, http.StatusNotFound, "Nothing with this digest runs", gone)
+		p.serveFault(w, r, http.StatusNotFound, "No image with this digest was scanned", gone)
 		return
 	}
 	v := imagePage{page: p.newPage(r, images[0].Name), Digest: digest}
@@ -111,7 +111,7 @@ func (p *pages) serveImage(w http.ResponseWriter, r *http.Request, digest string
 	case err == nil:
 		v.Report = view
 	case errors.Is(err, ErrUnknown):
-		p.serveFault(w, r, http.StatusNotFound, "Nothing with this digest runs", gone)
+		p.serveFault(w, r, http.StatusNotFound, "No image with this digest was scanned", gone)
 		return
 	case errors.Is(err, errBusy):
 		status = http.StatusServiceUnavailable

@@ -363,7 +363,7 @@ func TestReportErrors(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"unknown", fmt.Errorf("%s: %w", secret, ErrUnknown), 404, "Nothing with this digest runs"},
+		{"unknown", fmt.Errorf("%s: %w", secret, ErrUnknown), 404, "No image with this digest was scanned"},
 		{"not indexed", fmt.Errorf("%s: %w", secret, ErrNotIndexed), 200, "has no report of this image"},
 		{"too large", fmt.Errorf("%s: %w", secret, ErrTooLarge), 502, "larger than clairwatch reads"},
 		{"anything else", errors.New(secret), 502, "Clair does not answer"},

@@ -51,7 +51,7 @@ func (e *story) forbiddenPullSecret(t *testing.T) {
 	must(t, err)
 	makePullSecret(ctx, t, e.Client, "tenant", "regcred", config)
 	m := e.tell(t, "tenant", stage.Workload{Name: "vault", Image: e.Image(tenantVault), PullSecrets: []string{"regcred"}})
-	e.expect(t, m, "vault:1.0", "could not be scanned", "cannot read the image pull secret of its pods", "its log has the command")
+	e.expect(t, m, "vault:1.0", "could not be scanned", "cannot use the image pull secret of its pods", "has the command")
 	e.awaitMetric(t, `clairwatch_images{state="pull_secret"}`, 1)
 	e.silence(t, "tenant", 1)
 }
