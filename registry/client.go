@@ -110,7 +110,8 @@ type Layer struct {
 // unless [Client.Renew] says so. credentials may be nil: anonymous.
 //
 // Its errors are all sentinels of this package but [ErrNotPulled], [ErrLocalOnly]
-// and [ErrForward], a [*RateLimitedError], or a passing trouble. Where credentials
+// and [ErrForward], a [*RateLimitedError], or a passing trouble, as when it takes more
+// than two minutes. Where credentials
 // cannot be looked up it asks without; the error of the look-up is its own only if
 // that is refused.
 func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentials Credentials) (*Image, error) {
@@ -120,6 +121,8 @@ func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentia
 	if len(id.Candidates) == 0 {
 		return nil, fmt.Errorf("image %s: %w: no repository to ask", id.ID, ErrInvalid)
 	}
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	op := c.operation(credentials)
 	var failure error
 	for _, candidate := range id.Candidates {

@@ -78,7 +78,7 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		return nil, err
 	}
 	defer pass.leave()
-	p.by.sent++
+	p.by.sends()
 	client := c.http
 	if q.stay {
 		client = c.stay
@@ -88,7 +88,7 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
 		}
-		return nil, fmt.Errorf("asking registry %s: %w", p.host, err)
+		return nil, fmt.Errorf("asking registry %s: %w", p.host, ended(ctx, err))
 	}
 	defer resp.Body.Close()
 	p.by.followed(resp)
@@ -105,12 +105,20 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		return a, nil
 	}
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, q.limit+1)); err != nil {
-		return nil, fmt.Errorf("reading the answer of registry %s: %w", p.host, err)
+		return nil, fmt.Errorf("reading the answer of registry %s: %w", p.host, ended(ctx, err))
 	}
 	if int64(len(a.body)) > q.limit {
 		return nil, fmt.Errorf("reading the answer of registry %s: %w: more than %d bytes", p.host, ErrTooLarge, q.limit)
 	}
 	return a, nil
+}
+
+// ended is why ctx has ended, where that is what err comes from.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // account is cr's at p's registry.

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -17,6 +19,8 @@ const (
 	// redirectLifetime is what we trust a signed address of a blob store with;
 	// stores give 20 minutes and more.
 	redirectLifetime = 10 * time.Minute
+	// layersAtOnce is how many layers of one image are asked for at the same time.
+	layersAtOnce = 4
 )
 
 // Source is where Clair gets one layer. It may hold a token or a signature:
@@ -63,6 +67,8 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	if left <= 0 {
 		left = defaultLeft
 	}
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	op := c.operation(credentials)
 	op.most += len(image.Layers)
 	p, err := c.place(op, image.Repo)
@@ -139,24 +145,46 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 }
 
 // redirected asks for each layer once, with the password or the token, and returns
-// where the registry sends us. Where it sends a layer itself Clair gets the token.
+// where the registry sends us. Where it sends a layer itself Clair gets the token. The
+// first shows whether the others are worth asking for; these are asked for a few at a
+// time.
 func (c *Client) redirected(ctx context.Context, p place, image *Image, g grant) ([]Source, time.Time, error) {
 	expires := time.Now().Add(redirectLifetime)
-	targets := make(map[string]Source) // by digest: a layer may be listed twice
+	var digests []string // each once: a layer may be listed twice
+	at := make(map[string]int)
+	for _, l := range image.Layers {
+		if _, ok := at[l.Digest]; !ok {
+			at[l.Digest] = len(digests)
+			digests = append(digests, l.Digest)
+		}
+	}
+	targets := make([]Source, len(digests))
+	ask := func(ctx context.Context, i int) error {
+		var err error
+		if targets[i], err = c.target(ctx, p, digests[i], g); err != nil {
+			return fmt.Errorf("asking for layer %s: %w", digests[i], err)
+		}
+		return nil
+	}
+	if len(digests) > 0 {
+		if err := ask(ctx, 0); err != nil {
+			return nil, time.Time{}, err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(layersAtOnce)
+	for i := 1; i < len(digests); i++ {
+		group.Go(func() error { return ask(ctx, i) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, time.Time{}, err
+	}
 	sources := make([]Source, len(image.Layers))
 	for i, l := range image.Layers {
-		target, ok := targets[l.Digest]
-		if !ok {
-			var err error
-			if target, err = c.target(ctx, p, l.Digest, g); err != nil {
-				return nil, time.Time{}, fmt.Errorf("asking for layer %s: %w", l.Digest, err)
-			}
-			if target.Header != nil && g.expires.Before(expires) {
-				expires = g.expires
-			}
-			targets[l.Digest] = target
+		sources[i] = targets[at[l.Digest]]
+		if sources[i].Header != nil && g.expires.Before(expires) {
+			expires = g.expires
 		}
-		sources[i] = target
 	}
 	return sources, expires, nil
 }
