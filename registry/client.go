@@ -8,12 +8,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// maxRemembered bounds what is known of registries and repositories.
-const maxRemembered = 8192
+const (
+	// maxRemembered bounds what is known of registries and repositories.
+	maxRemembered = 8192
+	// maxTokens bounds the bytes of the tokens that are remembered, and maxKnownLayers the
+	// layers of the images: what others send is not to fill the memory.
+	maxTokens      = 16 << 20
+	maxKnownLayers = 200_000
+	// sweepEvery is how often tokens that have ended are looked for.
+	sweepEvery = time.Minute
+)
 
 // Client asks registries for images and their layers. It is safe for concurrent
 // use. It asks each registry 16 things at a time, at any rate until the registry says
@@ -36,6 +45,7 @@ type Client struct {
 
 	mu      sync.Mutex
 	flights map[imageKey]*flight // guarded by mu
+	swept   time.Time            // when tokens that have ended were last dropped; guarded by mu
 }
 
 // presentation is a credential at a repository.
@@ -59,11 +69,11 @@ func New(cfg Config) *Client {
 	c := &Client{
 		cfg:        cfg,
 		endpoints:  make(map[string]*endpoint),
-		images:     newMemo[imageKey, *Image](cfg.maxImages()),
+		images:     newScales[imageKey](cfg.maxImages(), maxKnownLayers, func(i *Image) int { return len(i.Layers) }),
 		challenges: newMemo[string, challenge](maxRemembered),
 		open:       newMemo[string, struct{}](maxRemembered),
 		proven:     newMemo[presentation, struct{}](maxRemembered),
-		tokens:     newMemo[presentation, token](maxRemembered),
+		tokens:     newScales[presentation](maxRemembered, maxTokens, func(t token) int { return len(t.value) }),
 		refused:    newMemo[question, refused](maxRemembered),
 		flights:    make(map[imageKey]*flight),
 		gates:      newGates(cfg.timeout()),

@@ -103,18 +103,17 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 }
 
 // Renew forgets what opened image's repository, tokens or nothing, and who was refused
-// there, so that the next
-// [Client.Sources] asks the registry anew: what to do once when Clair reports 401 or
-// 403 for a layer.
+// there, so that the next [Client.Sources] asks the registry anew: what to do once when
+// Clair reports 401 or 403 for a layer.
 func (c *Client) Renew(image *Image) {
 	p, err := c.place(nil, image.Repo)
 	if err != nil {
 		return // nothing was ever asked for there
 	}
 	there := func(k presentation) bool { return k.place == p.key() }
-	c.tokens.forget(there)
-	c.proven.forget(there)
-	c.refused.forget(func(q question) bool { return there(q.presentation) })
+	c.tokens.forget(func(k presentation, _ token) bool { return there(k) })
+	c.proven.forget(func(k presentation, _ struct{}) bool { return there(k) })
+	c.refused.forget(func(q question, _ refused) bool { return there(q.presentation) })
 	c.open.drop(p.key())
 }
 

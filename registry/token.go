@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	maxToken = 64 << 10
+	// maxToken bounds a token server's answer: a token goes along in a header.
+	maxToken = 16 << 10
 	// tokenMargin is how long a remembered token must still hold to be used.
 	tokenMargin = 10 * time.Second
 	// tokenLifetime is that of a token whose server says nothing, by the
@@ -73,10 +74,25 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 			c.remember(tokenOf(p, cr, ch), http.StatusUnauthorized)
 			return grant{refused: true}, nil
 		}
-		c.tokens.put(key, t)
+		c.keep(key, t)
 		remembered = false
 	}
 	return grant{credential: cr, challenge: ch, authorization: "Bearer " + t.value, expires: t.expires, bearer: true, remembered: remembered}, nil
+}
+
+// keep remembers t, and forgets once in a while what has ended.
+func (c *Client) keep(key presentation, t token) {
+	now := time.Now()
+	c.mu.Lock()
+	sweep := now.Sub(c.swept) >= sweepEvery
+	if sweep {
+		c.swept = now
+	}
+	c.mu.Unlock()
+	if sweep {
+		c.tokens.forget(func(_ presentation, t token) bool { return !t.expires.After(now) })
+	}
+	c.tokens.put(key, t)
 }
 
 func basic(cr Credential) string {
