@@ -3,6 +3,7 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 )
@@ -17,7 +18,7 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 	}
 	credentials, unknown := op.lookup(ctx, p.repo)
 	missing, served, unserved := d.missing, false, false
-	var limited error
+	var limited, failed error
 	for _, cr := range c.provenFirst(p, credentials) {
 		if cr == (Credential{}) && (d.limited != nil || d.asked && d.challenge.realm == "") {
 			continue // that was the first request
@@ -29,6 +30,10 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 		a, g, err := c.present(ctx, p, &d.challenge, cr, method, ref)
 		if rateLimited(err) {
 			limited = cmp.Or(limited, err) // another's limit may not be reached
+			continue
+		}
+		if errors.Is(err, errNoToken) {
+			failed = cmp.Or(failed, err) // another may be what the token server understands
 			continue
 		}
 		if err != nil {
@@ -54,7 +59,7 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 	if unserved && !served && limited == nil && !d.told {
 		c.doubt(p, d.challenge) // nobody gets a token there: it may have moved
 	}
-	if err := cmp.Or(limited, d.limited, unknown); err != nil {
+	if err := cmp.Or(limited, d.limited, failed, unknown); err != nil {
 		return nil, grant{}, err
 	}
 	return nil, grant{}, p.refusal("manifest "+ref, missing, len(credentials) > 1)

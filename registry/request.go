@@ -97,8 +97,9 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		return nil, &RateLimitedError{Registry: pass.account.registry, RetryAfter: wait}
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header}
-	if a.refused() && resp.Request.URL.Host != r.URL.Host {
-		// Where a redirect led has no say about our credentials.
+	if a.refused() && a.status != http.StatusNotFound && resp.Request.URL.Host != r.URL.Host {
+		// Where a redirect led has no say about our credentials. What is not there is not
+		// there: whole registries are served from elsewhere.
 		return nil, fmt.Errorf("asking registry %s: status %d from where it redirected to", p.host, a.status)
 	}
 	if a.status != http.StatusOK || q.limit == 0 {

@@ -130,6 +130,9 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 				continue
 			}
 			g, err := c.authorize(ctx, p, ch, cr, left)
+			if errors.Is(err, errNoToken) {
+				continue // access tells it if nothing else opens
+			}
 			if err != nil || !g.refused {
 				return g, err
 			}
@@ -140,7 +143,11 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 	if err != nil || !g.bearer {
 		return g, err
 	}
-	return c.authorize(ctx, p, g.challenge, g.credential, left)
+	if g, err = c.authorize(ctx, p, g.challenge, g.credential, left); err != nil || !g.refused {
+		return g, err
+	}
+	// It has just refused to renew what it had given out.
+	return grant{}, p.refusal("manifest "+image.Digest, false, true)
 }
 
 // redirected asks for each layer once, with the password or the token, and returns

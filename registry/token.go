@@ -99,6 +99,10 @@ func basic(cr Credential) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(cr.Username+":"+cr.Password))
 }
 
+// errNoToken marks an answer of a token server that is neither a token nor a refusal. It
+// may be to one credential only.
+var errNoToken = errors.New("asking for a token")
+
 // exchange asks the token server for a token that can pull from p and nothing
 // else; false where it refuses the credential.
 func (c *Client) exchange(ctx context.Context, p place, ch challenge, cr Credential) (token, bool, error) {
@@ -125,11 +129,11 @@ func (c *Client) exchange(ctx context.Context, p place, ch challenge, cr Credent
 		return token{}, false, nil
 	}
 	if a.status != http.StatusOK {
-		return token{}, false, fmt.Errorf("asking for a token: %w", a.unexpected(p))
+		return token{}, false, fmt.Errorf("%w: %w", errNoToken, a.unexpected(p))
 	}
 	t, err := decodeToken(a.body)
 	if err != nil {
-		return token{}, false, fmt.Errorf("asking for a token of registry %s: %w", p.host, err)
+		return token{}, false, fmt.Errorf("%w: registry %s: %w", errNoToken, p.host, err)
 	}
 	t.expires = asked.Add(t.lifetime)
 	return t, true, nil
