@@ -42,10 +42,15 @@ type Client struct {
 	proven     *memo[presentation, struct{}] // credentials that have opened a repository
 	tokens     *memo[presentation, token]
 	refused    *memo[question, refused]
+	met        *memo[string, struct{}]  // endpoints that have answered who named nobody
+	doubts     *memo[string, time.Time] // when endpoints were asked whether their challenge holds
 
-	mu      sync.Mutex
-	flights map[imageKey]*flight // guarded by mu
-	swept   time.Time            // when tokens that have ended were last dropped; guarded by mu
+	resolving *flights[imageKey, *Image]
+	meeting   *flights[string, door]     // by endpoint
+	obtaining *flights[question, *token] // nil: refused
+
+	mu    sync.Mutex
+	swept time.Time // when tokens that have ended were last dropped; guarded by mu
 }
 
 // presentation is a credential at a repository.
@@ -75,7 +80,11 @@ func New(cfg Config) *Client {
 		proven:     newMemo[presentation, struct{}](maxRemembered),
 		tokens:     newScales[presentation](maxRemembered, maxTokens, func(t token) int { return len(t.value) }),
 		refused:    newMemo[question, refused](maxRemembered),
-		flights:    make(map[imageKey]*flight),
+		met:        newMemo[string, struct{}](maxRemembered),
+		doubts:     newMemo[string, time.Time](maxRemembered),
+		resolving:  newFlights[imageKey, *Image](),
+		meeting:    newFlights[string, door](),
+		obtaining:  newFlights[question, *token](),
 		gates:      newGates(cfg.timeout()),
 	}
 	for _, r := range cfg.Registries {
@@ -154,15 +163,6 @@ func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentia
 // elsewhere are the errors of one candidate after which the next may do better.
 var elsewhere = [...]error{ErrNotFound, ErrUnauthorized, ErrDenied, ErrUnsupported, errLookup}
 
-// flight is a resolution under way, which others wait for. Its results are set
-// before done is closed.
-type flight struct {
-	done      chan struct{}
-	image     *Image
-	err       error
-	abandoned bool // the context of the one who asked had ended
-}
-
 // shared resolves key once for all who ask at the same time. An error that
 // another's credentials or context brought about is not shared.
 func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Image, error) {
@@ -170,36 +170,20 @@ func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Imag
 		if image, ok := c.images.get(key); ok {
 			return image, nil
 		}
-		c.mu.Lock()
-		f, under := c.flights[key]
-		if !under {
-			f = &flight{done: make(chan struct{})}
-			c.flights[key] = f
-		}
-		c.mu.Unlock()
-		if !under {
-			f.image, f.err = c.fetch(ctx, op, key)
-			// Not to be read off the error: a registry's timeout looks the same.
-			f.abandoned = ctx.Err() != nil
-			if f.err == nil {
-				c.images.put(key, f.image)
+		f, own, err := c.resolving.share(ctx, key, func() (*Image, error) {
+			image, err := c.fetch(ctx, op, key)
+			if err == nil {
+				c.images.put(key, image)
 			}
-			c.mu.Lock()
-			delete(c.flights, key)
-			c.mu.Unlock()
-			close(f.done)
-			return f.image, f.err
+			return image, err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("waiting for %s: %w", key.Candidate, err)
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for %s: %w", key.Candidate, context.Cause(ctx))
+		if own || f.err == nil {
+			return f.value, f.err
 		}
-		if f.err == nil {
-			return f.image, nil
-		}
-		_, limited := errors.AsType[*RateLimitedError](f.err)
-		if !f.abandoned && !limited && !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) {
+		if !f.abandoned && !rateLimited(f.err) && !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) {
 			return nil, f.err
 		}
 	}

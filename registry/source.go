@@ -123,14 +123,14 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 	if _, open := c.open.get(p.key()); open {
 		return grant{}, nil
 	}
-	if ch, known := c.challenges.get(p.root()); known && !ch.doubted {
+	if ch, known := c.challenges.get(p.root()); known {
 		credentials, _ := op.lookup(ctx, p.repo) // access tells the error if nothing else opens
 		for _, cr := range credentials {
 			if _, ok := c.proven.get(presentation{p.key(), cr.sum()}); !ok {
 				continue
 			}
 			g, err := c.authorize(ctx, p, ch, cr, left)
-			if errors.Is(err, errNoToken) {
+			if errors.Is(err, errNoToken) || errors.Is(err, errTokenServer) {
 				continue // access tells it if nothing else opens
 			}
 			if err != nil || !g.refused {
