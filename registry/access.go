@@ -80,7 +80,7 @@ func (c *Client) presentAll(ctx context.Context, p place, d *door, credentials [
 		case errors.Is(err, errNoToken):
 			o.failed = cmp.Or(o.failed, err) // another may be what the token server understands
 			continue
-		case errors.Is(err, errTokenServer):
+		case errors.Is(err, errTokenServer), leftAlone(err) && o.failed != nil:
 			o.failed = cmp.Or(o.failed, err)
 			return o, nil
 		case err != nil:

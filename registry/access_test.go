@@ -194,10 +194,11 @@ func TestDoubtedTokenServer(t *testing.T) {
 			time.Sleep(10*time.Minute - time.Second)
 			refused()
 			f.want()
-			time.Sleep(time.Second)
+			time.Sleep(time.Minute) // what fails is left alone for a moment
 			refused()
 			f.want("GET manifest")
 			closed.Store(false)
+			time.Sleep(time.Minute)
 			resolve(t, c, ids[0], amd64, ada)
 			f.want("token", "GET manifest")
 		})

@@ -61,7 +61,8 @@ type request struct {
 
 // send is the one way to a registry or its token server. An answer's body beyond the
 // limit is [ErrTooLarge]; 429 is a [*RateLimitedError], and so is a gate that an
-// earlier one has closed. No error holds the URL: after a redirect it may be a signed
+// earlier one has closed; one that is closed because the registry does not answer is an
+// [*UnansweredError]. No error holds the URL: after a redirect it may be a signed
 // one.
 func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) {
 	r, err := http.NewRequestWithContext(ctx, q.method, q.url, nil)
@@ -88,6 +89,7 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
 		}
+		pass.unanswered(ctx, err)
 		return nil, fmt.Errorf("asking registry %s: %w", p.host, ended(ctx, err))
 	}
 	defer resp.Body.Close()
@@ -97,6 +99,9 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		return nil, &RateLimitedError{Registry: pass.account.registry, RetryAfter: wait}
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header}
+	if down(a.status) {
+		pass.unanswered(ctx, fmt.Errorf("status %d %s", a.status, http.StatusText(a.status)))
+	}
 	if a.refused() && a.status != http.StatusNotFound && resp.Request.URL.Host != r.URL.Host {
 		// Where a redirect led has no say about our credentials. What is not there is not
 		// there: whole registries are served from elsewhere.

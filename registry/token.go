@@ -137,9 +137,9 @@ func (c *Client) exchange(ctx context.Context, p place, ch challenge, cr Credent
 		header.Set("Authorization", basic(cr))
 	}
 	asked := time.Now()
-	a, err := c.send(ctx, p, request{method: http.MethodGet, url: u.String(), header: header, by: cr, limit: maxToken})
+	a, err := c.send(ctx, p, request{method: http.MethodGet, url: u.String(), header: header, by: cr, kind: exchange, limit: maxToken})
 	if err != nil {
-		if ctx.Err() == nil && !rateLimited(err) && !errors.Is(err, errSpent) && !errors.Is(err, errNoPlace) {
+		if ctx.Err() == nil && !rateLimited(err) && !leftAlone(err) && !errors.Is(err, errSpent) && !errors.Is(err, errNoPlace) {
 			return nil, fmt.Errorf("%w: %w", errTokenServer, err)
 		}
 		return nil, fmt.Errorf("asking for a token: %w", err)
