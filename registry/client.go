@@ -88,7 +88,7 @@ func New(cfg Config) *Client {
 		gates:      newGates(cfg.timeout()),
 	}
 	for _, r := range cfg.Registries {
-		c.endpoints[strings.ToLower(r.Host)] = newEndpoint(r)
+		c.endpoints[r.name()] = newEndpoint(r)
 	}
 	c.guard = newGuard(cfg, c.endpoints)
 	transport := cfg.Transport

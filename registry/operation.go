@@ -10,8 +10,13 @@ import (
 	"time"
 )
 
-// maxCredentials bounds how many credentials are tried at one repository.
-const maxCredentials = 16
+// maxCredentials bounds how many credentials are tried at one repository, and
+// maxFromOne how many of them are from one of several sources: a pod's image pull secrets
+// are not to leave out the daemon's own.
+const (
+	maxCredentials = 2 * maxFromOne
+	maxFromOne     = 16
+)
 
 // errLookup marks an error of the caller's Credentials.
 var errLookup = errors.New("looking up credentials")
@@ -104,3 +109,7 @@ func (o *operation) lookup(ctx context.Context, repo string) ([]Credential, erro
 	o.found[repo] = f
 	return f.credentials, f.err
 }
+
+// only says that there is no choice of credentials for repo, which was looked up: one, and
+// nothing.
+func (o *operation) only(repo string) bool { return len(o.found[repo].credentials) <= 2 }

@@ -79,17 +79,17 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	if g.bearer && p.resolve || g.authorization != "" && !g.bearer && !p.forward {
+	for g.bearer && p.resolve || g.authorization != "" && !g.bearer && !p.forward {
 		sources, until, err := c.redirected(ctx, p, image, g)
-		if !g.remembered || !errors.Is(err, ErrUnauthorized) {
+		if !g.untried || !errors.Is(err, ErrUnauthorized) || !g.bearer && op.only(p.repo) {
 			return sources, until, err
 		}
-		// A token can end before its time, as when the registry trusts another key.
+		// A token can end before its time, as when the registry trusts another key, and a
+		// password can have changed.
 		c.tokens.drop(presentation{p.key(), g.credential.sum()})
 		if g, err = c.pull(ctx, op, p, image, left); err != nil {
 			return nil, time.Time{}, err
 		}
-		return c.redirected(ctx, p, image, g)
 	}
 	var header http.Header
 	if g.authorization != "" {
@@ -134,6 +134,7 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 				continue // access tells it if nothing else opens
 			}
 			if err != nil || !g.refused {
+				g.untried = true
 				return g, err
 			}
 			c.proven.drop(presentation{p.key(), cr.sum()})

@@ -44,6 +44,7 @@ type grant struct {
 	bearer        bool // authorization is a token
 	remembered    bool // the token, or its refusal, was not asked for just now
 	refused       bool // the token server did not take the credential
+	untried       bool // it is what has opened the repository before, and may do so no more
 }
 
 // authorize makes of a credential what ch wants. A remembered token must hold for
