@@ -27,6 +27,9 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 		case now.opened:
 			return now.body, grant{}, nil
 		case err != nil && !rateLimited(err):
+			for _, cr := range credentials { // these refusals were not the last word
+				c.refused.drop(tokenOf(p, cr, d.challenge))
+			}
 			return nil, grant{}, cmp.Or(o.failed, err)
 		case err == nil && now.challenge != d.challenge:
 			d = now
@@ -203,7 +206,7 @@ func (c *Client) hear(p place, ref string, a *answer) (door, bool, error) {
 // said once, and where its token server serves nobody. It asks once in ten minutes: most
 // often those who ask are refused for good reasons.
 func (c *Client) meetAgain(ctx context.Context, p place, was challenge, method, ref string) (door, error) {
-	f, own, err := c.meeting.share(ctx, p.root(), func() (door, error) {
+	ask := func() (door, error) {
 		if now, known := c.challenges.get(p.root()); known && now != was {
 			return door{challenge: now}, nil
 		}
@@ -214,22 +217,32 @@ func (c *Client) meetAgain(ctx context.Context, p place, was challenge, method, 
 		if err != nil {
 			return door{}, err
 		}
+		if a.status != http.StatusOK && !a.refused() {
+			return door{}, a.unexpected(p)
+		}
 		c.doubts.put(p.root(), time.Now())
 		if d, ok, err := c.hear(p, ref, a); ok || err != nil {
 			return d, err
 		}
 		return door{challenge: was}, nil
-	})
-	switch {
-	case err != nil:
-		return door{}, fmt.Errorf("waiting to ask registry %s: %w", p.host, err)
-	case own:
-		return f.value, f.err
 	}
-	if now, known := c.challenges.get(p.root()); known {
-		return door{challenge: now}, nil
+	for {
+		f, own, err := c.meeting.share(ctx, p.root(), ask)
+		switch {
+		case err != nil:
+			return door{}, fmt.Errorf("waiting to ask registry %s: %w", p.host, err)
+		case own:
+			return f.value, f.err
+		case f.abandoned || errors.Is(f.err, errSpent):
+			continue // that was the other's affair
+		case f.err != nil:
+			return door{}, f.err
+		}
+		if now, known := c.challenges.get(p.root()); known {
+			return door{challenge: now}, nil
+		}
+		return door{challenge: was}, nil
 	}
-	return door{challenge: was}, nil
 }
 
 // bare asks for a manifest without any credentials, unless that was refused lately.

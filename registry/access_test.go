@@ -258,6 +258,49 @@ func TestTokenServerMovedForAll(t *testing.T) {
 	})
 }
 
+// TestDoubtedInVain takes no refusal of a token server for the last word while the registry
+// cannot be asked whether it has another.
+func TestDoubtedInVain(t *testing.T) {
+	f := newFake(t, tokenAuth)
+	f.public = []string{"known"}
+	known := f.images("known", 1)[0]
+	var broken atomic.Bool
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if broken.Load() {
+			time.Sleep(time.Second)
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return broken.Load()
+	}
+	cfg := f.virtual()
+	cfg.Transport.(inProcess)[name(f.tokens)] = func(w http.ResponseWriter, r *http.Request) {
+		if broken.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		f.serveToken(w, r)
+	}
+	c := f.client(cfg)
+	synctest.Test(t, func(t *testing.T) {
+		resolve(t, c, known, amd64, nil)
+		broken.Store(true)
+		var wg sync.WaitGroup
+		for i := range 32 { // each twice, one after the other
+			if i == 16 {
+				wg.Wait()
+			}
+			i %= 16
+			id := registry.Identity{Candidates: []registry.Candidate{{Repo: fmt.Sprintf("%s/app%d", f.host(), i), Digest: known.ID}}}
+			wg.Go(func() {
+				if _, err := c.Resolve(t.Context(), id, amd64, nil); err == nil || registry.Permanent(err) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
 // TestColdTogether asks a registry once how it wants to be spoken to, and its token
 // server once for each repository, however many images are looked at together.
 func TestColdTogether(t *testing.T) {
