@@ -74,9 +74,10 @@ type Watcher struct {
 
 	assigned  atomic.Pointer[assignment]
 	assigning sync.Mutex // held while settings are put in force
-	// written is what the settings ConfigMap says; guarded by assigning.
-	written      map[string]string
-	webhookFiles webhookFiles
+	// written is the settings ConfigMap; nil: there is none. Guarded by assigning.
+	written *corev1.ConfigMap
+	// reassigned has something in it after settings were put in force.
+	reassigned chan struct{}
 	// ended is until when ignores have been looked for that have ended; the sweep's own.
 	ended     time.Time
 	progress  *progress
@@ -114,8 +115,7 @@ func New(cfg Config) (*Watcher, error) {
 		hintRate:   hintsPerSecond,
 		book:       ledger.New(),
 		missing:    make(map[heldImage]time.Time),
-
-		webhookFiles: webhookFiles(cfg.WebhookFolder),
+		reassigned: make(chan struct{}, 1),
 	}
 	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
@@ -377,6 +377,7 @@ func (w *Watcher) lead(ctx context.Context) error {
 	for range senders {
 		wg.Go(func() { drain(ctx, w.channels, func(ch slack.Webhook) { w.flush(work, ch) }) })
 	}
+	wg.Go(func() { w.sayMistakesUntil(ctx) })
 	wg.Go(func() { w.deleteRead(ctx) })
 	wg.Go(func() { w.sweepUntil(ctx, work) })
 	wg.Go(func() { w.probeUntil(ctx, work) })
