@@ -26,6 +26,8 @@ import (
 type listener struct {
 	destination ledger.Destination
 	clair       string // base address
+	backend     string // what is at clair
+	notifier    string // what delivers to channel
 	rules       findings.Rules
 	tell        settings.Tell
 	look        settings.Look
@@ -33,7 +35,8 @@ type listener struct {
 }
 
 func (l listener) equal(o listener) bool {
-	return l.destination == o.destination && l.clair == o.clair && l.rules.Equal(o.rules) && l.tell == o.tell && l.look == o.look &&
+	return l.destination == o.destination && l.clair == o.clair && l.backend == o.backend && l.notifier == o.notifier &&
+		l.rules.Equal(o.rules) && l.tell == o.tell && l.look == o.look &&
 		l.channel == o.channel
 }
 
@@ -109,6 +112,26 @@ func (a *assignment) listeners() iter.Seq[listener] {
 			}
 		}
 	}
+}
+
+// backend is what is at a base address; empty when nobody listens to it any more.
+func (a *assignment) backend(base string) string {
+	for l := range a.listeners() {
+		if l.clair == base {
+			return l.backend
+		}
+	}
+	return ""
+}
+
+// notifier is what delivers to a channel; empty when nobody hears by it any more.
+func (a *assignment) notifier(channel slack.Webhook) string {
+	for l := range a.listeners() {
+		if l.channel == channel {
+			return l.notifier
+		}
+	}
+	return ""
 }
 
 // clairs returns the base addresses of all Clairs, in order.
@@ -309,10 +332,14 @@ func (w *Watcher) tidy(now *assignment) {
 
 // resolve reads the ConfigMap's data. A key with a mistake keeps the settings that were in force.
 func (w *Watcher) resolve(written *corev1.ConfigMap, before *assignment) *assignment {
-	rules := settings.Rules{Webhook: func(address string) error {
-		_, err := w.cfg.Webhook(address)
-		return err
-	}}
+	rules := settings.Rules{
+		Webhook: func(address string) error {
+			_, err := w.cfg.Webhook(address)
+			return err
+		},
+		Backends:  slices.Sorted(maps.Keys(w.cfg.Backends)),
+		Notifiers: slices.Sorted(maps.Keys(w.cfg.Notifiers)),
+	}
 	now := &assignment{byNamespace: make(map[string][]listener), unread: make(map[string]error)}
 	var data map[string]string
 	if written != nil {
@@ -362,7 +389,7 @@ func (w *Watcher) listenersOf(key string, scanners []settings.Scanner) ([]listen
 		if key == settings.AllKey {
 			d.Key = ""
 		}
-		ls = append(ls, listener{destination: d, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, look: s.Look, channel: channel})
+		ls = append(ls, listener{destination: d, backend: s.Backend, notifier: s.Notifier, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, look: s.Look, channel: channel})
 	}
 	return ls, nil
 }

@@ -106,15 +106,15 @@ func newRig(t *testing.T) *rig {
 		DataMax:      dataMax,
 		Lease:        LeaseConfig{Off: true},
 		Registry:     r.registry,
-		Clair: func(base string) (Clair, error) {
+		Backends: map[string]func(base string) (Clair, error){"clair": func(base string) (Clair, error) {
 			if c := r.clairs[base]; c != nil {
 				return c, nil
 			}
 			return nil, fmt.Errorf("no Clair at %s", base)
-		},
-		Slack:   r.slack,
-		Webhook: func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, nil) },
-		Log:     slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		}},
+		Notifiers: map[string]Notifier{"slack": r.slack},
+		Webhook:   func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, nil) },
+		Log:       slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return r
 }

@@ -121,7 +121,7 @@ func New(cfg Config) (*Watcher, error) {
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
 	w.shards = newShards(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName, w.book, w.lease, cfg.Metrics, cfg.Log)
 	w.pullSecrets = newPullSecrets(cfg.Kubernetes, secretSweeps*tenthOf(cfg.RemovalGrace))
-	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) }, w.clairEvents)
+	w.clairs = newClairs(w.dial, func(img image) { w.images.Add(img) }, w.clairEvents)
 	w.assigned.Store(&assignment{})
 	w.metrics = newMetrics(cfg.Metrics, w)
 	queues := newQueueMetrics(cfg.Metrics)
