@@ -134,8 +134,9 @@ type manifestAt struct{ clair, digest string }
 
 // reader is whose view a report completes.
 type reader struct {
-	rules findings.Rules
-	view  *ExplainedView
+	listener listener
+	of       subjectOf
+	view     *ExplainedView
 }
 
 // piece is a container of a pod, or an image volume, whether it has a status or not.
@@ -284,10 +285,9 @@ func (x *explainer) view(l listener, img image, e *explainedImage) *ExplainedVie
 	if e.digest == "" || e.step.state != StateScanned {
 		return v
 	}
-	rules := x.w.rulesAt(l, subjectOf{image: img, name: e.name, clair: l.clair}, e.digest, x.now)
-	if rules.MinSeverity > 0 || rules.OnlyFixable || len(rules.Ignore) > 0 {
-		of := manifestAt{l.clair, e.digest}
-		x.readers[of] = append(x.readers[of], reader{rules, v})
+	if rules := l.rules.At(e.name, x.now); rules.MinSeverity > 0 || rules.OnlyFixable || len(rules.Ignore) > 0 {
+		at := manifestAt{l.clair, e.digest}
+		x.readers[at] = append(x.readers[at], reader{l, subjectOf{image: img, name: e.name, clair: l.clair}, v})
 	}
 	return v
 }
@@ -334,11 +334,12 @@ func (x *explainer) readOne(ctx context.Context, of manifestAt, rs []reader) {
 			r.view.Unread = UnreadClair
 			continue
 		}
-		held := report.Hold(r.rules)
+		rules := x.w.rulesAt(r.listener, r.of, of.digest, x.now)
+		held := report.Hold(rules)
 		r.view.Held = &ExplainedHeld{MinSeverity: severityCount(held.BySeverity), OnlyFixable: severityCount(held.WithoutFix)}
 		for i, c := range held.Ignored {
 			if c.Total() > 0 {
-				r.view.Held.Ignored = append(r.view.Held.Ignored, x.ignore(r.rules.Ignore[i], c.Total()))
+				r.view.Held.Ignored = append(r.view.Held.Ignored, x.ignore(rules.Ignore[i], c.Total()))
 			}
 		}
 	}

@@ -131,7 +131,7 @@ type ExplainedContainer struct {
 	// State is a State, StateNotPulled, StateNotMounted, StateNoDigest or StateNotLookedAt.
 	State string `json:"state"`
 	// Advice and Remedy say what happened to an image that could not be scanned or checked, and what to do. Since is
-	// since when, as far as this replica knows; Tries how often it was tried.
+	// since when, as far as this replica knows; Tries how often it was tried since.
 	Advice string    `json:"advice,omitempty"`
 	Remedy string    `json:"remedy,omitempty"`
 	Since  time.Time `json:"since,omitzero"`
