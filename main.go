@@ -128,7 +128,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return serve(ctx, site, handler, log) })
+		group.Go(func() error { return serve(ctx, site, newExplanations(w, handler), log) })
 	}
 	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done())
 	group.Go(func() error { return serve(ctx, listener, handler, log) })

@@ -133,7 +133,7 @@ func TestREADMECommandLines(t *testing.T) {
 // TestREADMEDocuments compares the JSON that the README shows with what the commands print.
 func TestREADMEDocuments(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(section(t, read(t, "README.md"), "## Command line"), -1)
-	files := []string{"testdata/check-json.golden", "testdata/scan-several-json.golden"}
+	files := []string{"testdata/check-json.golden", "testdata/scan-several-json.golden", "testdata/explain-json.golden"}
 	if len(blocks) != len(files) {
 		t.Fatalf("the README shows %d documents", len(blocks))
 	}

@@ -434,6 +434,7 @@ func (w *Watcher) work(ctx context.Context, img image) {
 		if w.fromBefore.take(img) {
 			if next, cause := w.toldFailure(img, listeners); cause != "" {
 				w.progress.fail(img, State(cause), true)
+				w.progress.plan(img, next)
 				w.progress.markLooked(img, began)
 				w.images.AddAfter(img, time.Until(next))
 				w.nudge(img.namespace)
