@@ -144,6 +144,12 @@ func effectOf(a *assignment, key string) string {
 	if len(a.own(key)) > 0 || key == settings.DefaultsKey && !a.isEmpty() {
 		return "the last good settings stay in force"
 	}
+	switch key {
+	case settings.AllKey:
+		return "namespaces without a key are not watched until it is mended"
+	case settings.DefaultsKey:
+		return "no namespace is watched until it is mended"
+	}
 	return "the namespace is not watched until it is mended"
 }
 

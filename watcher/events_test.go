@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -117,31 +118,39 @@ func TestEventsAreBounded(t *testing.T) {
 // Events that cannot be made are made later, and each once.
 func TestEventsLater(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		answer, of := errors.New("the API is away"), "shop: "
+		type refusal struct {
+			of  string // the beginning of the Event's text
+			err error
+		}
+		var refused atomic.Pointer[refusal]
+		refused.Store(&refusal{"shop: ", errors.New("the API is away")})
 		r.kube.PrependReactor("create", "events", func(a clienttesting.Action) (bool, runtime.Object, error) {
 			e, ok := a.(clienttesting.CreateAction).GetObject().(*corev1.Event)
-			return answer != nil && ok && strings.HasPrefix(e.Message, of), nil, answer
+			now := refused.Load()
+			if !ok || now == nil || !strings.HasPrefix(e.Message, now.of) {
+				return false, nil, nil
+			}
+			return true, nil, now.err
 		})
 		r.settings(map[string]string{"blog": "x", "shop": "x"})
 		r.start()
 		r.wantTold("Warning SettingsMistake blog: ")
 		r.pass(time.Hour)
 		r.wantTold()
-		answer = nil
+		refused.Store(nil)
 		r.pass(eventsAgain)
 		r.wantTold("Warning SettingsMistake shop: ")
 		r.pass(time.Hour)
 		r.wantTold()
 
 		// Without the right the log says so once, and the next edit tries again.
-		of = "blog"
-		answer = apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("no rule"))
+		refused.Store(&refusal{"blog", apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("no rule"))})
 		r.settings(map[string]string{"blog": "y: 1", "shop": "x"})
 		r.settings(map[string]string{"blog": "z: 1", "shop": "x"})
 		r.pass(time.Hour)
 		r.wantTold()
 		r.wantLogged(1, "Events on the settings ConfigMap cannot be made")
-		answer = nil
+		refused.Store(nil)
 		r.settings(map[string]string{"blog": "w: 1", "shop": "x"})
 		r.wantTold("Warning SettingsMistake blog")
 	})

@@ -478,7 +478,8 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 
 // sayUnwatched logs once that a namespace has no Scanner.
 func (w *Watcher) sayUnwatched(namespace string) {
-	if w.assigned.Load().inDoubt(namespace) { // which the log has said
+	assigned := w.assigned.Load()
+	if _, optsOut := assigned.byNamespace[namespace]; optsOut || assigned.inDoubt(namespace) { // which the log has said
 		return
 	}
 	if _, said := w.unwatched.LoadOrStore(namespace, true); !said {
