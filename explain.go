@@ -100,7 +100,7 @@ func checkNames(namespace, pod string, both bool) error {
 		return fmt.Errorf("%q is no name of a namespace: want at most 63 of a-z, 0-9 and -", printable(namespace))
 	}
 	if both && len(validation.IsDNS1123Subdomain(pod)) > 0 {
-		return fmt.Errorf("%q is no name of a pod: want at most 253 of a-z, 0-9, - and .", printable(pod))
+		return fmt.Errorf("%q is no name of a pod: want at most 253 of a-z, 0-9, dots and hyphens", printable(pod))
 	}
 	return nil
 }
