@@ -802,3 +802,31 @@ func TestConfigValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestSourcesEndWhenSpent gives up where an image has more layers than may be asked for twice, and each of two
+// credentials is refused the last of them.
+func TestSourcesEndWhenSpent(t *testing.T) {
+	f := newFake(t, basicAuth)
+	f.redirect = true
+	both := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}, {Username: "bob", Password: "secret-password"}}}
+	for _, c := range both.credentials {
+		f.users[c.Username] = user{c.Password, []string{"app"}}
+	}
+	c := f.client(f.config())
+	image := resolve(t, c, f.identify("app", "1", f.image("app", "1", 60)), amd64, &lender{credentials: both.credentials[:1]})
+	resolve(t, c, f.identify("app", "2", f.image("app", "2", 61)), amd64, &lender{credentials: both.credentials[1:]})
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		refused := strings.Contains(r.URL.Path, "/blobs/"+image.Layers[59].Digest)
+		if refused {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		return refused
+	}
+	f.requests()
+	if _, _, err := c.Sources(t.Context(), image, both, 0); !errors.Is(err, registry.ErrUnauthorized) {
+		t.Errorf("got %v", err)
+	}
+	if got := len(f.requests()); got > 100 {
+		t.Errorf("%d requests, want at most 40 and one for each layer", got)
+	}
+}

@@ -205,7 +205,7 @@ func (p *pass) answered(status int, header http.Header) time.Duration {
 	p.of.mu.Lock()
 	defer p.of.mu.Unlock()
 	e, now := p.gate, time.Now()
-	if !down(status) {
+	if p.kind != exchange || !down(status) {
 		delete(p.of.silent, p.server())
 	}
 	switch {

@@ -99,7 +99,7 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		return nil, &RateLimitedError{Registry: pass.account.registry, RetryAfter: wait}
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header}
-	if down(a.status) {
+	if q.kind == exchange && down(a.status) {
 		pass.unanswered(ctx, fmt.Errorf("status %d %s", a.status, http.StatusText(a.status)))
 	}
 	if a.refused() && a.status != http.StatusNotFound && resp.Request.URL.Host != r.URL.Host {

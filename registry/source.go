@@ -81,7 +81,7 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	}
 	for g.bearer && p.resolve || g.authorization != "" && !g.bearer && !p.forward {
 		sources, until, err := c.redirected(ctx, p, image, g)
-		if !g.untried || !errors.Is(err, ErrUnauthorized) || !g.bearer && op.only(p.repo) {
+		if !g.untried || !errors.Is(err, ErrUnauthorized) || errors.Is(err, errSpent) || ctx.Err() != nil || !g.bearer && op.only(p.repo) {
 			return sources, until, err
 		}
 		// A token can end before its time, as when the registry trusts another key, and a

@@ -50,16 +50,17 @@ func (w *Watcher) lookAtMended(ctx context.Context) {
 	for _, img := range w.progress.inStates(refusedStates[:]...) {
 		used, known := w.useOf(img)
 		secrets := w.pullSecrets.of(w.running(img))
-		if len(secrets.names) == 0 && !known {
+		if !known { // nobody has asked for them
 			continue
 		}
-		_, sum, _ := secrets.read(ctx)
+		_, sum, err := secrets.read(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		if known && sum != used.sum {
-			mended = append(mended, img)
+		if failed, ok := errors.AsType[*secretsError](err); ok && !failed.lasting() || sum == used.sum {
+			continue // what cannot be asked for at the moment is not known to be another
 		}
+		mended = append(mended, img)
 		w.secretsUsed.Store(img, secretsUse{sum, used.lacks})
 	}
 	w.lookTogether(mended)

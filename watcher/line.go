@@ -73,7 +73,8 @@ func (l *line) has(img image) bool {
 }
 
 // enter takes a slot, which is to be given back with exit. It says false when all are taken, or when somebody has one
-// for the same manifest; then the image stands in line and will be called. last says that it comes after all that are not; once it is not it stays so.
+// for the same manifest; then the image stands in line and will be called. last says that it comes after all that are
+// not; once it is not it stays so.
 func (l *line) enter(img image, resolved *registry.Image, last bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

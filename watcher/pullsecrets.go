@@ -30,6 +30,8 @@ const (
 	// of their data.
 	mostSecrets, mostSecretsKept = 16, 1024
 	mostBytesKept                = 8 << 20
+	// mostSaid is of how many secrets of a namespace the log says that they may not be read.
+	mostSaid = 64
 	// mostConfig bounds the data of one, in bytes. It has some hundred bytes for each registry.
 	mostConfig = 128 << 10
 )
@@ -91,8 +93,8 @@ type pullSecrets struct {
 	mu    sync.Mutex
 	kept  map[secretName]keptSecret // guarded by mu
 	bytes int                       // of what is kept; guarded by mu
-	// said are the secrets of which the log has said that they may not be read; guarded by mu.
-	said map[secretName]bool
+	// said are the secrets of each namespace of which the log has said that they may not be read; guarded by mu.
+	said map[string]map[string]bool
 }
 
 // keptSecret is what came of reading one.
@@ -105,7 +107,7 @@ type keptSecret struct {
 }
 
 func newPullSecrets(client kubernetes.Interface, keep time.Duration) *pullSecrets {
-	return &pullSecrets{client: client, keep: keep, kept: make(map[secretName]keptSecret), said: make(map[secretName]bool)}
+	return &pullSecrets{client: client, keep: keep, kept: make(map[secretName]keptSecret), said: make(map[string]map[string]bool)}
 }
 
 // of returns the image pull secrets that some pods name, in their order.
@@ -138,7 +140,8 @@ type secretsUse struct {
 	lacks string
 }
 
-// secretsSum is another value when what image pull secrets give is another: their data, or that they may not be read.
+// secretsSum is another value when other image pull secrets are named, or what they give is another: their data, or that
+// they may not be read.
 type secretsSum [sha256.Size]byte
 
 // Lookup is that of [registry.Credentials]: what a kubelet would present. It returns a [*secretsError] beside what the
@@ -241,20 +244,27 @@ func (p *pullSecrets) readNow(ctx context.Context, name secretName) keptSecret {
 		p.bytes += len(s.config)
 	}
 	if !errors.Is(s.err, errForbidden) {
-		delete(p.said, name)
+		if delete(p.said[name.namespace], name.name); len(p.said[name.namespace]) == 0 {
+			delete(p.said, name.namespace)
+		}
 	}
 	return s
 }
 
-// isNew says whether the log has not said yet that a secret may not be read. After many it says no more: anybody who
-// makes pods can make names up.
+// isNew says whether the log has not said yet that a secret may not be read. After many of one namespace it says no more:
+// anybody who makes pods can make names up.
 func (p *pullSecrets) isNew(name secretName) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.said[name] || len(p.said) >= mostSecretsKept {
+	of := p.said[name.namespace]
+	if of[name.name] || len(of) >= mostSaid {
 		return false
 	}
-	p.said[name] = true
+	if of == nil {
+		of = make(map[string]bool)
+		p.said[name.namespace] = of
+	}
+	of[name.name] = true
 	return true
 }
 

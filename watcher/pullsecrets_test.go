@@ -429,3 +429,58 @@ func TestPullSecretsSize(t *testing.T) {
 		t.Errorf("%d bytes are kept, counted %d, want %d", kept, secrets.bytes, mostBytesKept)
 	}
 }
+
+// An API server that is away for a while is no reason to look at what was refused, nor to tell of it again.
+func TestPullSecretsDuringAnOutage(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.registry.private = []string{"right"}
+		var away atomic.Bool
+		var n atomic.Int32
+		r.kube.PrependReactor("get", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return away.Load(), nil, fmt.Errorf("read tcp 10.0.0.1:%d: connection reset", n.Add(1))
+		})
+		_, err := r.kube.CoreV1().Secrets("shop").Create(t.Context(), pullSecret("shop", "regcred", dockerConfigOf("registry.example.com", "old")), metav1.CreateOptions{})
+		r.check(err)
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.start()
+		r.run(pulledWith(podOf("shop", "a", 1), "regcred"))
+		for _, is := range []bool{false, true, false} {
+			away.Store(is)
+			r.pass(30 * time.Minute)
+		}
+		r.wantTexts("could not be scanned")
+		if got := r.registry.resolved(); got != 1 {
+			t.Errorf("%d registry calls, want 1", got)
+		}
+	})
+}
+
+// Names that one namespace makes up do not keep the log from what another one needs.
+func TestPullSecretsSaid(t *testing.T) {
+	secrets := newPullSecrets(fake.NewClientset(), time.Hour)
+	said := 0
+	for i := range 10 * mostSaid {
+		if secrets.isNew(secretName{"evil", fmt.Sprintf("s%d", i)}) {
+			said++
+		}
+	}
+	if said != mostSaid || !secrets.isNew(secretName{"shop", "regcred"}) || secrets.isNew(secretName{"shop", "regcred"}) {
+		t.Errorf("%d were said of one namespace, want %d, and another one's once", said, mostSaid)
+	}
+}
+
+// A Clair that begins to load its data while an image of two namespaces is indexed: both hear that it was.
+func TestLoadingForBothNamespaces(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.slow = 20 * time.Second
+		r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog")})
+		r.start()
+		r.run(podOf("shop", "a", 1), podOf("blog", "a", 1))
+		r.pass(5 * time.Second)
+		c.set(func(c *fakeClair) { c.loading = true })
+		r.pass(10 * time.Minute)
+		r.wantEach("shop", "still loading")
+		r.wantEach("blog", "still loading")
+	})
+}

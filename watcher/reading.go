@@ -214,7 +214,7 @@ func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*cla
 	}
 	defer q.indexing.exit(resolved)
 	if q.indexed.has(resolved.Digest) { // for another namespace, since this one was asked about
-		if vr, err := q.Report(ctx, resolved.Digest); !clair.IsKind(err, clair.NotFound) {
+		if vr, err := q.Report(ctx, resolved.Digest); !clair.IsKind(err, clair.NotFound) && !clair.IsKind(err, clair.NotReady) {
 			return vr, err
 		}
 	}
