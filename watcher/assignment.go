@@ -387,6 +387,14 @@ func (w *Watcher) logSettings(before, now *assignment) {
 		}
 	}
 	if !maps.EqualFunc(before.byNamespace, now.byNamespace, equalListeners) || !equalListeners(before.all, now.all) {
-		w.log.Info("settings in force", "namespaces", slices.Sorted(maps.Keys(now.byNamespace)), "allOthers", len(now.all) > 0)
+		var watched, unwatched []string // not by _all either
+		for _, ns := range slices.Sorted(maps.Keys(now.byNamespace)) {
+			if len(now.byNamespace[ns]) > 0 {
+				watched = append(watched, ns)
+			} else {
+				unwatched = append(unwatched, ns)
+			}
+		}
+		w.log.Info("settings in force", "namespaces", watched, "allOthers", len(now.all) > 0, "unwatched", unwatched)
 	}
 }

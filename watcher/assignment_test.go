@@ -43,6 +43,23 @@ func TestNamespaceWithoutKey(t *testing.T) {
 	})
 }
 
+func TestNamespaceThatOptsOut(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.run(podOf("shop", "app-0", 1))
+		r.settings(map[string]string{"_all": scanner("all"), "shop": "# nobody", "wiki": scanner("wiki")})
+		r.start()
+		r.pass(settled)
+		r.wantTexts()
+		r.wantLogged(1, "namespace is not watched: its key in the settings is empty")
+		r.wantLogged(1, `msg="settings in force" namespaces=[wiki] allOthers=true unwatched=[shop]`)
+
+		r.settings(map[string]string{"wiki": scanner("wiki")})
+		r.pass(settled)
+		r.wantTexts()
+		r.wantLogged(1, `msg="settings in force" namespaces=[wiki] allOthers=false unwatched=[]`)
+	})
+}
+
 func TestKeyRemovedDuringScan(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		r.clairs[clairBase].slow = 20 * time.Second

@@ -476,11 +476,16 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 
 // sayUnwatched logs once that a namespace has no Scanner.
 func (w *Watcher) sayUnwatched(namespace string) {
-	if w.assigned.Load().inDoubt(namespace) { // which the log has said
+	assigned := w.assigned.Load()
+	if assigned.inDoubt(namespace) { // which the log has said
 		return
 	}
+	why := "it has no key in the settings"
+	if _, own := assigned.byNamespace[namespace]; own {
+		why = "its key in the settings is empty"
+	}
 	if _, said := w.unwatched.LoadOrStore(namespace, true); !said {
-		w.log.Info("namespace is not watched: it has no key in the settings", "namespace", namespace)
+		w.log.Info("namespace is not watched: "+why, "namespace", namespace)
 	}
 }
 
