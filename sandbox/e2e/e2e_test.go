@@ -236,7 +236,7 @@ func (e *story) settingsMistakes(t *testing.T) {
 		must(t, e.Watch(ctx, "wrong", c.text))
 		e.awaitLog(t, `level=ERROR msg="mistake in the settings" key=wrong error=.*`+c.want)
 	}
-	e.awaitMetric(t, "clairwatch_settings_mistakes", 1)
+	e.awaitMetric(t, `clairwatch_settings_mistakes{key="wrong"}`, 1)
 	// Others are not harmed.
 	m := e.tell(t, "unharmed", stage.Workload{Name: "gate", Image: e.Image(image.PlatformGate)})
 	e.expect(t, m, "platform/gate:0.4.0")
