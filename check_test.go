@@ -27,7 +27,9 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
@@ -309,6 +311,78 @@ func TestCheckFindsMistakes(t *testing.T) {
 	}
 }
 
+// inheriting are settings with _defaults and _all, files with webhooks, and ignores that end.
+func inheriting(address string) map[string]string {
+	const ignore = "ignore: [{id: CVE-2020-0001, until: 2020-03-01}, {package: glibc}, {id: CVE-2020-0002, package: curl, until: \"2020-03-01T12:00:00Z\"}]\n"
+	return map[string]string{
+		"_defaults": "clairBaseUrl: " + address + "one\n" + ignore,
+		"_all":      "slackWebhookFile: platform\n",
+		"checkout":  "- slackWebhookFile: checkout\n  ignore: []\n- name: on-call\n  slackWebhookFile: platform\n  ignore:\n  - {id: CVE-2021-0003, until: 2021-01-01, image: shop/*}\n",
+		"shop":      "slackWebhookUrl: " + webhook("shop") + "\n",
+		"quiet":     "# nobody\n",
+		"missing":   "slackWebhookFile: none\n",
+		"wrong":     "- slackWebhookFile: platform\n- name: second\n  slackWebhookFile: no-webhook\n",
+	}
+}
+
+// asFile is the text of a file with settings.
+func asFile(t *testing.T, data map[string]string) string {
+	t.Helper()
+	text, err := yaml.Marshal(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestCheckInherited has what is said of keys that are for all namespaces, of files with webhooks and of ignores.
+func TestCheckInherited(t *testing.T) {
+	address := (&clairStand{t: t, clock: settledClock}).serve(t)
+	files := map[string]string{
+		"config.yaml": "dockerConfig: ''\nwebhookFolder: .\nclairs: [{url: " + address + "one/}]\n",
+		"platform":    webhook("platform") + "\n", "checkout": webhook("checkout"), "no-webhook": webhookSecret,
+	}
+	run := func(golden string, data map[string]string, args ...string) {
+		t.Helper()
+		files["settings.yaml"] = asFile(t, data)
+		check(t, files, append([]string{"--config", "config.yaml", "-f", "settings.yaml"}, args...)...).golden(t, golden)
+	}
+	data := inheriting(address)
+	run("check-inherited", data)
+	run("check-no-folder", data, "--webhook-folder", "/none")
+	run("check-folder-off", data, "--webhook-folder", "")
+	data["_all"] = ""
+	data["_defaults"] += "minSeverity: Hgh\n"
+	data["shop"] += "colour: red\n"
+	run("check-defaults-mistake", data)
+	data = map[string]string{"_all": "slackWebhookFile: x", "shop": "", "_other": ""}
+	run("check-all-mistake", data)
+}
+
+// Who has a look hears of what ends within a week.
+func TestCheckIgnoresThatEnd(t *testing.T) {
+	now := time.Date(2027, 2, 27, 15, 0, 0, 0, time.UTC)
+	of := func(until string) findings.Ignore {
+		all, wrong := settings.Parse(map[string]string{"shop": scannerOf("http://a/", webhook("x"), "ignore: [{id: A, package: p, until: "+until+"}]")}, settings.Rules{})
+		if len(wrong) > 0 {
+			t.Fatal(wrong)
+		}
+		return all["shop"][0].Rules.Ignore[0]
+	}
+	got := ends("w", "shop[1]", []findings.Ignore{
+		of("2027-02-27"), of("2027-02-28"), of("2027-03-06T15:00:00Z"), of("2027-03-06T15:00:01Z"), of("2027-02-27T16:00:00+01:00"), {ID: "B"},
+	}, now)
+	want := []row{
+		{"w", isWarning, "shop[1].ignore[0] (A p): it has ended on 2027-02-27, so its findings are told: take it out, or decide anew"},
+		{"w", isInfo, "shop[1].ignore[1] (A p): it ends on 2027-02-28; from then on its findings are told"},
+		{"w", isInfo, "shop[1].ignore[2] (A p): it ends on 2027-03-06T15:00:00Z; from then on its findings are told"},
+		{"w", isWarning, "shop[1].ignore[4] (A p): it has ended on 2027-02-27T15:00:00Z, so its findings are told: take it out, or decide anew"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
 // TestCheckBrokenConfig says all that is wrong with a config, and goes on where it can be read at all.
 func TestCheckBrokenConfig(t *testing.T) {
 	for golden, config := range map[string]string{
@@ -431,11 +505,7 @@ func FuzzReadManifest(f *testing.F) {
 // sends runs check --send against a stand-in for Slack.
 func sends(t *testing.T, data map[string]string, transport http.RoundTripper) []row {
 	t.Helper()
-	text, err := yaml.Marshal(data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &checkup{options: checkOptions{settingsFile: "-", send: true}, cfg: defaults(), input: bytes.NewReader(text), slackTransport: transport}
+	c := &checkup{options: checkOptions{settingsFile: "-", send: true}, cfg: defaults(), input: strings.NewReader(asFile(t, data)), slackTransport: transport}
 	c.cfg.Cluster = "prod-eu"
 	found := c.readSettings(t.Context(), cluster{})
 	return c.checkWebhooks(t.Context(), found)
@@ -448,6 +518,7 @@ func TestCheckSends(t *testing.T) {
 	const at = "http://clair.example:6000/"
 	data := map[string]string{
 		"shop": scannerOf(at, webhook("shop"), ""), "checkout": scannerOf(at, webhook("shop"), ""), "web": scannerOf(at, webhook("web"), ""),
+		"_all": scannerOf(at, webhook("web"), ""), "quiet": "", "_defaults": "minSeverity: Low",
 		"old": scannerOf(at, "https://hooks.slack.com"+slackstand.Path("no-service"), ""), "wrong": "backend: none",
 	}
 	var b bytes.Buffer
@@ -462,7 +533,7 @@ func TestCheckSends(t *testing.T) {
 		}
 	}
 	slices.Sort(texts)
-	want := []string{"clairwatch: this channel hears of the namespace `web`", "clairwatch: this channel hears of the namespaces `checkout`, `shop`"}
+	want := []string{"clairwatch: this channel hears of the namespace `web`, and of all namespaces without settings of", "clairwatch: this channel hears of the namespaces `checkout`, `shop`"}
 	if len(texts) != len(want) {
 		t.Fatalf("got %q", texts)
 	}

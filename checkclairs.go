@@ -64,7 +64,7 @@ func (c *checkup) checkClairs(ctx context.Context, found settingsFound) []row {
 		ctx, cancel := context.WithTimeout(ctx, checkTime)
 		defer cancel()
 		rows := checkClair(ctx, what, client, time.Now())
-		if found.scanners != nil && !named[base] {
+		if found.scanners != nil && !found.doubt && !named[base] {
 			rows = append(rows, row{what, isWarning, "no Scanner that can be read uses it: see whether its url under clairs is their clairBaseUrl"})
 		}
 		return rows

@@ -60,6 +60,7 @@ func neededRights(cfg Config, namespace string) []right {
 		{what: fmt.Sprintf("ConfigMaps %s to %d", shards[0], len(shards)-1), resource: "configmaps", namespace: namespace, names: shards,
 			verbs: []string{"get", "create", "patch", "update"}},
 	}
+	rights = append(rights, right{what: "Events", resource: "events", namespace: namespace, verbs: []string{"create"}})
 	if cfg.LeaderElection.Enabled {
 		rights = append(rights, right{what: "Lease " + cfg.LeaderElection.Lease, group: "coordination.k8s.io", resource: "leases", namespace: namespace,
 			names: []string{cfg.LeaderElection.Lease}, verbs: []string{"get", "create", "update"}})

@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/yaml"
 
+	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack"
 )
@@ -28,7 +31,9 @@ const settingsLimit = 4 << 20
 type settingsFound struct {
 	rows []row
 	// scanners are those of each key; nil when there was nothing to read.
-	scanners map[string][]settings.Scanner
+	scanners settings.Settings
+	// doubt: what all of them inherit has a mistake.
+	doubt bool
 }
 
 // readSettings reads the settings of namespaces, from the file or from the cluster, with a row for each key.
@@ -42,24 +47,98 @@ func (c *checkup) readSettings(ctx context.Context, cluster cluster) settingsFou
 	case len(data) == 0:
 		return settingsFound{rows: []row{{what, isWarning, "it is empty, so no namespace is watched: write a key for each, named like it"}}}
 	}
-	all, wrong := settings.Parse(data, settings.Rules{Webhook: func(address string) error {
-		_, err := slack.ParseWebhook(address, c.cfg.SlackHosts)
+	rules := settings.Rules{Webhook: func(address string) error {
+		_, err := c.parseWebhook(address)
 		return err
-	}})
-	found := settingsFound{scanners: all}
-	found.rows = append(found.rows, row{what, isOK, counted(len(data), "key")})
+	}}
+	all, wrong := settings.Parse(data, rules)
+	found := settingsFound{scanners: all, doubt: wrong[settings.DefaultsKey] != nil, rows: []row{{what, isOK, counted(len(data), "key")}}}
+	inherited := settings.Inherited(data, rules).Rules.Ignore
+	now := time.Now()
 	for _, key := range slices.Sorted(maps.Keys(data)) {
-		if mistake := wrong[key]; mistake != nil {
+		switch mistake := wrong[key]; {
+		case errors.Is(mistake, settings.ErrDefaults): // which are not in force, as little as these
+			found.rows = append(found.rows, row{rowOfKey(key), isSkipped, "it inherits from _defaults: mend that first"})
+		case mistake != nil:
 			found.rows = append(found.rows, mistakes(rowOfKey(key), mistake)...)
-			continue
+		case key == settings.DefaultsKey:
+			found.rows = append(found.rows, row{rowOfKey(key), isOK, "every Scanner inherits it"})
+			found.rows = append(found.rows, ends(rowOfKey(key), key, inherited, now)...)
+		default:
+			found.rows = append(found.rows, c.checkKey(key, all, inherited, now)...)
 		}
-		var scanners []string
-		for _, s := range all[key] {
-			scanners = append(scanners, fmt.Sprintf("%s: Clair %s, channel %s", s.Name, s.ClairBaseURL, c.channelOf(s)))
-		}
-		found.rows = append(found.rows, row{rowOfKey(key), isOK, strings.Join(scanners, "; ")})
+	}
+	if c.lacksFolder() && slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(all))...), func(s settings.Scanner) bool { return s.SlackWebhookFile != "" }) {
+		found.rows = append(found.rows, row{"webhookFolder " + c.cfg.WebhookFolder, isWarning, "it is not here, so the files of slackWebhookFile were not looked at: check them where the daemon runs"})
 	}
 	return found
+}
+
+// checkKey has the rows of a key that could be read.
+func (c *checkup) checkKey(key string, all settings.Settings, inherited []findings.Ignore, now time.Time) []row {
+	what, scanners := rowOfKey(key), all[key]
+	switch _, forAll := all.Of(""); { // "" is no namespace
+	case len(scanners) > 0:
+	case key == settings.AllKey:
+		return []row{{what, isInfo, "it is empty, so namespaces without a key are not watched"}}
+	case len(forAll) > 0:
+		return []row{{what, isInfo, "it is empty, so nobody hears of this namespace, not by _all either"}}
+	default:
+		return []row{{what, isInfo, "it is empty, so nobody hears of this namespace"}}
+	}
+	var texts []string
+	var rows []row
+	broken := false
+	for i, s := range scanners {
+		path := key
+		if len(scanners) > 1 {
+			path = fmt.Sprintf("%s[%d]", key, i)
+		}
+		channel, err := c.channelOf(s)
+		name := channel.String()
+		switch {
+		case errors.Is(err, errNoFolder): // which is told once
+			name = "by the file " + s.SlackWebhookFile
+		case err != nil:
+			broken = true
+			rows = append(rows, row{what, isProblem, path + "." + err.Error()})
+		}
+		texts = append(texts, fmt.Sprintf("%s: Clair %s, channel %s", s.Name, s.ClairBaseURL, name))
+		if !slices.Equal(s.Rules.Ignore, inherited) { // which is told once
+			rows = append(rows, ends(what, path, s.Rules.Ignore, now)...)
+		}
+	}
+	if broken { // none of them is in force
+		return rows
+	}
+	found := strings.Join(texts, "; ")
+	if key == settings.AllKey {
+		found = "each namespace without a key: " + found
+	}
+	return append([]row{{what, isOK, found}}, rows...)
+}
+
+// endsSoon is how long before the end of an ignore somebody hears of it.
+const endsSoon = 7 * 24 * time.Hour
+
+// ends has a row for each ignore that has ended, or does so soon.
+func ends(what, path string, ignores []findings.Ignore, now time.Time) []row {
+	var rows []row
+	for i, entry := range ignores {
+		about := fmt.Sprintf("%s.ignore[%d] (%s)", path, i, strings.TrimSpace(entry.ID+" "+entry.Package))
+		until := entry.Until.Format(time.RFC3339)
+		if entry.Until.Equal(entry.Until.Truncate(24 * time.Hour)) {
+			until = entry.Until.Format(time.DateOnly)
+		}
+		switch {
+		case entry.Until.IsZero():
+		case !entry.Until.After(now):
+			rows = append(rows, row{what, isWarning, about + ": it has ended on " + until + ", so its findings are told: take it out, or decide anew"})
+		case !entry.Until.After(now.Add(endsSoon)):
+			rows = append(rows, row{what, isInfo, about + ": it ends on " + until + "; from then on its findings are told"})
+		}
+	}
+	return rows
 }
 
 // rowOfKey is what a row about a key looks at. A key that is no name of a namespace may be anything.
@@ -72,16 +151,28 @@ func rowOfKey(key string) string {
 
 var keyName = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,63}$`)
 
-// channelOf names the channel of a Scanner without its address.
-func (c *checkup) channelOf(s settings.Scanner) string {
-	if s.SlackWebhookFile != "" {
-		return "by the file " + s.SlackWebhookFile
+// errNoFolder is why a file with a webhook is not looked for.
+var errNoFolder = errors.New("the folder of webhooks is not here")
+
+// lacksFolder says that the daemon's folder of webhooks is not here, as it is not where the daemon does not run.
+func (c *checkup) lacksFolder() bool {
+	_, err := os.Stat(c.cfg.WebhookFolder)
+	return c.cfg.WebhookFolder != "" && errors.Is(err, fs.ErrNotExist)
+}
+
+// channelOf returns where the messages of a Scanner go, as the daemon finds it out.
+func (c *checkup) channelOf(s settings.Scanner) (slack.Webhook, error) {
+	switch {
+	case s.SlackWebhookFile == "":
+		return c.parseWebhook(s.SlackWebhookURL.Reveal())
+	case c.lacksFolder():
+		return slack.Webhook{}, errNoFolder
 	}
-	webhook, err := slack.ParseWebhook(s.SlackWebhookURL.Reveal(), c.cfg.SlackHosts)
-	if err != nil {
-		return "no webhook" // it was parsed before
-	}
-	return webhook.String()
+	return slack.WebhookFolder(c.cfg.WebhookFolder).Webhook(s.SlackWebhookFile, c.parseWebhook)
+}
+
+func (c *checkup) parseWebhook(address string) (slack.Webhook, error) {
+	return slack.ParseWebhook(address, c.cfg.SlackHosts)
 }
 
 // settingsData gets the data of the ConfigMap, and says where it is from.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -22,11 +23,19 @@ func (c *checkup) checkWebhooks(ctx context.Context, found settingsFound) []row 
 	defer sender.CloseIdleConnections()
 	return inOrder(c.channels(found), func(of channel) []row {
 		what := "channel " + of.webhook.String()
-		hears := "hears of " + strings.Join(of.keys, ", ")
+		namespaces := slices.DeleteFunc(slices.Clone(of.keys), func(key string) bool { return key == settings.AllKey })
+		others := len(namespaces) < len(of.keys)
+		hears := "hears of " + strings.Join(namespaces, ", ")
+		switch {
+		case others && len(namespaces) == 0:
+			hears += "each namespace without a key"
+		case others:
+			hears += ", and of each namespace without a key"
+		}
 		if !c.options.send {
 			return []row{{what, isOK, hears + "; not tried: --send sends it a message"}}
 		}
-		message := slack.Trial{Cluster: c.cfg.Cluster, Namespaces: of.keys}.Message()
+		message := slack.Trial{Cluster: c.cfg.Cluster, Namespaces: namespaces, Others: others}.Message()
 		if err := sender.Send(ctx, of.webhook, message); err != nil {
 			return []row{{what, isProblem, hears + "; " + err.Error()}}
 		}
@@ -39,9 +48,9 @@ func (c *checkup) channels(found settingsFound) []channel {
 	var all []channel
 	for _, key := range slices.Sorted(maps.Keys(found.scanners)) {
 		for _, s := range found.scanners[key] {
-			webhook, err := slack.ParseWebhook(s.SlackWebhookURL.Reveal(), c.cfg.SlackHosts)
+			webhook, err := c.channelOf(s)
 			if err != nil {
-				continue // it is in a file
+				continue // its key says so
 			}
 			i := slices.IndexFunc(all, func(o channel) bool { return o.webhook == webhook })
 			if i < 0 {

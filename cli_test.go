@@ -239,7 +239,7 @@ func hostOf(t *testing.T, address string) string {
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "scan", "check", "version"} {
+	for _, name := range []string{"", "scan", "check", "explain", "version"} {
 		s := clairwatch(t, "", append(strings.Fields(name), "--help")...)
 		if s.errs != "" || s.code != 0 {
 			t.Errorf("%s: %+v", name, s)
@@ -247,7 +247,7 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(s.out, "Examples:\n  ") {
 			t.Errorf("the help of %q shows no example", name)
 		}
-		if name == "scan" || name == "check" {
+		if name == "scan" || name == "check" || name == "explain" {
 			s.golden(t, "help-"+name)
 		}
 	}
@@ -270,10 +270,16 @@ func TestWrongUsage(t *testing.T) {
 		"scan --config /none.yaml a":      "reading the config /none.yaml: no such file or directory",
 		"scan --group-wait 3s a":          "unknown flag: --group-wait; see clairwatch scan --help",
 		"scan --fail-on low --min-severity high --clair http://a/ a": "--fail-on Low is less than --min-severity High: what is not shown does not fail",
-		"check now":             `unknown command "now" for "clairwatch check"`,
-		"check --sned":          "unknown flag: --sned; see clairwatch check --help",
-		"version --output json": "unknown flag: --output; see clairwatch version --help",
-		"--clair http://a/":     "unknown flag: --clair; see clairwatch --help",
+		"explain":                "want a namespace, or a pod as NAMESPACE/POD; see clairwatch explain --help",
+		"explain shop blog":      "want a namespace, or a pod as NAMESPACE/POD; see clairwatch explain --help",
+		"explain Shop":           `"Shop" is no name of a namespace: want at most 63 of a-z, 0-9 and -`,
+		"explain shop/":          `"" is no name of a pod: want at most 253 of a-z, 0-9, dots and hyphens`,
+		"explain shop/web/app":   `"web/app" is no name of a pod: want at most 253 of a-z, 0-9, dots and hyphens`,
+		"explain --pod web shop": "unknown flag: --pod; see clairwatch explain --help",
+		"check now":              `unknown command "now" for "clairwatch check"`,
+		"check --sned":           "unknown flag: --sned; see clairwatch check --help",
+		"version --output json":  "unknown flag: --output; see clairwatch version --help",
+		"--clair http://a/":      "unknown flag: --clair; see clairwatch --help",
 	} {
 		s := clairwatch(t, "", strings.Fields(line)...)
 		if s.errs != "clairwatch: "+want+"\n" || s.out != "" || s.code != exitFailed {
@@ -297,6 +303,8 @@ func TestCompletion(t *testing.T) {
 		"":                      "check\tSee whether",
 		"scan --fail-on ":       "Unknown\nNegligible\nLow\nMedium\nHigh\nCritical\n:4\n",
 		"check --output ":       "table\njson\n:4\n",
+		"explain --output ":     "table\njson\n:4\n",
+		"explain sh":            ":4\n",
 		"scan --min-severity H": "Unknown\n",
 		"scan al":               ":4\n",
 	} {

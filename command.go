@@ -62,7 +62,7 @@ Which namespaces are watched, and who hears of them, is in the ConfigMap
 
 Without a subcommand it is the daemon, until it is stopped. All commands end with
 0 when all is well, with 1 when something could not be done, and with 2 when scan
-or check have found something.`,
+or check have found something, or explain nothing.`,
 		Example: `  # in a cluster, as deploy/clairwatch.yaml has it
   clairwatch
 
@@ -71,6 +71,9 @@ or check have found something.`,
 
   # is all of that set up as it should be?
   clairwatch check --kubeconfig ~/.kube/config --namespace clairwatch
+
+  # why was something told, or was not?
+  kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop
 
   # what is in an image?
   clairwatch scan --clair http://localhost:6060/ docker.io/library/alpine:3.20`,
@@ -90,7 +93,7 @@ or check have found something.`,
 		}
 		return run(cmd.Context(), cfg, logs)
 	}
-	cmd.AddCommand(scanCommand(), checkCommand(), versionCommand())
+	cmd.AddCommand(scanCommand(), checkCommand(), explainCommand(), versionCommand())
 	return cmd
 }
 

@@ -99,13 +99,13 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		Grace:        cfg.Grace,
 
 		WebhookFolder: cfg.WebhookFolder,
-		Registry:     registries,
-		Credentials:  credentials,
-		Clair:        clairClients(cfg),
-		Slack:        sender,
-		Webhook:      func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, cfg.SlackHosts) },
-		Metrics:      metrics,
-		Log:          log,
+		Registry:      registries,
+		Credentials:   credentials,
+		Backends:      map[string]func(string) (watcher.Clair, error){settings.BackendClair: clairClients(cfg)},
+		Notifiers:     map[string]watcher.Notifier{settings.NotifierSlack: sender},
+		Webhook:       func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, cfg.SlackHosts) },
+		Metrics:       metrics,
+		Log:           log,
 
 		CallbackAliases: callbackAliases(cfg),
 		Caller:          callers(cfg, log),
@@ -128,7 +128,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return serve(ctx, site, handler, log) })
+		group.Go(func() error { return serve(ctx, site, newExplanations(w, handler), log) })
 	}
 	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done())
 	group.Go(func() error { return serve(ctx, listener, handler, log) })

@@ -413,11 +413,11 @@ func TestIdentify(t *testing.T) {
 		"alpine:3.20":                         "docker.io/library/alpine:3.20",
 		"quay.io/team/app:1@" + digest:        "quay.io/team/app@" + digest,
 		"localhost:5000/a":                    "localhost:5000/a:latest",
-		"a@sha384:" + strings.Repeat("a", 96): "its digest is a sha384 one, which Clair does not know: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:...",
-		"":                                    "this is not the name of an image: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:...",
-		"https://quay.io/a":                   "this is not the name of an image: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:...",
-		"UPPER":                               "this is not the name of an image: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:...",
-		digest[7:]:                            "this is not the name of an image: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:...",
+		"a@sha384:" + strings.Repeat("a", 96): "its digest is a sha384 one, which Clair does not know: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:0123…, by its digest",
+		"":                                    "this is not the name of an image: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:0123…, by its digest",
+		"https://quay.io/a":                   "this is not the name of an image: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:0123…, by its digest",
+		"UPPER":                               "this is not the name of an image: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:0123…, by its digest",
+		digest[7:]:                            "this is not the name of an image: want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:0123…, by its digest",
 	} {
 		id, _, err := identify(in)
 		got := id.ID

@@ -141,7 +141,7 @@ func (s *scanner) submit(ctx context.Context, image *registry.Image) error {
 
 // identify reads the name of an image as people write it. host is that of its registry.
 func identify(name string) (id registry.Identity, host string, err error) {
-	const want = "want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:..."
+	const want = "want one such as quay.io/team/app:1.2 or quay.io/team/app@sha256:0123…, by its digest"
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
 		return registry.Identity{}, "", errors.New("this is not the name of an image: " + want)

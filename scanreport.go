@@ -220,13 +220,7 @@ func (s *scanned) verdict() string {
 	case c.Total() == 0:
 		return fmt.Sprintf("Nothing to show. %s held back by %s.", counted(hidden, "vulnerability"), s.shown.flags())
 	}
-	var severities []string
-	for _, severity := range findings.Severities {
-		if n := c.Of(severity); n > 0 {
-			severities = append(severities, fmt.Sprintf("%d %s", n, strings.ToLower(severity.String())))
-		}
-	}
-	said = fmt.Sprintf("%s: %s.", counted(c.Total(), "vulnerability"), strings.Join(severities, ", "))
+	said = fmt.Sprintf("%s: %s.", counted(c.Total(), "vulnerability"), bySeverity(c))
 	fixes, unfixed := 0, c.Total()-c.Fixable
 	for _, u := range s.Updates {
 		if u.UpdateTo != "" {
@@ -246,6 +240,17 @@ func (s *scanned) verdict() string {
 		said += fmt.Sprintf(" %d more held back by %s.", hidden, s.shown.flags())
 	}
 	return said
+}
+
+// bySeverity writes the number of each severity that there is, worst first.
+func bySeverity(c findings.Counts) string {
+	var severities []string
+	for _, severity := range findings.Severities {
+		if n := c.Of(severity); n > 0 {
+			severities = append(severities, fmt.Sprintf("%d %s", n, strings.ToLower(severity.String())))
+		}
+	}
+	return strings.Join(severities, ", ")
 }
 
 // ending says how many updates end how many of the vulnerabilities.

@@ -137,11 +137,11 @@ func writeJSON(to io.Writer, v any) error {
 
 // counted writes a number with its noun.
 func counted(n int, noun string) string {
-	switch stem, y := strings.CutSuffix(noun, "ty"); {
+	switch stem, y := strings.CutSuffix(noun, "y"); {
 	case n == 1:
 		return "1 " + noun
-	case y:
-		return strconv.Itoa(n) + " " + stem + "ties"
+	case y && strings.TrimRight(stem, "aeiou") == stem: // not days and keys
+		return strconv.Itoa(n) + " " + stem + "ies"
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
 }

@@ -3,8 +3,11 @@ package registry
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"time"
 )
 
 // access asks for a manifest with each credential until the registry gives it, and
@@ -16,48 +19,95 @@ func (c *Client) access(ctx context.Context, op *operation, p place, method, ref
 		return d.body, grant{}, err
 	}
 	credentials, unknown := op.lookup(ctx, p.repo)
-	missing, served, unserved := d.missing, false, false
-	var limited error
+	o, err := c.presentAll(ctx, p, &d, credentials, method, ref)
+	if err == nil && o.unserved() && !d.told {
+		// The token server may have moved.
+		now, err := c.meetAgain(ctx, p, d.challenge, method, ref)
+		switch {
+		case now.opened:
+			return now.body, grant{}, nil
+		case err != nil && !rateLimited(err):
+			for _, cr := range credentials { // these refusals were not the last word
+				c.refused.drop(tokenOf(p, cr, d.challenge))
+			}
+			return nil, grant{}, cmp.Or(o.failed, err)
+		case err == nil && now.challenge != d.challenge:
+			d = now
+			if o, err = c.presentAll(ctx, p, &d, credentials, method, ref); err != nil {
+				return nil, grant{}, err
+			}
+		}
+	}
+	if err != nil || o.opened {
+		return o.body, o.grant, err
+	}
+	if err := cmp.Or(o.limited, d.limited, o.failed, unknown); err != nil {
+		return nil, grant{}, err
+	}
+	return nil, grant{}, p.refusal("manifest "+ref, d.missing || o.missing, len(credentials) > 1)
+}
+
+// outcome is what has become of presenting credentials.
+type outcome struct {
+	opened  bool
+	body    []byte // of the manifest
+	grant   grant  // what has opened the repository
+	missing bool   // the registry said that there is no such manifest
+	served  bool   // the registry had the last word on one of them
+	refused bool   // the token server has just refused one
+	limited error  // of one
+	failed  error  // of the token server
+}
+
+// unserved says that nobody was served by the token server.
+func (o outcome) unserved() bool {
+	return !o.opened && !o.served && (o.failed != nil || o.refused && o.limited == nil)
+}
+
+// presentAll asks with one credential after the other.
+func (c *Client) presentAll(ctx context.Context, p place, d *door, credentials []Credential, method, ref string) (outcome, error) {
+	var o outcome
 	for _, cr := range c.provenFirst(p, credentials) {
 		if cr == (Credential{}) && (d.limited != nil || d.asked && d.challenge.realm == "") {
 			continue // that was the first request
 		}
 		if status, ok := c.remembered(manifestOf(p, cr, ref)); ok {
-			missing, served = missing || status == http.StatusNotFound, true
+			o.missing, o.served = o.missing || status == http.StatusNotFound, true
 			continue
 		}
 		a, g, err := c.present(ctx, p, &d.challenge, cr, method, ref)
-		if rateLimited(err) {
-			limited = cmp.Or(limited, err) // another's limit may not be reached
+		switch {
+		case rateLimited(err):
+			o.limited = cmp.Or(o.limited, err) // another's limit may not be reached
 			continue
-		}
-		if err != nil {
-			return nil, grant{}, err
+		case errors.Is(err, errNoToken):
+			o.failed = cmp.Or(o.failed, err) // another may be what the token server understands
+			continue
+		case errors.Is(err, errTokenServer), leftAlone(err) && o.failed != nil:
+			o.failed = cmp.Or(o.failed, err)
+			return o, nil
+		case err != nil:
+			return o, err
 		}
 		if a.status == http.StatusOK {
 			c.proven.put(presentation{p.key(), cr.sum()}, struct{}{})
-			return a.body, g, nil
+			o.opened, o.body, o.grant = true, a.body, g
+			return o, nil
 		}
 		c.proven.drop(presentation{p.key(), cr.sum()})
 		if !a.refused() {
-			return nil, grant{}, a.unexpected(p)
+			return o, a.unexpected(p)
 		}
 		// Several registries say 404 for what is not the asker's: go on.
-		missing = missing || a.status == http.StatusNotFound
+		o.missing = o.missing || a.status == http.StatusNotFound
 		if g.refused {
-			unserved = unserved || !g.remembered
+			o.refused = o.refused || !g.remembered
 			continue
 		}
-		served = true
+		o.served = true
 		c.remember(manifestOf(p, cr, ref), a.status)
 	}
-	if unserved && !served && limited == nil && !d.told {
-		c.doubt(p, d.challenge) // nobody gets a token there: it may have moved
-	}
-	if err := cmp.Or(limited, d.limited, unknown); err != nil {
-		return nil, grant{}, err
-	}
-	return nil, grant{}, p.refusal("manifest "+ref, missing, len(credentials) > 1)
+	return o, nil
 }
 
 // door is what there is to know of a repository before credentials are presented.
@@ -72,21 +122,42 @@ type door struct {
 }
 
 // knock asks for a manifest without credentials, unless the registry is known to want
-// some. That no more can be pulled so is no reason not to pull with others.
+// some. That no more can be pulled so is no reason not to pull with others. Of those who
+// come to a registry at the same time one asks it first: the others may learn from that
+// what it wants.
 func (c *Client) knock(ctx context.Context, op *operation, p place, method, ref string) (door, error) {
-	ch, known := c.challenges.get(p.root())
-	_, open := c.open.get(p.key())
-	sure := known && !ch.doubted
-	ch.doubted = false
-	if sure && !open {
+	if ch, ok := c.closed(p); ok {
 		return door{challenge: ch}, nil
 	}
+	if _, met := c.met.get(p.root()); !met {
+		f, own, err := c.meeting.share(ctx, p.root(), func() (door, error) { return c.meet(ctx, op, p, method, ref) })
+		if err != nil {
+			return door{}, fmt.Errorf("waiting to ask registry %s: %w", p.host, err)
+		}
+		if own {
+			return f.value, f.err
+		}
+		if ch, ok := c.closed(p); ok {
+			return door{challenge: ch}, nil
+		}
+	}
+	return c.meet(ctx, op, p, method, ref)
+}
+
+// closed is what p's registry wants, where it is known that it wants something.
+func (c *Client) closed(p place) (challenge, bool) {
+	ch, known := c.challenges.get(p.root())
+	_, open := c.open.get(p.key())
+	return ch, known && !open
+}
+
+// meet asks for a manifest without credentials.
+func (c *Client) meet(ctx context.Context, op *operation, p place, method, ref string) (door, error) {
+	ch, known := c.challenges.get(p.root())
 	a, err := c.bare(ctx, p, method, ref)
 	if rateLimited(err) {
-		if !sure {
-			if now, ok := c.learn(ctx, op, p, ref); ok {
-				ch, known = now, true
-			}
+		if !known {
+			ch, known = c.learn(ctx, op, p, ref)
 		}
 		if !known {
 			return door{}, err
@@ -96,27 +167,82 @@ func (c *Client) knock(ctx context.Context, op *operation, p place, method, ref 
 	if err != nil {
 		return door{}, err
 	}
+	if d, ok, err := c.hear(p, ref, a); ok || err != nil {
+		return d, err
+	}
 	missing := a.status == http.StatusNotFound
 	switch {
-	case a.status == http.StatusOK:
+	case !a.refused():
+		return door{}, a.unexpected(p)
+	case !known:
+		return door{}, p.refusal("manifest "+ref, missing, false)
+	}
+	return door{challenge: ch, asked: true, missing: missing}, nil
+}
+
+// hear takes in what a registry says to who presents nothing: that the repository is open,
+// or what it wants; false where it says neither.
+func (c *Client) hear(p place, ref string, a *answer) (door, bool, error) {
+	switch a.status {
+	case http.StatusOK:
 		c.open.put(p.key(), struct{}{})
-		return door{opened: true, body: a.body}, nil
-	case a.status == http.StatusUnauthorized:
+		return door{opened: true, body: a.body}, true, nil
+	case http.StatusUnauthorized:
 		c.open.drop(p.key())
-		if ch, err = c.challenge(p, a.header); err != nil {
-			return door{}, err
+		ch, err := c.challenge(p, a.header)
+		if err != nil {
+			return door{}, false, err
 		}
 		c.challenges.put(p.root(), ch)
 		if ch.realm == "" {
 			c.remember(manifestOf(p, Credential{}, ref), a.status)
 		}
-		return door{challenge: ch, asked: true, told: true}, nil
-	case !a.refused():
-		return door{}, a.unexpected(p)
-	case !sure:
-		return door{}, p.refusal("manifest "+ref, missing, false)
+		return door{challenge: ch, asked: true, told: true}, true, nil
 	}
-	return door{challenge: ch, asked: true, missing: missing}, nil
+	return door{}, false, nil
+}
+
+// meetAgain has the registry say anew how it wants to be spoken to, where was is what it
+// said once, and where its token server serves nobody. It asks once in ten minutes: most
+// often those who ask are refused for good reasons.
+func (c *Client) meetAgain(ctx context.Context, p place, was challenge, method, ref string) (door, error) {
+	ask := func() (door, error) {
+		if now, known := c.challenges.get(p.root()); known && now != was {
+			return door{challenge: now}, nil
+		}
+		if at, ok := c.doubts.get(p.root()); ok && time.Since(at) < refusedFor {
+			return door{challenge: was}, nil
+		}
+		a, err := c.bare(ctx, p, method, ref)
+		if err != nil {
+			return door{}, err
+		}
+		if a.status != http.StatusOK && !a.refused() {
+			return door{}, a.unexpected(p)
+		}
+		c.doubts.put(p.root(), time.Now())
+		if d, ok, err := c.hear(p, ref, a); ok || err != nil {
+			return d, err
+		}
+		return door{challenge: was}, nil
+	}
+	for {
+		f, own, err := c.meeting.share(ctx, p.root(), ask)
+		switch {
+		case err != nil:
+			return door{}, fmt.Errorf("waiting to ask registry %s: %w", p.host, err)
+		case own:
+			return f.value, f.err
+		case f.abandoned || errors.Is(f.err, errSpent):
+			continue // that was the other's affair
+		case f.err != nil:
+			return door{}, f.err
+		}
+		if now, known := c.challenges.get(p.root()); known {
+			return door{challenge: now}, nil
+		}
+		return door{challenge: was}, nil
+	}
 }
 
 // bare asks for a manifest without any credentials, unless that was refused lately.
@@ -126,6 +252,9 @@ func (c *Client) bare(ctx context.Context, p place, method, ref string) (*answer
 		return &answer{status: status}, nil
 	}
 	a, err := c.ask(ctx, p, method, ref, Credential{}, "")
+	if err == nil || rateLimited(err) {
+		c.met.put(p.root(), struct{}{})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -175,13 +304,6 @@ func (c *Client) learn(ctx context.Context, op *operation, p place, ref string) 
 		}
 	}
 	return challenge{}, false
-}
-
-// doubt has the registry be asked anew how it wants to be spoken to. What it has said
-// stays known for when it cannot be asked.
-func (c *Client) doubt(p place, ch challenge) {
-	ch.doubted = true
-	c.challenges.put(p.root(), ch)
 }
 
 // provenFirst puts what has opened this repository before.

@@ -157,41 +157,220 @@ func TestAnonymousLimit(t *testing.T) {
 	}
 }
 
-// TestDoubtedTokenServer is asked again where the registry cannot be asked for another,
-// because it takes nothing without credentials.
+// TestDoubtedTokenServer has the registry asked once in ten minutes whether it has another
+// token server, however many images this one refuses or fails.
 func TestDoubtedTokenServer(t *testing.T) {
+	for _, status := range []int{http.StatusForbidden, http.StatusBadGateway} {
+		f := newFake(t, tokenAuth)
+		f.users["ada"] = user{"secret-password", []string{"known", "app"}}
+		ada := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}
+		known, ids := f.images("known", 1)[0], f.images("app", 3)
+		var closed atomic.Bool
+		cfg := f.virtual()
+		cfg.Transport.(inProcess)[name(f.tokens)] = func(w http.ResponseWriter, r *http.Request) {
+			if closed.Load() {
+				w.WriteHeader(status)
+				return
+			}
+			f.serveToken(w, r)
+		}
+		c := f.client(cfg)
+		synctest.Test(t, func(t *testing.T) {
+			resolve(t, c, known, amd64, ada)
+			closed.Store(true)
+			f.requests()
+			refused := func() {
+				t.Helper()
+				for i := range 50 {
+					id := registry.Identity{Candidates: []registry.Candidate{{Repo: fmt.Sprintf("%s/app%d", f.host(), i), Digest: known.ID}}}
+					stale := &lender{credentials: []registry.Credential{{Username: "ada", Password: fmt.Sprint("secret-old", i)}}}
+					if _, err := c.Resolve(t.Context(), id, amd64, stale); err == nil || registry.Permanent(err) != (status == http.StatusForbidden) {
+						t.Errorf("got %v", err)
+					}
+				}
+			}
+			refused()
+			f.want("GET manifest")
+			time.Sleep(10*time.Minute - time.Second)
+			refused()
+			f.want()
+			time.Sleep(time.Minute) // what fails is left alone for a moment
+			refused()
+			f.want("GET manifest")
+			closed.Store(false)
+			time.Sleep(time.Minute)
+			resolve(t, c, ids[0], amd64, ada)
+			f.want("token", "GET manifest")
+		})
+	}
+}
+
+// TestTokenServerMovedForAll has all find the new token server who were refused by the old
+// one at the same time, by one question.
+func TestTokenServerMovedForAll(t *testing.T) {
 	f := newFake(t, tokenAuth)
-	f.users["ada"] = user{"secret-password", []string{"app", "other"}}
-	ids, other := f.images("app", 2), f.images("other", 1)[0]
-	ada := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}
-	var limit limiter
-	var broken atomic.Bool
+	f.public = []string{"known"}
+	known := f.images("known", 1)[0]
+	var ids []registry.Identity
+	for i := range 16 {
+		repo := fmt.Sprint("app", i)
+		f.public = append(f.public, repo)
+		ids = append(ids, f.images(repo, 1)...)
+	}
+	var moved atomic.Bool
 	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
-		return r.Header.Get("Authorization") == "" && limit.fault(w, r)
+		time.Sleep(time.Second)
+		if !moved.Load() || r.Header.Get("Authorization") != "" {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Bearer realm="https://new.example.com/token?extra=1",service="fake"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
 	}
 	cfg := f.virtual()
-	cfg.Transport.(inProcess)[name(f.tokens)] = func(w http.ResponseWriter, r *http.Request) {
-		if broken.Load() {
-			w.WriteHeader(http.StatusBadGateway)
+	servers := cfg.Transport.(inProcess)
+	servers["new.example.com"] = f.serveToken
+	servers[name(f.tokens)] = func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(time.Second)
+		if moved.Load() {
+			w.WriteHeader(http.StatusNotFound)
 			return
 		}
 		f.serveToken(w, r)
 	}
 	c := f.client(cfg)
 	synctest.Test(t, func(t *testing.T) {
-		resolve(t, c, ids[0], amd64, ada)
-		broken.Store(true)
-		if _, err := c.Resolve(t.Context(), other, amd64, ada); err == nil {
-			t.Error("resolved without a token")
-		}
-		broken.Store(false)
-		limit.on.Store(true)
+		resolve(t, c, known, amd64, nil)
+		moved.Store(true)
 		f.requests()
-		resolve(t, c, other, amd64, ada)
-		f.want("GET manifest", "token", "GET manifest")
-		resolve(t, c, ids[1], amd64, ada)
-		f.want("GET manifest") // the gate is closed for what comes without credentials
+		var wg sync.WaitGroup
+		for _, id := range ids {
+			wg.Go(func() {
+				if _, err := c.Resolve(t.Context(), id, amd64, nil); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if got := len(f.requests()); got != 1+16*2 {
+			t.Errorf("%d requests", got)
+		}
 	})
+}
+
+// TestDoubtedInVain takes no refusal of a token server for the last word while the registry
+// cannot be asked whether it has another.
+func TestDoubtedInVain(t *testing.T) {
+	f := newFake(t, tokenAuth)
+	f.public = []string{"known"}
+	known := f.images("known", 1)[0]
+	var broken atomic.Bool
+	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+		if broken.Load() {
+			time.Sleep(time.Second)
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		return broken.Load()
+	}
+	cfg := f.virtual()
+	cfg.Transport.(inProcess)[name(f.tokens)] = func(w http.ResponseWriter, r *http.Request) {
+		if broken.Load() {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		f.serveToken(w, r)
+	}
+	c := f.client(cfg)
+	synctest.Test(t, func(t *testing.T) {
+		resolve(t, c, known, amd64, nil)
+		broken.Store(true)
+		var wg sync.WaitGroup
+		for i := range 32 { // each twice, one after the other
+			if i == 16 {
+				wg.Wait()
+			}
+			i %= 16
+			id := registry.Identity{Candidates: []registry.Candidate{{Repo: fmt.Sprintf("%s/app%d", f.host(), i), Digest: known.ID}}}
+			wg.Go(func() {
+				if _, err := c.Resolve(t.Context(), id, amd64, nil); err == nil || registry.Permanent(err) {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// TestColdTogether asks a registry once how it wants to be spoken to, and its token
+// server once for each repository, however many images are looked at together.
+func TestColdTogether(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		repos, want int
+	}{{"one repository", 1, 1 + 1 + 16}, {"sixteen", 16, 1 + 16 + 16}} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake(t, tokenAuth)
+			var ids []registry.Identity
+			var repos []string
+			for i := range tt.repos {
+				repos = append(repos, fmt.Sprint("app", i))
+				ids = append(ids, f.images(repos[i], 16/tt.repos)...)
+			}
+			f.users["ada"] = user{"secret-password", repos}
+			f.fault = func(http.ResponseWriter, *http.Request) bool {
+				time.Sleep(time.Second)
+				return false
+			}
+			cfg := f.virtual()
+			cfg.Transport.(inProcess)[name(f.tokens)] = func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(time.Second)
+				f.serveToken(w, r)
+			}
+			c := f.client(cfg)
+			synctest.Test(t, func(t *testing.T) {
+				var wg sync.WaitGroup
+				// Two of those who come first leave: one of them knocks, and then gets no token.
+				for _, after := range []time.Duration{time.Second / 2, 3 * time.Second / 2} {
+					ctx, leave := context.WithTimeout(t.Context(), after)
+					defer leave()
+					wg.Go(func() {
+						one := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}
+						if _, err := c.Resolve(ctx, ids[0], amd64, one); err == nil {
+							t.Error("resolved")
+						}
+					})
+					synctest.Wait()
+				}
+				for _, id := range ids {
+					wg.Go(func() {
+						l := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}
+						if _, err := c.Resolve(t.Context(), id, amd64, l); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				f.requests()
+			})
+
+			c = f.client(cfg)
+			synctest.Test(t, func(t *testing.T) {
+				var wg sync.WaitGroup
+				for _, id := range ids {
+					wg.Go(func() {
+						l := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}
+						if _, err := c.Resolve(t.Context(), id, amd64, l); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				if got := f.requests(); len(got) != tt.want {
+					t.Errorf("%d requests, want %d: %q", len(got), tt.want, got)
+				}
+			})
+		})
+	}
 }
 
 // TestNoTokenInVain asks for none while no pull may begin.

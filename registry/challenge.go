@@ -14,9 +14,6 @@ const maxRealm = 4 << 10
 type challenge struct {
 	realm   string // of the token server; "": Basic, straight to the registry
 	service string // of the token server
-	// doubted says that the token server fails, so that the registry is to be asked
-	// whether it has another by now. It is set only in Client.challenges.
-	doubted bool
 }
 
 // challenge reads the WWW-Authenticate headers of p's answer: Bearer before Basic.

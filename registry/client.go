@@ -8,12 +8,21 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 )
 
-// maxRemembered bounds what is known of registries and repositories.
-const maxRemembered = 8192
+const (
+	// maxRemembered bounds what is known of registries and repositories.
+	maxRemembered = 8192
+	// maxTokens bounds the bytes of the tokens that are remembered, and maxKnownLayers the
+	// layers of the images: what others send is not to fill the memory.
+	maxTokens      = 16 << 20
+	maxKnownLayers = 200_000
+	// sweepEvery is how often tokens that have ended are looked for.
+	sweepEvery = time.Minute
+)
 
 // Client asks registries for images and their layers. It is safe for concurrent
 // use. It asks each registry 16 things at a time, at any rate until the registry says
@@ -33,9 +42,15 @@ type Client struct {
 	proven     *memo[presentation, struct{}] // credentials that have opened a repository
 	tokens     *memo[presentation, token]
 	refused    *memo[question, refused]
+	met        *memo[string, struct{}]  // endpoints that have answered who named nobody
+	doubts     *memo[string, time.Time] // when endpoints were asked whether their challenge holds
 
-	mu      sync.Mutex
-	flights map[imageKey]*flight // guarded by mu
+	resolving *flights[imageKey, *Image]
+	meeting   *flights[string, door]     // by endpoint
+	obtaining *flights[question, *token] // nil: refused
+
+	mu    sync.Mutex
+	swept time.Time // when tokens that have ended were last dropped; guarded by mu
 }
 
 // presentation is a credential at a repository.
@@ -59,17 +74,21 @@ func New(cfg Config) *Client {
 	c := &Client{
 		cfg:        cfg,
 		endpoints:  make(map[string]*endpoint),
-		images:     newMemo[imageKey, *Image](cfg.maxImages()),
+		images:     newScales[imageKey](cfg.maxImages(), maxKnownLayers, func(i *Image) int { return len(i.Layers) }),
 		challenges: newMemo[string, challenge](maxRemembered),
 		open:       newMemo[string, struct{}](maxRemembered),
 		proven:     newMemo[presentation, struct{}](maxRemembered),
-		tokens:     newMemo[presentation, token](maxRemembered),
+		tokens:     newScales[presentation](maxRemembered, maxTokens, func(t token) int { return len(t.value) }),
 		refused:    newMemo[question, refused](maxRemembered),
-		flights:    make(map[imageKey]*flight),
+		met:        newMemo[string, struct{}](maxRemembered),
+		doubts:     newMemo[string, time.Time](maxRemembered),
+		resolving:  newFlights[imageKey, *Image](),
+		meeting:    newFlights[string, door](),
+		obtaining:  newFlights[question, *token](),
 		gates:      newGates(cfg.timeout()),
 	}
 	for _, r := range cfg.Registries {
-		c.endpoints[strings.ToLower(r.Host)] = newEndpoint(r)
+		c.endpoints[r.name()] = newEndpoint(r)
 	}
 	c.guard = newGuard(cfg, c.endpoints)
 	transport := cfg.Transport
@@ -110,7 +129,8 @@ type Layer struct {
 // unless [Client.Renew] says so. credentials may be nil: anonymous.
 //
 // Its errors are all sentinels of this package but [ErrNotPulled], [ErrLocalOnly]
-// and [ErrForward], a [*RateLimitedError], or a passing trouble. Where credentials
+// and [ErrForward], a [*RateLimitedError], or a passing trouble, as when it takes more
+// than two minutes. Where credentials
 // cannot be looked up it asks without; the error of the look-up is its own only if
 // that is refused.
 func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentials Credentials) (*Image, error) {
@@ -120,6 +140,8 @@ func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentia
 	if len(id.Candidates) == 0 {
 		return nil, fmt.Errorf("image %s: %w: no repository to ask", id.ID, ErrInvalid)
 	}
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	op := c.operation(credentials)
 	var failure error
 	for _, candidate := range id.Candidates {
@@ -141,15 +163,6 @@ func (c *Client) Resolve(ctx context.Context, id Identity, p Platform, credentia
 // elsewhere are the errors of one candidate after which the next may do better.
 var elsewhere = [...]error{ErrNotFound, ErrUnauthorized, ErrDenied, ErrUnsupported, errLookup}
 
-// flight is a resolution under way, which others wait for. Its results are set
-// before done is closed.
-type flight struct {
-	done      chan struct{}
-	image     *Image
-	err       error
-	abandoned bool // the context of the one who asked had ended
-}
-
 // shared resolves key once for all who ask at the same time. An error that
 // another's credentials or context brought about is not shared.
 func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Image, error) {
@@ -157,36 +170,20 @@ func (c *Client) shared(ctx context.Context, op *operation, key imageKey) (*Imag
 		if image, ok := c.images.get(key); ok {
 			return image, nil
 		}
-		c.mu.Lock()
-		f, under := c.flights[key]
-		if !under {
-			f = &flight{done: make(chan struct{})}
-			c.flights[key] = f
-		}
-		c.mu.Unlock()
-		if !under {
-			f.image, f.err = c.fetch(ctx, op, key)
-			// Not to be read off the error: a registry's timeout looks the same.
-			f.abandoned = ctx.Err() != nil
-			if f.err == nil {
-				c.images.put(key, f.image)
+		f, own, err := c.resolving.share(ctx, key, func() (*Image, error) {
+			image, err := c.fetch(ctx, op, key)
+			if err == nil {
+				c.images.put(key, image)
 			}
-			c.mu.Lock()
-			delete(c.flights, key)
-			c.mu.Unlock()
-			close(f.done)
-			return f.image, f.err
+			return image, err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("waiting for %s: %w", key.Candidate, err)
 		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("waiting for %s: %w", key.Candidate, context.Cause(ctx))
+		if own || f.err == nil {
+			return f.value, f.err
 		}
-		if f.err == nil {
-			return f.image, nil
-		}
-		_, limited := errors.AsType[*RateLimitedError](f.err)
-		if !f.abandoned && !limited && !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) {
+		if !f.abandoned && !rateLimited(f.err) && !errors.Is(f.err, ErrUnauthorized) && !errors.Is(f.err, ErrNotFound) && !errors.Is(f.err, errLookup) {
 			return nil, f.err
 		}
 	}

@@ -423,7 +423,7 @@ func TestRenewClosed(t *testing.T) {
 	fetchAll(t, image, sources)
 }
 
-// TestTokenServerMoved asks the registry for the address of its token server again
+// TestTokenServerMoved asks the registry for the address of its token server at once
 // when the old one fails, or refuses everybody.
 func TestTokenServerMoved(t *testing.T) {
 	for _, status := range []int{http.StatusBadGateway, http.StatusNotFound, http.StatusForbidden} {
@@ -464,11 +464,10 @@ func TestTokenServerMoved(t *testing.T) {
 					_, err := c.Resolve(t.Context(), other, amd64, nil)
 					return err
 				}
-				if again() == nil {
-					t.Error("the old token server was not asked")
-				}
-				if err := again(); err != nil {
-					t.Error(err)
+				for range 2 {
+					if err := again(); err != nil {
+						t.Error(err)
+					}
 				}
 			})
 		}

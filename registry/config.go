@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 )
 
@@ -48,7 +47,7 @@ func (c Config) Validate() error {
 	var errs []error
 	seen := make(map[string]bool)
 	for i, r := range c.Registries {
-		host := strings.ToLower(r.Host)
+		host := r.name()
 		if err := r.Validate(); err != nil {
 			errs = append(errs, fmt.Errorf("registries[%d]: %w", i, err))
 		} else if seen[host] {

@@ -53,7 +53,8 @@ type Credentials interface {
 
 // Chain is all of c in one: it gives what they find, in their order and each credential
 // once, and their errors, joined in one line, beside that. Each is asked, also where one
-// before it has found something: what that found may be refused. nil ones are skipped.
+// before it has found something: what that found may be refused. Of each it takes sixteen
+// at the most. nil ones are skipped.
 func Chain(c ...Credentials) Credentials { return chain(slices.Clone(c)) }
 
 type chain []Credentials
@@ -67,7 +68,7 @@ func (c chain) Lookup(ctx context.Context, repo string) ([]Credential, error) {
 			continue
 		}
 		found, err := of.Lookup(ctx, repo)
-		for _, cr := range found {
+		for _, cr := range found[:min(len(found), maxFromOne)] {
 			if !slices.Contains(all, cr) {
 				all = append(all, cr)
 			}

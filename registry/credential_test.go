@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,6 +29,10 @@ func TestChain(t *testing.T) {
 	ada, bob := registry.Credential{Username: "ada", Password: "1"}, registry.Credential{Username: "bob", Password: "2"}
 	renewed := registry.Credential{Username: "ada", Password: "3"}
 	one, two := errors.New("one"), errors.New("two")
+	many := make([]registry.Credential, 20)
+	for i := range many {
+		many[i] = registry.Credential{Username: "pod", Password: fmt.Sprint(i)}
+	}
 	tests := []struct {
 		name  string
 		chain []registry.Credentials
@@ -39,6 +44,7 @@ func TestChain(t *testing.T) {
 		{name: "nil between", chain: []registry.Credentials{finds{credentials: []registry.Credential{bob}}, nil, finds{credentials: []registry.Credential{ada}}}, want: []registry.Credential{bob, ada}},
 		{name: "doubles", chain: []registry.Credentials{finds{credentials: []registry.Credential{ada, ada}}, finds{credentials: []registry.Credential{renewed, bob, ada}}}, want: []registry.Credential{ada, renewed, bob}},
 		{name: "an error beside what is found", chain: []registry.Credentials{finds{[]registry.Credential{ada}, one}, finds{credentials: []registry.Credential{bob}}}, want: []registry.Credential{ada, bob}, errs: []error{one}},
+		{name: "many of one", chain: []registry.Credentials{finds{credentials: many}, finds{credentials: []registry.Credential{ada, bob}}}, want: append(slices.Clone(many[:16]), ada, bob)},
 		{name: "two errors", chain: []registry.Credentials{finds{err: one}, finds{[]registry.Credential{bob}, two}}, want: []registry.Credential{bob}, errs: []error{one, two}},
 	}
 	for _, tt := range tests {
@@ -111,4 +117,36 @@ func TestHelperOfADesktop(t *testing.T) {
 			resolve(t, f.client(f.config()), private, amd64, registry.Chain(finds{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}, cr))
 		}
 	}
+}
+
+// TestDaemonsOwn presents the daemon's credentials also beside sixteen of a pod.
+func TestDaemonsOwn(t *testing.T) {
+	f := newFake(t, basicAuth)
+	f.users["ada"] = user{"secret-password", []string{"app"}}
+	many := make([]registry.Credential, 16)
+	for i := range many {
+		many[i] = registry.Credential{Username: "ada", Password: fmt.Sprint("secret-old", i)}
+	}
+	own := finds{credentials: []registry.Credential{{Username: "ada", Password: "secret-password"}}}
+	resolve(t, f.client(f.config()), f.images("app", 1)[0], amd64, registry.Chain(finds{credentials: many}, own))
+}
+
+// TestStalePassword goes on with the next one for layers, too, where the one that has
+// opened the repository before was changed.
+func TestStalePassword(t *testing.T) {
+	f := newFake(t, basicAuth)
+	f.redirect = true
+	both := &lender{credentials: []registry.Credential{{Username: "ada", Password: "secret-old"}, {Username: "bob", Password: "secret-bob"}}}
+	f.users["ada"] = user{"secret-old", []string{"app"}}
+	f.users["bob"] = user{"secret-bob", []string{"app"}}
+	c := f.client(f.config())
+	image := resolve(t, c, f.images("app", 1)[0], amd64, both)
+	f.users["ada"] = user{"secret-new", []string{"app"}}
+	f.requests()
+	sources, _, err := c.Sources(t.Context(), image, both, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.want("GET blob", "HEAD manifest", "HEAD manifest", "GET blob")
+	fetchAll(t, image, sources)
 }

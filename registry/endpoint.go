@@ -10,7 +10,8 @@ import (
 // that one needs: a token server or a blob store. A host that is listed may be a
 // loopback address; a link-local one stays denied.
 type Registry struct {
-	// Host is the registry as image names have it: "docker.io", "localhost:5001".
+	// Host is the registry as image names have it: "docker.io" (or "index.docker.io"),
+	// "localhost:5001".
 	Host string
 	// Endpoint is where it is reached, "https://mirror.example.com" or
 	// "http://kind-registry:5000"; a path is put before the repository. Clair
@@ -27,6 +28,15 @@ type Registry struct {
 	// same host, refuses the token that Clair's HTTP client takes along. Default: only
 	// where there are no tokens. One request for each layer.
 	ResolveLayers bool
+}
+
+// name is r's host as image names have it when they are normalised, lower case.
+func (r Registry) name() string {
+	host := strings.ToLower(r.Host)
+	if host == "index.docker.io" {
+		return "docker.io"
+	}
+	return host
 }
 
 // Validate says what is wrong with r, as [ErrInvalid].
@@ -51,9 +61,12 @@ type endpoint struct {
 
 func newEndpoint(r Registry) *endpoint {
 	at := r.Endpoint
+	if r.name() == "docker.io" {
+		r.Host = "docker.io"
+	}
 	switch {
 	case at != "":
-	case strings.EqualFold(r.Host, "docker.io"):
+	case r.Host == "docker.io":
 		at = hubEndpoint
 	case r.Insecure:
 		at = "http://" + r.Host

@@ -7,7 +7,7 @@ import (
 )
 
 // The reasons for which an image cannot be resolved or handed on. Every error of
-// this package that is none of them (nor a [*RateLimitedError]) is a passing
+// this package that is none of them (nor a [*RateLimitedError] or an [*UnansweredError]) is a passing
 // trouble of network or registry and worth another try. So are [ErrNotPulled] and
 // [ErrCredentials].
 var (
@@ -68,6 +68,33 @@ func (e *RateLimitedError) Error() string {
 // rateLimited says whether err is a [*RateLimitedError].
 func rateLimited(err error) bool {
 	_, ok := errors.AsType[*RateLimitedError](err)
+	return ok
+}
+
+// UnansweredError says that a registry, or its token server, has left several requests in
+// a row without an answer and is left alone for a moment. It passes.
+type UnansweredError struct {
+	Registry    string        // lower-case host as in image names
+	TokenServer bool          // it is the token server that does not answer
+	RetryAfter  time.Duration // until it is asked again, a minute at most
+	Err         error         // of the last request
+}
+
+// Error names the registry, the time to wait and what was wrong at last.
+func (e *UnansweredError) Error() string {
+	who := "registry " + e.Registry
+	if e.TokenServer {
+		who = "the token server of " + who
+	}
+	return fmt.Sprintf("%s does not answer, it is tried again in %s: %v", who, e.RetryAfter.Round(time.Second), e.Err)
+}
+
+// Unwrap is what was wrong at last.
+func (e *UnansweredError) Unwrap() error { return e.Err }
+
+// leftAlone says whether err is an [*UnansweredError].
+func leftAlone(err error) bool {
+	_, ok := errors.AsType[*UnansweredError](err)
 	return ok
 }
 

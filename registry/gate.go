@@ -27,13 +27,15 @@ type account struct {
 
 // gates stand before the registries: they let so many requests through at once, and
 // none that a registry has said it would refuse. Nobody waits at a closed gate, which
-// is a [*RateLimitedError]; for one of the sixteen places they do.
+// is a [*RateLimitedError], or an [*UnansweredError] where the registry does not answer;
+// for one of the sixteen places they do.
 type gates struct {
 	patience time.Duration // how long a request takes at the most
 
-	mu    sync.Mutex
-	rooms map[string]*room // guarded by mu: registries that are being asked
-	gates map[account]*gate
+	mu     sync.Mutex
+	rooms  map[string]*room // guarded by mu: registries that are being asked
+	gates  map[account]*gate
+	silent map[server]*silence // those that have not answered lately
 }
 
 // room has the places of one registry.
@@ -77,7 +79,7 @@ func (b barrier) wait(now time.Time, patience time.Duration) time.Duration {
 }
 
 func newGates(patience time.Duration) *gates {
-	return &gates{patience: patience, rooms: make(map[string]*room), gates: make(map[account]*gate)}
+	return &gates{patience: patience, rooms: make(map[string]*room), gates: make(map[account]*gate), silent: make(map[server]*silence)}
 }
 
 // pass is the right to send one request. Whoever has it calls answered where there is
@@ -88,32 +90,45 @@ type pass struct {
 	gate     *gate
 	room     *room
 	kind     kind
-	trying   bool // it shows whether the gate opens
-	sounding bool // it shows how many pulls are left
-	before   int  // pulls that were under way when it began
-	begun    int  // gate.begun then
-	shuts    int  // gate.shuts then
+	trying   bool     // it shows whether the gate opens
+	sounding bool     // it shows how many pulls are left
+	testing  *silence // it shows whether the registry answers again; nil: it does not
+	before   int      // pulls that were under way when it began
+	begun    int      // gate.begun then
+	shuts    int      // gate.shuts then
 }
 
 // kind is what a request is to the registry's limits.
 type kind int
 
 const (
-	other kind = iota // a token, a layer
-	head              // asks about a manifest: the answer says how many pulls are left
-	pull              // gets a manifest, which is counted
+	other    kind = iota // a layer, or how to ask
+	exchange             // a token, of another server than the registry
+	head                 // asks about a manifest: the answer says how many pulls are left
+	pull                 // gets a manifest, which is counted
 )
 
 // enter waits for a place at a's registry and returns the right to ask it.
 func (g *gates) enter(ctx context.Context, a account, k kind) (*pass, error) {
+	g.mu.Lock()
+	by := server{a.registry, k == exchange}
+	err := g.silent[by].away(by, time.Now(), g.patience)
+	g.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
 	r, err := g.seat(ctx, a.registry)
 	if err != nil {
 		return nil, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	now, quiet := time.Now(), g.silent[by]
+	if err := quiet.away(by, now, g.patience); err != nil { // while it waited
+		g.vacate(a.registry, r)
+		return nil, err
+	}
 	e := g.at(a)
-	now := time.Now()
 	wait, kept := e.all.wait(now, g.patience), false
 	if w := e.keeps(now, k, g.patience); w > wait {
 		wait, kept = w, true
@@ -136,6 +151,9 @@ func (g *gates) enter(ctx context.Context, a account, k kind) (*pass, error) {
 		e.left--
 	}
 	p.begun = e.begun
+	if quiet != nil && quiet.line.closed {
+		quiet.line.trying, p.testing = true, quiet
+	}
 	return p, nil
 }
 
@@ -187,6 +205,9 @@ func (p *pass) answered(status int, header http.Header) time.Duration {
 	p.of.mu.Lock()
 	defer p.of.mu.Unlock()
 	e, now := p.gate, time.Now()
+	if !down(status) {
+		delete(p.of.silent, p.server())
+	}
 	switch {
 	case status == http.StatusTooManyRequests:
 		e.shut(now, retryAfter(header.Get("Retry-After")), p.shuts < e.shuts)
@@ -195,7 +216,7 @@ func (p *pass) answered(status int, header http.Header) time.Duration {
 	}
 	a, said := readAllowance(header)
 	switch {
-	case p.kind == other: // of a token server or a store
+	case p.kind == other, p.kind == exchange: // of a token server or a store
 	case said:
 		// Answers do not come in the order in which they were counted: of the pulls that
 		// were under way at the same time none may be in this one's count.
@@ -231,6 +252,9 @@ func (p *pass) leave() {
 	}
 	if p.sounding {
 		e.pulls.trying = false
+	}
+	if p.testing != nil {
+		p.testing.line.trying = false
 	}
 	if e.under == 0 && !e.known && !e.all.closed && !e.pulls.closed && time.Now().After(e.all.until.Add(e.pause)) {
 		delete(p.of.gates, p.account)

@@ -199,7 +199,7 @@ func TestSixteenAtOnce(t *testing.T) {
 	transport := make(inProcess)
 	for i := range fakes {
 		fakes[i] = newFake(t, open)
-		ids[i] = fakes[i].images("app", 48)
+		ids[i] = fakes[i].images("app", 49)
 		cfg.Registries = append(cfg.Registries, fakes[i].config().Registries...)
 		transport[fakes[i].host()] = func(w http.ResponseWriter, r *http.Request) {
 			n := now[i].Add(1)
@@ -213,10 +213,13 @@ func TestSixteenAtOnce(t *testing.T) {
 	cfg.Transport = transport
 	c := fakes[0].client(cfg)
 	synctest.Test(t, func(t *testing.T) {
+		for i := range fakes { // who is the first of all is alone
+			resolve(t, c, ids[i][48], amd64, nil)
+		}
 		start := time.Now()
 		var wg sync.WaitGroup
 		for i := range fakes {
-			for _, id := range ids[i] {
+			for _, id := range ids[i][:48] {
 				wg.Go(func() {
 					if _, err := c.Resolve(t.Context(), id, amd64, nil); err != nil {
 						t.Error(err)

@@ -320,20 +320,22 @@ func TestCredentialsStay(t *testing.T) {
 }
 
 // TestRefusedElsewhere takes what a blob store says about us for no word of the
-// registry.
+// registry; that there is nothing it takes for one: some serve manifests from elsewhere.
 func TestRefusedElsewhere(t *testing.T) {
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusForbidden) }))
-	defer elsewhere.Close()
-	f := newFake(t, open)
-	f.fault = func(w http.ResponseWriter, r *http.Request) bool {
-		http.Redirect(w, r, elsewhere.URL, http.StatusFound)
-		return true
-	}
-	cfg := f.config()
-	cfg.Registries = append(cfg.Registries, registry.Registry{Host: hostOf(elsewhere), Insecure: true})
-	_, err := f.client(cfg).Resolve(t.Context(), f.identify("app", "1", f.image("app", "1", 1)), amd64, nil)
-	if err == nil || registry.Permanent(err) {
-		t.Errorf("got %v", err)
+	for status, want := range map[int]error{http.StatusUnauthorized: nil, http.StatusForbidden: nil, http.StatusNotFound: registry.ErrNotFound} {
+		elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(status) }))
+		defer elsewhere.Close()
+		f := newFake(t, open)
+		f.fault = func(w http.ResponseWriter, r *http.Request) bool {
+			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
+			return true
+		}
+		cfg := f.config()
+		cfg.Registries = append(cfg.Registries, registry.Registry{Host: hostOf(elsewhere), Insecure: true})
+		_, err := f.client(cfg).Resolve(t.Context(), f.identify("app", "1", f.image("app", "1", 1)), amd64, nil)
+		if err == nil || !errors.Is(err, want) && want != nil || registry.Permanent(err) != (want != nil) {
+			t.Errorf("%d: got %v, want %v", status, err, want)
+		}
 	}
 }
 

@@ -15,7 +15,8 @@ import (
 type Identity struct {
 	// ID is the digest (of an index or a manifest) or the config id that imageID
 	// shows, always with its algorithm: "sha256:…". It is the same for the same
-	// content whatever repository the runtime named.
+	// content whatever repository the runtime named. Where only spec tells of a
+	// registry's digest it is that one: ID is always what is asked for.
 	ID string
 	// Candidates are the places to ask, best first. There is at least one.
 	Candidates []Candidate
@@ -55,6 +56,11 @@ var (
 // config id (an image without a repository digest) is looked for under the tag
 // of spec and counts only if the manifest's config has that id.
 //
+// A digest in spec is not asked for beside another in imageID: spec can be changed in
+// place, and what is found by one digest would be taken for what runs by the other. Only
+// where imageID names an import into the node, whose digest no registry has, it counts
+// instead.
+//
 // Its errors are [ErrNotPulled] (imageID is empty), [ErrLocalOnly] (no registry
 // can have the image) and [ErrInvalid].
 func Identify(spec, imageID string) (Identity, error) {
@@ -86,16 +92,15 @@ func Identify(spec, imageID string) (Identity, error) {
 	}
 	running := Candidate{Repo: named.Name(), Digest: digested.Digest().String()}
 
+	imported := importRepo.MatchString(running.Repo)
+	if imported && wanted.Digest != "" {
+		return Identity{ID: wanted.Digest, Candidates: []Candidate{wanted}}, nil
+	}
 	var found []Candidate
 	if wanted.Repo != "" {
-		if wanted.Digest != "" && wanted.Repo != running.Repo && wanted.Digest != running.Digest {
-			found = append(found, wanted)
-		}
-		// Before the digest of spec where the repositories agree: spec can be
-		// changed in place, and the status then lags.
 		found = append(found, Candidate{Repo: wanted.Repo, Digest: running.Digest})
 	}
-	if running.Repo != wanted.Repo && !importRepo.MatchString(running.Repo) {
+	if running.Repo != wanted.Repo && !imported {
 		found = append(found, running)
 	}
 	if len(found) == 0 {

@@ -44,8 +44,8 @@ func TestIdentify(t *testing.T) {
 			want: registry.Identity{ID: digestA, Candidates: list(at(nginx, digestA))}},
 		{name: "containerd, pinned, changed in place", spec: "nginx@" + digestB, imageID: nginx + "@" + digestA,
 			want: registry.Identity{ID: digestA, Candidates: list(at(nginx, digestA))}},
-		{name: "CRI-O, index pinned, another repository with the platform's digest", spec: "quay.io/team/app@" + digestB, imageID: "ghcr.io/other/app@" + digestA,
-			want: registry.Identity{ID: digestA, Candidates: list(at("quay.io/team/app", digestB), at("quay.io/team/app", digestA), at("ghcr.io/other/app", digestA))}},
+		{name: "pinned, another repository with another digest: that is what runs", spec: "quay.io/team/app@" + digestB, imageID: "ghcr.io/other/app@" + digestA,
+			want: registry.Identity{ID: digestA, Candidates: list(at("quay.io/team/app", digestA), at("ghcr.io/other/app", digestA))}},
 		{name: "containerd, pinned, another repository", spec: "quay.io/team/app@" + digestA, imageID: "ghcr.io/other/app@" + digestA,
 			want: registry.Identity{ID: digestA, Candidates: list(at("quay.io/team/app", digestA), at("ghcr.io/other/app", digestA))}},
 		{name: "cri-dockerd", spec: "nginx", imageID: "docker-pullable://nginx@" + digestA,
@@ -66,7 +66,9 @@ func TestIdentify(t *testing.T) {
 		{name: "CRI-O, config id, spec is an id: local only", spec: hexA, imageID: hexA, err: registry.ErrLocalOnly},
 		{name: "containerd, config id, spec is its digest: local only", spec: digestA, imageID: digestA, err: registry.ErrLocalOnly},
 		{name: "kind load, containerd, pinned", spec: "quay.io/team/app@" + digestB, imageID: "docker.io/library/import-2026-01-31@" + digestA,
-			want: registry.Identity{ID: digestA, Candidates: list(at("quay.io/team/app", digestB), at("quay.io/team/app", digestA))}},
+			want: registry.Identity{ID: digestB, Candidates: list(at("quay.io/team/app", digestB))}},
+		{name: "kind load, containerd, pinned to what was loaded", spec: "quay.io/team/app@" + digestA, imageID: "docker.io/library/import-2026-01-31@" + digestA,
+			want: registry.Identity{ID: digestA, Candidates: list(at("quay.io/team/app", digestA))}},
 		{name: "cri-dockerd, config id, spec is an id: local only", spec: digestA, imageID: "docker://" + digestA, err: registry.ErrLocalOnly},
 		{name: "image volume, pinned, no status: the reference for both", spec: "quay.io/team/model:1@" + digestA, imageID: "quay.io/team/model:1@" + digestA,
 			want: registry.Identity{ID: digestA, Candidates: list(at("quay.io/team/model", digestA))}},
@@ -114,7 +116,11 @@ func FuzzIdentify(f *testing.F) {
 			}
 			return
 		}
-		if len(id.Candidates) == 0 || !strings.Contains(imageID, strings.TrimPrefix(id.ID, "sha256:")) {
+		of := imageID
+		if strings.Contains(of, "import-") {
+			of += spec
+		}
+		if len(id.Candidates) == 0 || !strings.Contains(of, strings.TrimPrefix(id.ID, "sha256:")) {
 			t.Fatalf("%+v", id)
 		}
 		for _, c := range id.Candidates {
@@ -124,6 +130,9 @@ func FuzzIdentify(f *testing.F) {
 			}
 			if (c.Digest == "") == (c.Tag == "") || c.Digest == "" && id.Config == "" {
 				t.Errorf("candidate %+v", c)
+			}
+			if c.Digest != id.ID && id.Config == "" {
+				t.Errorf("%s is asked for as %s", c, id.ID)
 			}
 			if again, err := registry.Identify(c.String(), imageID); err != nil || again.ID != id.ID || again.Candidates[0].Repo != c.Repo {
 				t.Errorf("%s reads as %+v, %v", c, again, err)

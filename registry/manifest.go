@@ -3,6 +3,7 @@ package registry
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -94,15 +95,12 @@ func (m *manifest) runnable() error {
 // choose picks the child of an index that a node of platform p runs, as
 // containerd does. Whether a child is an image shows in its config's media type,
 // not here: some tools write that type into an ordinary child's artifactType.
+//
+// Nor does it show in an annotation: a child that a node would run is looked at,
+// whatever it calls itself, or that would hide it from us.
 func (m *manifest) choose(p Platform) (descriptor, error) {
-	var images []descriptor
-	for _, d := range m.Manifests {
-		if d.Annotations["vnd.docker.reference.type"] == "attestation-manifest" ||
-			d.Platform != nil && d.Platform.OS == "unknown" && d.Platform.Architecture == "unknown" {
-			continue
-		}
-		images = append(images, d)
-	}
+	p = normal(p.OS, p.Architecture, p.Variant)
+	images := slices.DeleteFunc(slices.Clone(m.Manifests), descriptor.attests)
 	if len(images) == 0 {
 		return descriptor{}, fmt.Errorf("%w: it has no image", ErrUnsupported)
 	}
@@ -117,7 +115,7 @@ func (m *manifest) choose(p Platform) (descriptor, error) {
 		if d.Platform == nil {
 			continue
 		}
-		if r := p.rank(d.Platform); r >= 0 && (best < 0 || r < best) {
+		if r := p.rank(d.platform()); r >= 0 && (best < 0 || r < best) {
 			best, found = r, d
 		}
 	}
@@ -125,6 +123,22 @@ func (m *manifest) choose(p Platform) (descriptor, error) {
 		return descriptor{}, fmt.Errorf("%w: no manifest for %s in the index, it has %s", ErrUnsupported, p, platforms(images))
 	}
 	return linux(found)
+}
+
+// platform is d's as it is compared; the zero value where d has none.
+func (d descriptor) platform() Platform {
+	if d.Platform == nil {
+		return Platform{}
+	}
+	return normal(d.Platform.OS, d.Platform.Architecture, d.Platform.Variant)
+}
+
+// attests says that d is about another child of its index and that no node runs it.
+func (d descriptor) attests() bool {
+	if d.Platform == nil {
+		return d.Annotations["vnd.docker.reference.type"] == "attestation-manifest"
+	}
+	return d.platform() == Platform{OS: "unknown", Architecture: "unknown"}
 }
 
 // platforms names those of an index's images, a few of them where there are many.
@@ -146,7 +160,7 @@ func platforms(images []descriptor) string {
 
 // linux refuses a child that only Windows runs.
 func linux(d descriptor) (descriptor, error) {
-	if d.Platform != nil && d.Platform.OS == "windows" {
+	if d.platform().OS == "windows" {
 		return descriptor{}, fmt.Errorf("%w: Clair knows no Windows", ErrUnsupported)
 	}
 	return d, nil

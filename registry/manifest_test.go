@@ -99,12 +99,33 @@ func TestChoose(t *testing.T) {
 		{name: "unknown node, Windows", node: "", children: []string{"windows/amd64"}, err: ErrUnsupported},
 		{name: "only attestations", node: "linux/amd64", children: []string{"unknown/unknown"}, err: ErrUnsupported},
 		{name: "empty", node: "linux/amd64", err: ErrUnsupported},
+		{name: "called an attestation, first", node: "linux/amd64", children: []string{"linux/amd64/v1 attests", "linux/amd64"}, want: "linux/amd64/v1 attests"},
+		{name: "only called an attestation", node: "linux/amd64", children: []string{"linux/arm64", "linux/amd64 attests"}, want: "linux/amd64 attests"},
+		{name: "an attestation without platform", node: "linux/amd64", children: []string{" attests", ""}, want: ""},
+		{name: "x86_64", node: "linux/amd64", children: []string{"linux/x86_64", "linux/amd64"}, want: "linux/x86_64"},
+		{name: "x86-64", node: "linux/amd64", children: []string{"linux/386", "linux/x86-64"}, want: "linux/x86-64"},
+		{name: "capitals", node: "linux/amd64", children: []string{"Linux/AMD64", "linux/amd64"}, want: "Linux/AMD64"},
+		{name: "capitals of the variant", node: "linux/arm/v7", children: []string{"linux/arm/v6", "linux/arm/V7"}, want: "linux/arm/V7"},
+		{name: "the node's spelling", node: "Linux/aarch64", children: []string{"linux/arm", "linux/arm64"}, want: "linux/arm64"},
+		{name: "aarch64", node: "linux/arm64", children: []string{"linux/arm", "linux/aarch64"}, want: "linux/aarch64"},
+		{name: "i386", node: "linux/386", children: []string{"linux/amd64", "linux/i386"}, want: "linux/i386"},
+		{name: "armhf", node: "linux/arm/v7", children: []string{"linux/armel", "linux/armhf"}, want: "linux/armhf"},
+		{name: "armel", node: "linux/arm/v6", children: []string{"linux/armhf", "linux/armel"}, want: "linux/armel"},
+		{name: "no operating system", node: "linux/amd64", children: []string{"/amd64", "linux/amd64"}, want: "/amd64"},
+		{name: "nothing said", node: "linux/amd64", children: []string{"/", "linux/amd64"}, want: "linux/amd64"},
+		{name: "macos", node: "darwin/arm64", children: []string{"linux/arm64", "macos/arm64"}, want: "macos/arm64"},
+		{name: "Windows in capitals", node: "", children: []string{"Windows/amd64"}, err: ErrUnsupported},
+		{name: "unknown in capitals", node: "linux/amd64", children: []string{"Unknown/Unknown"}, err: ErrUnsupported},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			list := []any{}
 			for i, c := range tt.children {
 				d := map[string]any{"digest": fmt.Sprintf("sha256:%064x", i), "size": 1}
+				c, attests := strings.CutSuffix(c, " attests")
+				if attests {
+					d["annotations"] = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
+				}
 				if p := node(c); c != "" {
 					d["platform"] = map[string]any{"os": p.OS, "architecture": p.Architecture, "variant": p.Variant}
 				}

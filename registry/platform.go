@@ -3,8 +3,6 @@ package registry
 import (
 	"strconv"
 	"strings"
-
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // Platform is what a node runs, in the words of an image index. The zero value
@@ -23,6 +21,28 @@ func (p Platform) String() string {
 	return strings.TrimSuffix(p.OS+"/"+p.Architecture+"/"+p.Variant, "/")
 }
 
+// normal is a platform in the one spelling in which containerd compares platforms (its
+// platforms.Normalize); tools write several. Variants are compared by their level.
+func normal(os, arch, variant string) Platform {
+	p := Platform{strings.ToLower(os), strings.ToLower(arch), strings.ToLower(variant)}
+	if p.OS == "macos" {
+		p.OS = "darwin"
+	}
+	switch p.Architecture {
+	case "x86_64", "x86-64":
+		p.Architecture = "amd64"
+	case "aarch64":
+		p.Architecture = "arm64"
+	case "i386":
+		p.Architecture, p.Variant = "386", ""
+	case "armhf":
+		p.Architecture, p.Variant = "arm", "v7"
+	case "armel":
+		p.Architecture, p.Variant = "arm", "v6"
+	}
+	return p
+}
+
 // compatible lists the second choice of a node whose architecture an index lacks,
 // as containerd has it.
 func compatible(arch string) string {
@@ -37,8 +57,9 @@ func compatible(arch string) string {
 
 // rank says how well the platform of an index's child suits p: 0 is best, a
 // negative rank does not suit. It follows containerd's order: the node's own
-// variant, then older ones; newer ones only where the node's is not known.
-func (p Platform) rank(child *v1.Platform) int {
+// variant, then older ones; newer ones only where the node's is not known. Both are
+// normal.
+func (p Platform) rank(child Platform) int {
 	if child.OS != "" && p.OS != "" && child.OS != p.OS {
 		return -1
 	}

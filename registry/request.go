@@ -61,7 +61,8 @@ type request struct {
 
 // send is the one way to a registry or its token server. An answer's body beyond the
 // limit is [ErrTooLarge]; 429 is a [*RateLimitedError], and so is a gate that an
-// earlier one has closed. No error holds the URL: after a redirect it may be a signed
+// earlier one has closed; one that is closed because the registry does not answer is an
+// [*UnansweredError]. No error holds the URL: after a redirect it may be a signed
 // one.
 func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) {
 	r, err := http.NewRequestWithContext(ctx, q.method, q.url, nil)
@@ -78,7 +79,7 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		return nil, err
 	}
 	defer pass.leave()
-	p.by.sent++
+	p.by.sends()
 	client := c.http
 	if q.stay {
 		client = c.stay
@@ -88,7 +89,8 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
 		}
-		return nil, fmt.Errorf("asking registry %s: %w", p.host, err)
+		pass.unanswered(ctx, err)
+		return nil, fmt.Errorf("asking registry %s: %w", p.host, ended(ctx, err))
 	}
 	defer resp.Body.Close()
 	p.by.followed(resp)
@@ -97,20 +99,32 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		return nil, &RateLimitedError{Registry: pass.account.registry, RetryAfter: wait}
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header}
-	if a.refused() && resp.Request.URL.Host != r.URL.Host {
-		// Where a redirect led has no say about our credentials.
+	if down(a.status) {
+		pass.unanswered(ctx, fmt.Errorf("status %d %s", a.status, http.StatusText(a.status)))
+	}
+	if a.refused() && a.status != http.StatusNotFound && resp.Request.URL.Host != r.URL.Host {
+		// Where a redirect led has no say about our credentials. What is not there is not
+		// there: whole registries are served from elsewhere.
 		return nil, fmt.Errorf("asking registry %s: status %d from where it redirected to", p.host, a.status)
 	}
 	if a.status != http.StatusOK || q.limit == 0 {
 		return a, nil
 	}
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, q.limit+1)); err != nil {
-		return nil, fmt.Errorf("reading the answer of registry %s: %w", p.host, err)
+		return nil, fmt.Errorf("reading the answer of registry %s: %w", p.host, ended(ctx, err))
 	}
 	if int64(len(a.body)) > q.limit {
 		return nil, fmt.Errorf("reading the answer of registry %s: %w: more than %d bytes", p.host, ErrTooLarge, q.limit)
 	}
 	return a, nil
+}
+
+// ended is why ctx has ended, where that is what err comes from.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 // account is cr's at p's registry.

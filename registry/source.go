@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -17,6 +19,8 @@ const (
 	// redirectLifetime is what we trust a signed address of a blob store with;
 	// stores give 20 minutes and more.
 	redirectLifetime = 10 * time.Minute
+	// layersAtOnce is how many layers of one image are asked for at the same time.
+	layersAtOnce = 4
 )
 
 // Source is where Clair gets one layer. It may hold a token or a signature:
@@ -63,6 +67,8 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	if left <= 0 {
 		left = defaultLeft
 	}
+	ctx, cancel := inTime(ctx)
+	defer cancel()
 	op := c.operation(credentials)
 	op.most += len(image.Layers)
 	p, err := c.place(op, image.Repo)
@@ -73,17 +79,17 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	if g.bearer && p.resolve || g.authorization != "" && !g.bearer && !p.forward {
+	for g.bearer && p.resolve || g.authorization != "" && !g.bearer && !p.forward {
 		sources, until, err := c.redirected(ctx, p, image, g)
-		if !g.remembered || !errors.Is(err, ErrUnauthorized) {
+		if !g.untried || !errors.Is(err, ErrUnauthorized) || !g.bearer && op.only(p.repo) {
 			return sources, until, err
 		}
-		// A token can end before its time, as when the registry trusts another key.
+		// A token can end before its time, as when the registry trusts another key, and a
+		// password can have changed.
 		c.tokens.drop(presentation{p.key(), g.credential.sum()})
 		if g, err = c.pull(ctx, op, p, image, left); err != nil {
 			return nil, time.Time{}, err
 		}
-		return c.redirected(ctx, p, image, g)
 	}
 	var header http.Header
 	if g.authorization != "" {
@@ -97,18 +103,17 @@ func (c *Client) Sources(ctx context.Context, image *Image, credentials Credenti
 }
 
 // Renew forgets what opened image's repository, tokens or nothing, and who was refused
-// there, so that the next
-// [Client.Sources] asks the registry anew: what to do once when Clair reports 401 or
-// 403 for a layer.
+// there, so that the next [Client.Sources] asks the registry anew: what to do once when
+// Clair reports 401 or 403 for a layer.
 func (c *Client) Renew(image *Image) {
 	p, err := c.place(nil, image.Repo)
 	if err != nil {
 		return // nothing was ever asked for there
 	}
 	there := func(k presentation) bool { return k.place == p.key() }
-	c.tokens.forget(there)
-	c.proven.forget(there)
-	c.refused.forget(func(q question) bool { return there(q.presentation) })
+	c.tokens.forget(func(k presentation, _ token) bool { return there(k) })
+	c.proven.forget(func(k presentation, _ struct{}) bool { return there(k) })
+	c.refused.forget(func(q question, _ refused) bool { return there(q.presentation) })
 	c.open.drop(p.key())
 }
 
@@ -118,14 +123,18 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 	if _, open := c.open.get(p.key()); open {
 		return grant{}, nil
 	}
-	if ch, known := c.challenges.get(p.root()); known && !ch.doubted {
+	if ch, known := c.challenges.get(p.root()); known {
 		credentials, _ := op.lookup(ctx, p.repo) // access tells the error if nothing else opens
 		for _, cr := range credentials {
 			if _, ok := c.proven.get(presentation{p.key(), cr.sum()}); !ok {
 				continue
 			}
 			g, err := c.authorize(ctx, p, ch, cr, left)
+			if errors.Is(err, errNoToken) || errors.Is(err, errTokenServer) {
+				continue // access tells it if nothing else opens
+			}
 			if err != nil || !g.refused {
+				g.untried = true
 				return g, err
 			}
 			c.proven.drop(presentation{p.key(), cr.sum()})
@@ -135,28 +144,54 @@ func (c *Client) pull(ctx context.Context, op *operation, p place, image *Image,
 	if err != nil || !g.bearer {
 		return g, err
 	}
-	return c.authorize(ctx, p, g.challenge, g.credential, left)
+	if g, err = c.authorize(ctx, p, g.challenge, g.credential, left); err != nil || !g.refused {
+		return g, err
+	}
+	// It has just refused to renew what it had given out.
+	return grant{}, p.refusal("manifest "+image.Digest, false, true)
 }
 
 // redirected asks for each layer once, with the password or the token, and returns
-// where the registry sends us. Where it sends a layer itself Clair gets the token.
+// where the registry sends us. Where it sends a layer itself Clair gets the token. The
+// first shows whether the others are worth asking for; these are asked for a few at a
+// time.
 func (c *Client) redirected(ctx context.Context, p place, image *Image, g grant) ([]Source, time.Time, error) {
 	expires := time.Now().Add(redirectLifetime)
-	targets := make(map[string]Source) // by digest: a layer may be listed twice
+	var digests []string // each once: a layer may be listed twice
+	at := make(map[string]int)
+	for _, l := range image.Layers {
+		if _, ok := at[l.Digest]; !ok {
+			at[l.Digest] = len(digests)
+			digests = append(digests, l.Digest)
+		}
+	}
+	targets := make([]Source, len(digests))
+	ask := func(ctx context.Context, i int) error {
+		var err error
+		if targets[i], err = c.target(ctx, p, digests[i], g); err != nil {
+			return fmt.Errorf("asking for layer %s: %w", digests[i], err)
+		}
+		return nil
+	}
+	if len(digests) > 0 {
+		if err := ask(ctx, 0); err != nil {
+			return nil, time.Time{}, err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(layersAtOnce)
+	for i := 1; i < len(digests); i++ {
+		group.Go(func() error { return ask(ctx, i) })
+	}
+	if err := group.Wait(); err != nil {
+		return nil, time.Time{}, err
+	}
 	sources := make([]Source, len(image.Layers))
 	for i, l := range image.Layers {
-		target, ok := targets[l.Digest]
-		if !ok {
-			var err error
-			if target, err = c.target(ctx, p, l.Digest, g); err != nil {
-				return nil, time.Time{}, fmt.Errorf("asking for layer %s: %w", l.Digest, err)
-			}
-			if target.Header != nil && g.expires.Before(expires) {
-				expires = g.expires
-			}
-			targets[l.Digest] = target
+		sources[i] = targets[at[l.Digest]]
+		if sources[i].Header != nil && g.expires.Before(expires) {
+			expires = g.expires
 		}
-		sources[i] = target
 	}
 	return sources, expires, nil
 }

@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	maxToken = 64 << 10
+	// maxToken bounds a token server's answer: a token goes along in a header.
+	maxToken = 16 << 10
 	// tokenMargin is how long a remembered token must still hold to be used.
 	tokenMargin = 10 * time.Second
 	// tokenLifetime is that of a token whose server says nothing, by the
@@ -43,6 +44,7 @@ type grant struct {
 	bearer        bool // authorization is a token
 	remembered    bool // the token, or its refusal, was not asked for just now
 	refused       bool // the token server did not take the credential
+	untried       bool // it is what has opened the repository before, and may do so no more
 }
 
 // authorize makes of a credential what ch wants. A remembered token must hold for
@@ -55,40 +57,75 @@ func (c *Client) authorize(ctx context.Context, p place, ch challenge, cr Creden
 		return grant{credential: cr, challenge: ch, authorization: basic(cr)}, nil
 	}
 	key := presentation{p.key(), cr.sum()}
-	t, remembered := c.tokens.get(key)
-	if !remembered || !t.holds(left) {
-		if _, ok := c.remembered(tokenOf(p, cr, ch)); ok {
+	bearer := func(t token, remembered bool) grant {
+		return grant{credential: cr, challenge: ch, authorization: "Bearer " + t.value, expires: t.expires, bearer: true, remembered: remembered}
+	}
+	for {
+		if t, ok := c.tokens.get(key); ok && t.holds(left) {
+			return bearer(t, true), nil
+		}
+		q := tokenOf(p, cr, ch)
+		if _, ok := c.remembered(q); ok {
 			return grant{refused: true, remembered: true}, nil
 		}
-		var ok bool
-		var err error
-		if t, ok, err = c.exchange(ctx, p, ch, cr); err != nil {
-			if ctx.Err() == nil && !rateLimited(err) && !errors.Is(err, errSpent) && !errors.Is(err, errNoPlace) {
-				c.doubt(p, ch) // the token server may have moved
+		f, own, err := c.obtaining.share(ctx, q, func() (*token, error) {
+			t, err := c.exchange(ctx, p, ch, cr)
+			switch {
+			case err != nil:
+			case t == nil:
+				c.tokens.drop(key)
+				c.remember(q, http.StatusUnauthorized)
+			default:
+				c.keep(key, *t)
 			}
-			return grant{}, err
-		}
-		if !ok {
-			c.tokens.drop(key)
-			c.remember(tokenOf(p, cr, ch), http.StatusUnauthorized)
+			return t, err
+		})
+		switch {
+		case err != nil:
+			return grant{}, fmt.Errorf("waiting for a token of registry %s: %w", p.host, err)
+		case !own && (f.abandoned || errors.Is(f.err, errSpent)):
+			continue // that was the other's affair
+		case f.err != nil:
+			return grant{}, f.err
+		case f.value == nil:
 			return grant{refused: true}, nil
 		}
-		c.tokens.put(key, t)
-		remembered = false
+		return bearer(*f.value, false), nil
 	}
-	return grant{credential: cr, challenge: ch, authorization: "Bearer " + t.value, expires: t.expires, bearer: true, remembered: remembered}, nil
+}
+
+// keep remembers t, and forgets once in a while what has ended.
+func (c *Client) keep(key presentation, t token) {
+	now := time.Now()
+	c.mu.Lock()
+	sweep := now.Sub(c.swept) >= sweepEvery
+	if sweep {
+		c.swept = now
+	}
+	c.mu.Unlock()
+	if sweep {
+		c.tokens.forget(func(_ presentation, t token) bool { return !t.expires.After(now) })
+	}
+	c.tokens.put(key, t)
 }
 
 func basic(cr Credential) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(cr.Username+":"+cr.Password))
 }
 
+// errNoToken marks an answer of a token server that is neither a token nor a refusal. It
+// may be to one credential only.
+var errNoToken = errors.New("asking for a token")
+
+// errTokenServer marks that a token server has not answered at all.
+var errTokenServer = errors.New("asking a token server")
+
 // exchange asks the token server for a token that can pull from p and nothing
-// else; false where it refuses the credential.
-func (c *Client) exchange(ctx context.Context, p place, ch challenge, cr Credential) (token, bool, error) {
+// else; nil where it refuses the credential.
+func (c *Client) exchange(ctx context.Context, p place, ch challenge, cr Credential) (*token, error) {
 	u, err := url.Parse(ch.realm)
 	if err != nil {
-		return token{}, false, fmt.Errorf("asking the token server of registry %s: %w: its address is no URL", p.host, ErrInvalid)
+		return nil, fmt.Errorf("asking the token server of registry %s: %w: its address is no URL", p.host, ErrInvalid)
 	}
 	query := u.Query()
 	query.Set("scope", "repository:"+p.path+":pull")
@@ -101,22 +138,25 @@ func (c *Client) exchange(ctx context.Context, p place, ch challenge, cr Credent
 		header.Set("Authorization", basic(cr))
 	}
 	asked := time.Now()
-	a, err := c.send(ctx, p, request{method: http.MethodGet, url: u.String(), header: header, by: cr, limit: maxToken})
+	a, err := c.send(ctx, p, request{method: http.MethodGet, url: u.String(), header: header, by: cr, kind: exchange, limit: maxToken})
 	if err != nil {
-		return token{}, false, fmt.Errorf("asking for a token: %w", err)
+		if ctx.Err() == nil && !rateLimited(err) && !leftAlone(err) && !errors.Is(err, errSpent) && !errors.Is(err, errNoPlace) {
+			return nil, fmt.Errorf("%w: %w", errTokenServer, err)
+		}
+		return nil, fmt.Errorf("asking for a token: %w", err)
 	}
 	if a.refused() {
-		return token{}, false, nil
+		return nil, nil
 	}
 	if a.status != http.StatusOK {
-		return token{}, false, fmt.Errorf("asking for a token: %w", a.unexpected(p))
+		return nil, fmt.Errorf("%w: %w", errNoToken, a.unexpected(p))
 	}
 	t, err := decodeToken(a.body)
 	if err != nil {
-		return token{}, false, fmt.Errorf("asking for a token of registry %s: %w", p.host, err)
+		return nil, fmt.Errorf("%w: registry %s: %w", errNoToken, p.host, err)
 	}
 	t.expires = asked.Add(t.lifetime)
-	return t, true, nil
+	return &t, nil
 }
 
 // decodeToken reads a token server's answer. Its errors hold nothing of it, and

@@ -198,3 +198,16 @@ func TestNoKeyTouchesAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestInherited has what every Scanner begins as.
+func TestInherited(t *testing.T) {
+	got := Inherited(map[string]string{DefaultsKey: "minSeverity: High\nlook: {init: false}\nignore: [{id: A}]", "shop": "minSeverity: Low"}, Rules{})
+	want := defaults()
+	want.Rules.MinSeverity, want.Rules.Ignore, want.Look.Init = claircore.High, []findings.Ignore{{ID: "A"}}, false
+	if !got.Equal(want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := Inherited(nil, Rules{}); !got.Equal(defaults()) {
+		t.Errorf("without any: got %+v", got)
+	}
+}

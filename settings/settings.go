@@ -74,6 +74,20 @@ type Rules struct {
 	Notifiers []string
 }
 
+// complete returns the rules with what their zero values mean.
+func (rules Rules) complete() Rules {
+	if rules.Webhook == nil {
+		rules.Webhook = func(string) error { return nil }
+	}
+	if rules.Backends == nil {
+		rules.Backends = []string{BackendClair}
+	}
+	if rules.Notifiers == nil {
+		rules.Notifiers = []string{NotifierSlack}
+	}
+	return rules
+}
+
 // Parse reads the data of the ConfigMap. Each key stands for itself: a mistake in one takes nothing
 // from the others.
 //
@@ -84,15 +98,7 @@ type Rules struct {
 // has Scanners gets the mistake ErrDefaults, or its own if it has any, and keeps its last good settings like any
 // other key with a mistake. Those that are empty stay so.
 func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
-	if rules.Webhook == nil {
-		rules.Webhook = func(string) error { return nil }
-	}
-	if rules.Backends == nil {
-		rules.Backends = []string{BackendClair}
-	}
-	if rules.Notifiers == nil {
-		rules.Notifiers = []string{NotifierSlack}
-	}
+	rules = rules.complete()
 	settings, mistakes := make(Settings, len(data)), make(Mistakes)
 	inherited, doubt := defaults(), false
 	if value, ok := data[DefaultsKey]; ok {
@@ -116,6 +122,13 @@ func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
 		settings[key] = scanners
 	}
 	return settings, mistakes
+}
+
+// Inherited returns what DefaultsKey has every Scanner begin as, together with what holds where nothing is said. It is
+// to be trusted where Parse finds no mistake under DefaultsKey.
+func Inherited(data map[string]string, rules Rules) Scanner {
+	s, _ := parseDefaults(data[DefaultsKey], rules.complete())
+	return s
 }
 
 func checkKey(key string) error {

@@ -482,6 +482,8 @@ func messages() map[string]Message {
 		"trial":         Trial{Cluster: "prod-eu", Namespaces: []string{"checkout", "shop"}}.Message(),
 		"trial-one":     Trial{Namespaces: []string{"shop"}}.Message(),
 		"trial-many":    Trial{Cluster: long, Namespaces: slices.Repeat([]string{long}, 400)}.Message(),
+		"trial-others":  Trial{Namespaces: []string{"shop", "web"}, Others: true}.Message(),
+		"trial-all":     Trial{Cluster: "prod-eu", Others: true}.Message(),
 		"trial-hostile": Trial{Cluster: hostile[0], Namespaces: hostile}.Message(),
 
 		"indexed":         Indexed{Image: checkout().Image, Cluster: "prod-eu", Distribution: "Debian 12", Packages: 118}.Message(),

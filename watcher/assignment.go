@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/kubernetes"
@@ -25,6 +26,8 @@ import (
 type listener struct {
 	destination ledger.Destination
 	clair       string // base address
+	backend     string // what is at clair
+	notifier    string // what delivers to channel
 	rules       findings.Rules
 	tell        settings.Tell
 	look        settings.Look
@@ -32,7 +35,8 @@ type listener struct {
 }
 
 func (l listener) equal(o listener) bool {
-	return l.destination == o.destination && l.clair == o.clair && l.rules.Equal(o.rules) && l.tell == o.tell && l.look == o.look &&
+	return l.destination == o.destination && l.clair == o.clair && l.backend == o.backend && l.notifier == o.notifier &&
+		l.rules.Equal(o.rules) && l.tell == o.tell && l.look == o.look &&
 		l.channel == o.channel
 }
 
@@ -48,6 +52,10 @@ type assignment struct {
 	// settings are those in force: for a key with a mistake, the last good ones.
 	settings settings.Settings
 	mistakes settings.Mistakes
+	// unread says of each key why its Scanners' files cannot be read. It is among mistakes, unless the text has one.
+	unread map[string]error
+	// configMap is where the settings are written; empty: nowhere.
+	configMap types.UID
 }
 
 // of returns the listeners of a namespace; none means that it is not watched. A key with a mistake is not absent.
@@ -104,6 +112,26 @@ func (a *assignment) listeners() iter.Seq[listener] {
 			}
 		}
 	}
+}
+
+// backend is what is at a base address; empty when nobody listens to it any more.
+func (a *assignment) backend(base string) string {
+	for l := range a.listeners() {
+		if l.clair == base {
+			return l.backend
+		}
+	}
+	return ""
+}
+
+// notifier is what delivers to a channel; empty when nobody hears by it any more.
+func (a *assignment) notifier(channel slack.Webhook) string {
+	for l := range a.listeners() {
+		if l.channel == channel {
+			return l.notifier
+		}
+	}
+	return ""
 }
 
 // clairs returns the base addresses of all Clairs, in order.
@@ -202,12 +230,12 @@ func (w *Watcher) settingsHandler() coreinformers.ConfigMapHandlerFuncs {
 	return coreinformers.ConfigMapHandlerFuncs{
 		AddFunc: func(m *corev1.ConfigMap) {
 			if is(m.Name) {
-				w.assign(m.Data)
+				w.assign(m)
 			}
 		},
 		UpdateFunc: func(_, m *corev1.ConfigMap) {
 			if is(m.Name) {
-				w.assign(m.Data)
+				w.assign(m)
 			}
 		},
 		DeleteFunc: func(m coreinformers.DeletedConfigMap) {
@@ -219,11 +247,11 @@ func (w *Watcher) settingsHandler() coreinformers.ConfigMapHandlerFuncs {
 	}
 }
 
-// assign puts settings in force and queues the images of every namespace whose settings changed.
-func (w *Watcher) assign(data map[string]string) {
+// assign puts the settings of the ConfigMap in force; nil: there is none.
+func (w *Watcher) assign(written *corev1.ConfigMap) {
 	w.assigning.Lock()
 	defer w.assigning.Unlock()
-	w.written = data
+	w.written = written
 	w.putInForce()
 }
 
@@ -237,23 +265,26 @@ func (w *Watcher) rereadWebhooks() {
 			continue
 		}
 		now, err := w.listenersOf(key, scanners)
-		if known := assigned.mistakes[key]; err != nil && known != nil && known.Error() == err.Error() {
-			continue
-		}
-		if err != nil || !equalListeners(now, assigned.own(key)) {
+		was := assigned.unread[key]
+		if err != nil && (was == nil || was.Error() != err.Error()) || err == nil && (was != nil || !equalListeners(now, assigned.own(key))) {
 			w.putInForce()
 			return
 		}
 	}
 }
 
-// putInForce puts what is written in force. w.assigning is held.
+// putInForce puts what is written in force, and queues the images of every namespace for which that is something else.
+// w.assigning is held.
 func (w *Watcher) putInForce() {
 	before := w.assigned.Load()
 	now := w.resolve(w.written, before)
 	w.assigned.Store(now)
 	w.logSettings(before, now)
 	w.metrics.setMistakes(now.mistakes)
+	select {
+	case w.reassigned <- struct{}{}:
+	default: // it says so already
+	}
 
 	for _, ns := range now.namespaces(before.namespaces(w.podNamespaces())) {
 		if equalListeners(before.of(ns), now.of(ns)) {
@@ -300,12 +331,20 @@ func (w *Watcher) tidy(now *assignment) {
 }
 
 // resolve reads the ConfigMap's data. A key with a mistake keeps the settings that were in force.
-func (w *Watcher) resolve(data map[string]string, before *assignment) *assignment {
-	rules := settings.Rules{Webhook: func(address string) error {
-		_, err := w.cfg.Webhook(address)
-		return err
-	}}
-	now := &assignment{byNamespace: make(map[string][]listener)}
+func (w *Watcher) resolve(written *corev1.ConfigMap, before *assignment) *assignment {
+	rules := settings.Rules{
+		Webhook: func(address string) error {
+			_, err := w.cfg.Webhook(address)
+			return err
+		},
+		Backends:  slices.Sorted(maps.Keys(w.cfg.Backends)),
+		Notifiers: slices.Sorted(maps.Keys(w.cfg.Notifiers)),
+	}
+	now := &assignment{byNamespace: make(map[string][]listener), unread: make(map[string]error)}
+	var data map[string]string
+	if written != nil {
+		data, now.configMap = written.Data, written.UID
+	}
 	now.settings, now.mistakes = settings.Parse(data, rules)
 	for key := range now.mistakes {
 		if last, ok := before.settings[key]; ok {
@@ -315,7 +354,10 @@ func (w *Watcher) resolve(data map[string]string, before *assignment) *assignmen
 	for key, scanners := range now.settings {
 		ls, err := w.listenersOf(key, scanners)
 		if err != nil {
-			now.mistakes[key] = err
+			now.unread[key] = err
+			if now.mistakes[key] == nil { // what is wrong with the text comes first
+				now.mistakes[key] = err
+			}
 			ls = before.own(key)
 		}
 		if key == settings.AllKey {
@@ -347,7 +389,7 @@ func (w *Watcher) listenersOf(key string, scanners []settings.Scanner) ([]listen
 		if key == settings.AllKey {
 			d.Key = ""
 		}
-		ls = append(ls, listener{destination: d, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, look: s.Look, channel: channel})
+		ls = append(ls, listener{destination: d, backend: s.Backend, notifier: s.Notifier, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, look: s.Look, channel: channel})
 	}
 	return ls, nil
 }
@@ -357,15 +399,7 @@ func (w *Watcher) channelOf(s settings.Scanner) (slack.Webhook, error) {
 	if s.SlackWebhookFile == "" {
 		return w.cfg.Webhook(s.SlackWebhookURL.Reveal())
 	}
-	address, err := w.webhookFiles.read(s.SlackWebhookFile)
-	if err != nil {
-		return slack.Webhook{}, fmt.Errorf("slackWebhookFile: %w", err)
-	}
-	channel, err := w.cfg.Webhook(address)
-	if err != nil {
-		return slack.Webhook{}, fmt.Errorf("slackWebhookFile: what the file %s holds: %w", s.SlackWebhookFile, err)
-	}
-	return channel, nil
+	return slack.WebhookFolder(w.cfg.WebhookFolder).Webhook(s.SlackWebhookFile, w.cfg.Webhook)
 }
 
 // logSettings says what changed, each mistake once while it lasts.
@@ -375,26 +409,50 @@ func (w *Watcher) logSettings(before, now *assignment) {
 		if was := before.mistakes[key]; was != nil && was.Error() == err.Error() || errors.Is(err, settings.ErrDefaults) {
 			continue // it was said, or is said once for all
 		}
-		effect := "the namespace is not watched until it is mended"
-		if len(now.own(key)) > 0 || key == settings.DefaultsKey && !now.isEmpty() {
-			effect = "the last good settings stay in force"
-		}
-		w.log.Error("mistake in the settings", "key", key, "error", err, "effect", effect)
+		w.log.Error("mistake in the settings", "key", key, "error", err, "effect", effectOf(now, key))
 	}
 	for _, key := range before.mistakes.Keys() {
 		if now.mistakes[key] == nil && !errors.Is(before.mistakes[key], settings.ErrDefaults) {
 			w.log.Info("mistake in the settings is mended", "key", key)
 		}
 	}
-	if !maps.EqualFunc(before.byNamespace, now.byNamespace, equalListeners) || !equalListeners(before.all, now.all) {
-		var watched, unwatched []string // not by _all either
-		for _, ns := range slices.Sorted(maps.Keys(now.byNamespace)) {
-			if len(now.byNamespace[ns]) > 0 {
-				watched = append(watched, ns)
-			} else {
-				unwatched = append(unwatched, ns)
-			}
-		}
-		w.log.Info("settings in force", "namespaces", watched, "allOthers", len(now.all) > 0, "unwatched", unwatched)
+	changed, added, removed := now.since(before)
+	if len(changed)+len(added)+len(removed) > 0 {
+		w.log.Info("settings in force", "changed", few(changed), "added", few(added), "removed", few(removed), "keys", len(now.keys()))
 	}
+}
+
+// keys returns those in force, in order. One that was never read without a mistake is not, one that opts out is.
+func (a *assignment) keys() []string {
+	keys := slices.Collect(maps.Keys(a.byNamespace))
+	if len(a.all) > 0 {
+		keys = append(keys, settings.AllKey)
+	}
+	slices.Sort(keys)
+	return slices.DeleteFunc(keys, func(key string) bool { return a.mistakes[key] != nil && len(a.own(key)) == 0 })
+}
+
+// since returns which keys are not in force as they were before.
+func (a *assignment) since(before *assignment) (changed, added, removed []string) {
+	were, are := before.keys(), a.keys()
+	for _, key := range are {
+		if _, was := slices.BinarySearch(were, key); !was {
+			added = append(added, key)
+		} else if !equalListeners(before.own(key), a.own(key)) {
+			changed = append(changed, key)
+		}
+	}
+	return changed, added, slices.DeleteFunc(were, func(key string) bool {
+		_, is := slices.BinarySearch(are, key)
+		return is
+	})
+}
+
+// few is the first of some keys, and how many more there are, for the log.
+func few(keys []string) []string {
+	const most = 20
+	if len(keys) <= most {
+		return keys
+	}
+	return append(slices.Clone(keys[:most]), fmt.Sprintf("and %d more", len(keys)-most))
 }

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -40,23 +41,6 @@ func TestNamespaceWithoutKey(t *testing.T) {
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.pass(settled)
 		r.wantTexts("Now watching 3 images", "app4:v1 is running with")
-	})
-}
-
-func TestNamespaceThatOptsOut(t *testing.T) {
-	inRig(t, func(t *testing.T, r *rig) {
-		r.run(podOf("shop", "app-0", 1))
-		r.settings(map[string]string{"_all": scanner("all"), "shop": "# nobody", "wiki": scanner("wiki")})
-		r.start()
-		r.pass(settled)
-		r.wantTexts()
-		r.wantLogged(1, "namespace is not watched: its key in the settings is empty")
-		r.wantLogged(1, `msg="settings in force" namespaces=[wiki] allOthers=true unwatched=[shop]`)
-
-		r.settings(map[string]string{"wiki": scanner("wiki")})
-		r.pass(settled)
-		r.wantTexts()
-		r.wantLogged(1, `msg="settings in force" namespaces=[wiki] allOthers=false unwatched=[]`)
 	})
 }
 
@@ -158,5 +142,33 @@ func TestSettingsOfOthersAreIgnored(t *testing.T) {
 		r.run(podOf("shop", "app-0", 1))
 		r.pass(settled)
 		r.wantTexts("app1:v1 is running with")
+	})
+}
+
+// A second backend and a second notifier are chosen by their names alone.
+func TestSeams(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		grype, teams := newFakeClair(), &fakeSlack{}
+		r.cfg.Backends["grype"] = func(string) (Clair, error) { return grype, nil }
+		r.cfg.Notifiers["teams"] = teams
+		r.settings(map[string]string{
+			"shop": scanner("shop"),
+			"blog": strings.Replace(scannerAt("http://grype.grype/", "blog"), "backend: clair", "backend: grype", 1),
+			"news": strings.Replace(scanner("news"), "notifier: slack", "notifier: teams", 1),
+			"typo": strings.Replace(scanner("typo"), "notifier: slack", "notifier: temas", 1),
+		})
+		r.run(podOf("shop", "a", 1), podOf("blog", "b", 2), podOf("news", "c", 3), podOf("typo", "d", 4))
+		r.start()
+		r.pass(settled)
+		r.wantLogged(1, "did you mean")
+		if len(grype.called()) == 0 {
+			t.Error("the second backend was not asked")
+		}
+		if sent := teams.accepted(); len(sent) != 1 || !strings.Contains(sent[0].json, "app3") {
+			t.Errorf("the second notifier has delivered %v", sent)
+		}
+		if sent := r.slack.accepted(); len(sent) != 2 {
+			t.Errorf("the first notifier has delivered %v", sent)
+		}
 	})
 }

@@ -131,7 +131,7 @@ func TestClairHangs(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		good := r.clairs[secondBase]
 		hung := r.clairs[clairBase]
-		r.cfg.Clair = func(base string) (Clair, error) {
+		r.cfg.Backends["clair"] = func(base string) (Clair, error) {
 			if base == clairBase {
 				return hangingClair{hung}, nil
 			}

@@ -120,7 +120,13 @@ func (w *Watcher) flush(ctx context.Context, channel slack.Webhook) {
 	for range at.simpler {
 		letter.message, _ = letter.message.Simplify()
 	}
-	if err := w.cfg.Slack.Send(sending, channel, letter.message); err != nil {
+	notifier := w.cfg.Notifiers[w.assigned.Load().notifier(channel)]
+	if notifier == nil { // the settings have changed since
+		w.lookAgain(w.pending.putBack(letter.news))
+		w.channels.Add(channel)
+		return
+	}
+	if err := notifier.Send(sending, channel, letter.message); err != nil {
 		w.refused(ctx, channel, at, letter, err)
 		return
 	}

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"github.com/quay/claircore"
+
+	"github.com/clairwatch/clairwatch/settings"
 )
 
 // clairs are the Clairs in the settings. Their clients are made when first needed.
@@ -50,6 +53,17 @@ type service struct {
 
 func newClairs(dial func(base string) (Clair, error), call func(image), events func(base string) clairEvents) *clairs {
 	return &clairs{dial: dial, call: call, events: events, byBase: make(map[string]*service)}
+}
+
+// dial makes a client for what is at a base address. One that the settings have no more, from which there is still
+// something to delete, is a Clair.
+func (w *Watcher) dial(base string) (Clair, error) {
+	name := cmp.Or(w.assigned.Load().backend(base), settings.BackendClair)
+	backend := w.cfg.Backends[name]
+	if backend == nil {
+		return nil, fmt.Errorf("there is no backend %q", name)
+	}
+	return backend(base)
 }
 
 // at returns the Clair at a base address.

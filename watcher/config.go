@@ -62,15 +62,16 @@ type Config struct {
 	// Credentials are presented to registries that refuse anonymous requests and the image pull secrets of the pods.
 	// Nil: none.
 	Credentials Credentials
-	// Clair returns a client for the Clair at a base address.
-	Clair func(base string) (Clair, error)
+	// Backends are what finds vulnerabilities, by the names that Scanners give: each returns a client for a base address.
+	// Another one than "clair" speaks of images as Clair does.
+	Backends map[string]func(base string) (Clair, error)
 	// CallbackAliases are further addresses under which Clairs name themselves in webhooks, by base address. Nil: none.
 	CallbackAliases map[string][]string
 	// Caller returns nil for the headers of a webhook whose sender may call, and otherwise why not, in words that
 	// can be logged. Nil: anybody may.
 	Caller func(http.Header) error
-	// Slack delivers messages.
-	Slack Notifier
+	// Notifiers deliver messages, by the names that Scanners give.
+	Notifiers map[string]Notifier
 	// Webhook reads a webhook's address. Its error must not repeat the address.
 	Webhook func(address string) (slack.Webhook, error)
 	// Metrics is where metrics are registered.

@@ -132,7 +132,7 @@ func inTraffic(t *testing.T, faults func(now time.Time) []fault, test func(*test
 		x := &traffic{rig: r, stand: slackstand.ServePipe(slackstand.Config{}), faults: faults(time.Now())}
 		defer x.stand.Close()
 		defer x.stop()
-		r.cfg.Slack = slack.New(slack.Config{Transport: x.stand.Transport})
+		r.cfg.Notifiers["slack"] = slack.New(slack.Config{Transport: x.stand.Transport})
 		x.settings(x.scanners())
 		x.start()
 		test(t, x)

@@ -133,7 +133,7 @@ func (hoarder) DeleteNotification(ctx context.Context, _ uuid.UUID) error {
 func TestNotifyWhileNothingIsDeleted(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		c := r.clairs[clairBase]
-		r.cfg.Clair = func(string) (Clair, error) { return hoarder{c}, nil }
+		r.cfg.Backends["clair"] = func(string) (Clair, error) { return hoarder{c}, nil }
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()

@@ -62,6 +62,7 @@ type lease struct {
 	renewed     instant // when the request was sent that renewed it last
 	transitions uint64  // how often the Lease had changed hands when we got it
 	standingBy  string  // the leader of whom the log has spoken
+	holder      string  // who held it when it was last read, if it was somebody else
 	complained  bool    // of missing rights
 }
 
@@ -190,6 +191,13 @@ func (l *lease) left(at instant) time.Duration {
 	return l.renewDeadline() - at.since(l.renewed)
 }
 
+// leader is who leads in our place, as far as we know; empty when nobody does.
+func (l *lease) leader() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.holder
+}
+
 // term returns how often the Lease had changed hands when we got it. It is 0 without an election.
 func (l *lease) term() uint64 {
 	l.mu.Lock()
@@ -287,6 +295,7 @@ func (l *lease) see(holder string) {
 	l.lose()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.holder = holder
 	if holder == "" || l.over || l.standingBy == holder {
 		return
 	}

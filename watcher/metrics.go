@@ -46,7 +46,7 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 		}),
 		mistakes: f.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "clairwatch_settings_mistakes",
-			Help: "Keys of the settings ConfigMap that cannot be read: 1 for each.",
+			Help: "Keys of the settings ConfigMap with a mistake, by key: 1 for each. Those that are no name of a namespace share a key, and so do those beyond a hundred.",
 		}, []string{"key"}),
 	}
 	m.notifications = f.NewCounterVec(prometheus.CounterOpts{
@@ -107,18 +107,34 @@ func (s imageStates) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// setMistakes counts the keys that cannot be read by their names. Those that no namespace can have share a label.
+// mostMistakes bounds how many keys have a label of their own.
+const mostMistakes = 100
+
+// setMistakes counts the keys that cannot be read by their names. Those that no namespace can have share a label, and
+// so do those beyond mostMistakes.
 func (m *metrics) setMistakes(mistakes settings.Mistakes) {
 	m.mistakes.Reset()
-	for key, err := range mistakes {
-		if errors.Is(err, settings.ErrDefaults) { // one mistake for all
+	labels := make(map[string]struct{})
+	for _, key := range mistakes.Keys() {
+		if errors.Is(mistakes[key], settings.ErrDefaults) { // one mistake for all
 			continue
 		}
-		if key != settings.AllKey && key != settings.DefaultsKey && len(validation.IsDNS1123Label(key)) > 0 {
-			key = "(no namespace)"
+		label := shownKey(key)
+		if _, has := labels[label]; !has && len(labels) == mostMistakes {
+			label = "(more)"
+		} else {
+			labels[label] = struct{}{}
 		}
-		m.mistakes.WithLabelValues(key).Set(1)
+		m.mistakes.WithLabelValues(label).Inc()
 	}
+}
+
+// shownKey is a key of the settings as others than the log have it: one that no namespace can have may be anything.
+func shownKey(key string) string {
+	if key != settings.AllKey && key != settings.DefaultsKey && len(validation.IsDNS1123Label(key)) > 0 {
+		return "(no namespace)"
+	}
+	return key
 }
 
 // channelStates counts the channels by how they fare when it is asked.

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 
@@ -95,6 +96,31 @@ func TestMetricsCount(t *testing.T) {
 		}
 		if got := r.metric("clairwatch_scans_total", "ok"); got != 1 {
 			t.Errorf("forgetting an image counts as a scan: %v", got)
+		}
+	})
+}
+
+// The keys that have a mistake are labels only as far as they are names of namespaces, and not without end.
+func TestMetricOfMistakes(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		data := map[string]string{"Web_One": "", "Web_Two": "", "_defaults": "name: x", "inherits": scanner("x")}
+		for i := range 150 {
+			data[fmt.Sprintf("ns-%03d", i)] = "no scanner"
+		}
+		r.settings(data)
+		r.start()
+		for label, want := range map[string]float64{"(no namespace)": 2, "_defaults": 1, "ns-000": 1, "ns-097": 1, "(more)": 52} {
+			if got := r.metric("clairwatch_settings_mistakes", label); got != want {
+				t.Errorf("%s: %v mistakes, want %v", label, got, want)
+			}
+		}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		families, err := r.cfg.Metrics.(prometheus.Gatherer).Gather()
+		r.check(err)
+		for _, f := range families {
+			if f.GetName() == "clairwatch_settings_mistakes" {
+				t.Errorf("mistakes that are mended: %v", f)
+			}
 		}
 	})
 }

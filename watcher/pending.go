@@ -308,6 +308,20 @@ func compareNews(a, b *news) int {
 	)
 }
 
+// about returns the news of a destination about some subjects, in the order of their kinds.
+func (p *pending) about(d ledger.Destination, subjects ...subject) []*news {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ns []*news
+	for t, n := range p.news[d] {
+		if slices.Contains(subjects, t.subject) {
+			ns = append(ns, n)
+		}
+	}
+	slices.SortFunc(ns, compareNews)
+	return ns
+}
+
 // before returns the news of some destinations that was added before a time and is not in hand.
 func (p *pending) before(ds []ledger.Destination, t time.Time) []*news {
 	p.mu.Lock()

@@ -63,7 +63,7 @@ const (
 func containers(pod *corev1.Pod) iter.Seq[container] {
 	return func(yield func(container) bool) {
 		specs := make(map[string]string)
-		outdated := pod.Status.ObservedGeneration != 0 && pod.Status.ObservedGeneration < pod.Generation
+		outdated := isOutdated(pod)
 		for _, c := range pod.Spec.InitContainers {
 			specs[c.Name] = c.Image
 		}
@@ -80,6 +80,11 @@ func containers(pod *corev1.Pod) iter.Seq[container] {
 		}
 		imageVolumes(pod)(yield)
 	}
+}
+
+// isOutdated says whether a pod's status is older than its spec.
+func isOutdated(pod *corev1.Pod) bool {
+	return pod.Status.ObservedGeneration != 0 && pod.Status.ObservedGeneration < pod.Generation
 }
 
 // statuses yields the statuses of the init, ordinary and ephemeral containers of a pod.

@@ -16,7 +16,7 @@ func TestProbeBesideHangingClairs(t *testing.T) {
 		good := r.clairs[secondBase]
 		good.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
 		hung := map[string]*fakeClair{clairBase: newFakeClair(), thirdBase: newFakeClair()}
-		r.cfg.Clair = func(base string) (Clair, error) {
+		r.cfg.Backends["clair"] = func(base string) (Clair, error) {
 			if c := hung[base]; c != nil {
 				return hangingClair{c}, nil
 			}

@@ -258,7 +258,7 @@ func replayed(r *rig, psk *clair.PSK) *replay {
 	for _, kind := range []string{"vulnerability", "enrichment"} {
 		p.has(hidden.from(http.MethodGet, "/matcher/api/v1/internal/update_operation?kind="+kind))
 	}
-	r.cfg.Clair = func(base string) (Clair, error) {
+	r.cfg.Backends["clair"] = func(base string) (Clair, error) {
 		return clair.New(clair.Config{URL: base, Transport: p.transport, UserAgent: "clairwatch/test", PSK: psk})
 	}
 	return p

@@ -45,6 +45,8 @@ const (
 
 	clairBase  = "http://clair.clair:6000/"
 	secondBase = "http://clair.other:6000/"
+	// settingsUID is that of the settings ConfigMap.
+	settingsUID = "uid-settings"
 	// webhookPath is what no log may contain.
 	webhookPath = "/services/T"
 )
@@ -104,15 +106,15 @@ func newRig(t *testing.T) *rig {
 		DataMax:      dataMax,
 		Lease:        LeaseConfig{Off: true},
 		Registry:     r.registry,
-		Clair: func(base string) (Clair, error) {
+		Backends: map[string]func(base string) (Clair, error){"clair": func(base string) (Clair, error) {
 			if c := r.clairs[base]; c != nil {
 				return c, nil
 			}
 			return nil, fmt.Errorf("no Clair at %s", base)
-		},
-		Slack:   r.slack,
-		Webhook: func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, nil) },
-		Log:     slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		}},
+		Notifiers: map[string]Notifier{"slack": r.slack},
+		Webhook:   func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, nil) },
+		Log:       slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	return r
 }
@@ -181,7 +183,7 @@ func scannerAt(base, channel string) string {
 // settings writes the settings ConfigMap.
 func (r *rig) settings(data map[string]string) {
 	r.t.Helper()
-	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "clairwatch", Name: "clairwatch"}, Data: maps.Clone(data)}
+	m := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "clairwatch", Name: "clairwatch", UID: settingsUID}, Data: maps.Clone(data)}
 	api := r.kube.CoreV1().ConfigMaps("clairwatch")
 	var err error
 	if _, exists := api.Get(r.t.Context(), m.Name, metav1.GetOptions{}); exists == nil {

@@ -133,8 +133,8 @@ func printed(err error) string {
 func TestSecrets(t *testing.T) {
 	inTraffic(t, everyFault, func(t *testing.T, x *traffic) {
 		x.stop() // it starts again with what is overheard
-		heard := &overhearing{Notifier: x.cfg.Slack}
-		x.cfg.Slack = heard
+		heard := &overhearing{Notifier: x.cfg.Notifiers["slack"]}
+		x.cfg.Notifiers["slack"] = heard
 		x.start()
 		spoken := map[string]string{} // by where it was found
 

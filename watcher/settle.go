@@ -87,6 +87,7 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (aft
 	after = w.retry(img, verdicts)
 	if worst < 0 {
 		log.Debug("image waits", "reason", errors.Join(errs...))
+		w.progress.plan(img, time.Now().Add(after))
 		return after, o.failed
 	}
 	v := verdicts[worst]
@@ -96,6 +97,7 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (aft
 	if !o.failed { // one look fails once
 		now, changed = w.progress.fail(img, State(v.cause), v.resting)
 	}
+	w.progress.plan(img, time.Now().Add(after))
 	artifact := w.isArtifact(img, o.failures)
 	level := slog.LevelDebug
 	switch {

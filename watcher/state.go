@@ -41,8 +41,10 @@ type step struct {
 	failures, alike int
 	// resting is set when nothing but a change outside helps, such as another pod's image name.
 	resting bool
-	// failed is when the last try failed.
-	failed time.Time
+	// failed is when the last try failed, since when the first of those alike did.
+	failed, since time.Time
+	// next is when it is looked at again, if nothing comes up before; zero while that is not settled.
+	next time.Time
 	// indexed are the Clairs that have indexed the image and had no report at that time, or not all of it.
 	indexed []string
 }
@@ -154,11 +156,22 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 	p.uncount(img)
 	was := p.images[img]
 	now = step{state: s, failures: was.failures + 1, alike: 1, resting: resting, failed: time.Now(), indexed: was.indexed}
+	now.since = now.failed
 	if was.state == s {
-		now.alike = was.alike + 1
+		now.alike, now.since = was.alike+1, was.since
 	}
 	p.set(img, now)
 	return now, was.state != s
+}
+
+// plan notes when an image is looked at again that has failed or waits.
+func (p *progress) plan(img image, next time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s, known := p.images[img]; known {
+		s.next = next
+		p.set(img, s)
+	}
 }
 
 // step returns how far an image has come.

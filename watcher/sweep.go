@@ -202,6 +202,7 @@ func repositoryOf(name string) string {
 // looks any more, or the destination does not want to hear of that.
 func (w *Watcher) gone(d ledger.Destination, held ledger.Held, now time.Time) {
 	if held.Jobs || w.isUsed(d.Key, held.Digest) || !w.wants(d, kindRemoved) {
+		w.pending.withdraw(topic{d, kindRemoved, subject{digest: held.Digest}}) // of before somebody thought better of it
 		w.book.SetGone(d, held.Digest, now)
 		return
 	}

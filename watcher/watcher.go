@@ -74,9 +74,10 @@ type Watcher struct {
 
 	assigned  atomic.Pointer[assignment]
 	assigning sync.Mutex // held while settings are put in force
-	// written is what the settings ConfigMap says; guarded by assigning.
-	written      map[string]string
-	webhookFiles webhookFiles
+	// written is the settings ConfigMap; nil: there is none. Guarded by assigning.
+	written *corev1.ConfigMap
+	// reassigned has something in it after settings were put in force.
+	reassigned chan struct{}
 	// ended is until when ignores have been looked for that have ended; the sweep's own.
 	ended     time.Time
 	progress  *progress
@@ -114,14 +115,13 @@ func New(cfg Config) (*Watcher, error) {
 		hintRate:   hintsPerSecond,
 		book:       ledger.New(),
 		missing:    make(map[heldImage]time.Time),
-
-		webhookFiles: webhookFiles(cfg.WebhookFolder),
+		reassigned: make(chan struct{}, 1),
 	}
 	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
 	w.shards = newShards(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName, w.book, w.lease, cfg.Metrics, cfg.Log)
 	w.pullSecrets = newPullSecrets(cfg.Kubernetes, secretSweeps*tenthOf(cfg.RemovalGrace))
-	w.clairs = newClairs(cfg.Clair, func(img image) { w.images.Add(img) }, w.clairEvents)
+	w.clairs = newClairs(w.dial, func(img image) { w.images.Add(img) }, w.clairEvents)
 	w.assigned.Store(&assignment{})
 	w.metrics = newMetrics(cfg.Metrics, w)
 	queues := newQueueMetrics(cfg.Metrics)
@@ -377,6 +377,7 @@ func (w *Watcher) lead(ctx context.Context) error {
 	for range senders {
 		wg.Go(func() { drain(ctx, w.channels, func(ch slack.Webhook) { w.flush(work, ch) }) })
 	}
+	wg.Go(func() { w.sayMistakesUntil(ctx) })
 	wg.Go(func() { w.deleteRead(ctx) })
 	wg.Go(func() { w.sweepUntil(ctx, work) })
 	wg.Go(func() { w.probeUntil(ctx, work) })
@@ -433,6 +434,7 @@ func (w *Watcher) work(ctx context.Context, img image) {
 		if w.fromBefore.take(img) {
 			if next, cause := w.toldFailure(img, listeners); cause != "" {
 				w.progress.fail(img, State(cause), true)
+				w.progress.plan(img, next)
 				w.progress.markLooked(img, began)
 				w.images.AddAfter(img, time.Until(next))
 				w.nudge(img.namespace)
@@ -477,15 +479,11 @@ func (w *Watcher) dismiss(img image, listeners []listener) {
 // sayUnwatched logs once that a namespace has no Scanner.
 func (w *Watcher) sayUnwatched(namespace string) {
 	assigned := w.assigned.Load()
-	if assigned.inDoubt(namespace) { // which the log has said
+	if _, optsOut := assigned.byNamespace[namespace]; optsOut || assigned.inDoubt(namespace) { // which the log has said
 		return
 	}
-	why := "it has no key in the settings"
-	if _, own := assigned.byNamespace[namespace]; own {
-		why = "its key in the settings is empty"
-	}
 	if _, said := w.unwatched.LoadOrStore(namespace, true); !said {
-		w.log.Info("namespace is not watched: "+why, "namespace", namespace)
+		w.log.Info("namespace is not watched: it has no key in the settings", "namespace", namespace)
 	}
 }
 

@@ -13,10 +13,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/image"
@@ -237,12 +242,14 @@ func (e *story) settingsMistakes(t *testing.T) {
 		e.awaitLog(t, `level=ERROR msg="mistake in the settings" key=wrong error=.*`+c.want)
 	}
 	e.awaitMetric(t, `clairwatch_settings_mistakes{key="wrong"}`, 1)
+	e.awaitEvent(t, "SettingsMistake", "wrong.minSeverty (line 5): no such field; did you mean minSeverity?")
 	// Others are not harmed.
 	m := e.tell(t, "unharmed", stage.Workload{Name: "gate", Image: e.Image(image.PlatformGate)})
 	e.expect(t, m, "platform/gate:0.4.0")
 	e.silence(t, "wrong", 0)
 	must(t, e.Watch(ctx, "wrong", e.Scanner("wrong")))
 	e.expect(t, e.message(t, "wrong", 1), "platform/gate:0.4.0")
+	e.awaitEvent(t, "SettingsMended", "wrong: mended")
 	// A mistake later leaves the last good settings in force.
 	must(t, e.Watch(ctx, "wrong", "backend: [clair"))
 	e.awaitLog(t, `key=wrong .*effect="the last good settings stay in force"`)
@@ -467,6 +474,19 @@ func (e *story) awaitLog(t *testing.T, pattern string) {
 	t.Helper()
 	line := regexp.MustCompile(pattern)
 	e.await(t, "a line of the log like "+pattern, func() bool { return line.MatchString(e.log(t)) })
+}
+
+// awaitEvent waits for an Event that kubectl describe shows with the settings ConfigMap.
+func (e *story) awaitEvent(t *testing.T, reason, text string) {
+	t.Helper()
+	ctx := e.wait(t)
+	m, err := e.Client.CoreV1().ConfigMaps(stage.Namespace).Get(ctx, stage.Namespace, metav1.GetOptions{})
+	must(t, err)
+	e.await(t, fmt.Sprintf("the Event %s %q", reason, text), func() bool {
+		found, err := e.Client.CoreV1().Events(stage.Namespace).SearchWithContext(ctx, scheme.Scheme, m)
+		must(t, err)
+		return slices.ContainsFunc(found.Items, func(e corev1.Event) bool { return e.Reason == reason && strings.Contains(e.Message, text) })
+	})
 }
 
 // awaitMetric waits until a metric of the daemon, or one of those that a pattern fits, is at least some value.

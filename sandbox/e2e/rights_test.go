@@ -139,6 +139,15 @@ func (r *rights) mustNot(t *testing.T) {
 			return err
 		},
 
+		"create an Event in another namespace": func() error { _, err := core.Events(other).Create(ctx, eventOn(other), create); return err },
+		"list Events":                          func() error { _, err := core.Events(own).List(ctx, list); return err },
+		"list Events by the newer API":         func() error { _, err := r.token.EventsV1().Events(own).List(ctx, list); return err },
+		"patch an Event": func() error {
+			_, err := core.Events(own).Patch(ctx, "x", types.MergePatchType, label, patch)
+			return err
+		},
+		"delete an Event": func() error { return core.Events(own).Delete(ctx, "x", remove) },
+
 		"create a pod":         func() error { _, err := pods.Create(ctx, &corev1.Pod{ObjectMeta: named("x")}, create); return err },
 		"patch a pod":          func() error { _, err := pods.Patch(ctx, "x", types.MergePatchType, label, patch); return err },
 		"patch a pod's status": func() error { _, err := pods.Patch(ctx, "x", types.MergePatchType, label, patch, "status"); return err },
@@ -193,6 +202,10 @@ func (r *rights) may(t *testing.T) {
 			}
 			return err
 		},
+		"create an Event": func() error {
+			_, err := core.Events(stage.Namespace).Create(ctx, eventOn(stage.Namespace), metav1.CreateOptions{})
+			return err
+		},
 		"watch the settings": func() error {
 			w, err := core.ConfigMaps(stage.Namespace).Watch(ctx, settings)
 			if err == nil {
@@ -204,6 +217,17 @@ func (r *rights) may(t *testing.T) {
 		if err := try(); err != nil {
 			t.Errorf("the daemon's token may not %s: %v", name, err)
 		}
+	}
+}
+
+// eventOn is an Event on the settings ConfigMap, as if it were in a namespace.
+func eventOn(namespace string) *corev1.Event {
+	now := metav1.Now()
+	return &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: namespace, Name: "clairwatch.x"},
+		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: namespace, Name: stage.Namespace},
+		Type:           corev1.EventTypeWarning, Reason: "SettingsMistake", Message: "x",
+		FirstTimestamp: now, LastTimestamp: now, Count: 1, Source: corev1.EventSource{Component: "clairwatch"},
 	}
 }
 

@@ -1,0 +1,373 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/clairwatch/clairwatch/settings"
+	"github.com/clairwatch/clairwatch/watcher"
+)
+
+// fewIgnores is how many entries without effect are named for each Scanner.
+const fewIgnores = 5
+
+// writeExplanation writes what the daemon has said. The error says that nothing runs there, or that it cannot be written.
+func writeExplanation(to io.Writer, form string, e watcher.Explanation) error {
+	write := func() error { return writeJSON(to, e) }
+	if form == formTable {
+		write = func() error { return writeExplained(to, e) }
+	}
+	if err := write(); err != nil {
+		return fmt.Errorf("writing the result: %w", err)
+	}
+	switch {
+	case e.Pods > 0:
+		return nil
+	case e.Pod != "":
+		return &foundError{fmt.Sprintf("there is no pod %s in the namespace %s", e.Pod, e.Namespace)}
+	}
+	return &foundError{"there is no pod in the namespace " + e.Namespace}
+}
+
+// explained is an explanation for people, as it is being written.
+type explained struct {
+	text strings.Builder
+	// scanners are those of the explanation by name.
+	scanners map[string]watcher.ExplainedScanner
+	// many says that reports were not read because there are too many.
+	many bool
+}
+
+// say writes a line. Texts among args are made harmless.
+func (x *explained) say(indent int, format string, args ...any) {
+	for i, arg := range args {
+		if s, ok := arg.(string); ok {
+			args[i] = printable(s)
+		}
+	}
+	x.text.WriteString(strings.Repeat("  ", indent))
+	fmt.Fprintf(&x.text, format+"\n", args...)
+}
+
+// writeExplained writes an explanation for people.
+func writeExplained(to io.Writer, e watcher.Explanation) error {
+	x := &explained{scanners: make(map[string]watcher.ExplainedScanner)}
+	x.settings(e)
+	var rows [][]string
+	for _, s := range e.Scanners {
+		x.scanners[s.Name] = s
+		rows = append(rows, []string{s.Name, s.Clair, s.Channel, hearsOf(s)})
+	}
+	if len(rows) > 0 {
+		x.say(0, "")
+		_ = writeTable(&x.text, []string{"SCANNER", "CLAIR", "CHANNEL", "HEARS OF"}, rows) // to memory
+	}
+	notes := explained{}
+	for _, s := range e.Scanners {
+		notes.scanner(s)
+	}
+	if notes.text.Len() > 0 {
+		x.say(0, "")
+		x.text.WriteString(notes.text.String())
+	}
+	if len(e.Scanners) > 0 { // or nobody looks at any
+		for _, w := range e.Workloads {
+			x.workload(w)
+		}
+	}
+	switch {
+	case len(e.Scanners) == 0 && e.Pods > 0:
+		x.say(0, "")
+		x.say(0, "Nobody looks at what runs there: %s.", counted(e.Pods, "pod"))
+	case e.LeftOut > 0:
+		x.say(0, "")
+		x.say(0, "%s not listed: ask for one pod, %s/POD.", leftOut(e.LeftOut), e.Namespace)
+	case x.many:
+		x.say(0, "")
+		x.say(0, "Which rule keeps something from being told is not looked up for so many images: ask for one pod, %s/POD.", e.Namespace)
+	}
+	_, err := io.WriteString(to, x.text.String())
+	return err
+}
+
+func leftOut(n int) string {
+	if n == 1 {
+		return "1 more container is"
+	}
+	return fmt.Sprintf("%d more containers are", n)
+}
+
+// settings says which part of the settings applies.
+func (x *explained) settings(e watcher.Explanation) {
+	s := e.Settings
+	is, mended := map[string]string{
+		watcher.AppliesOwn:      "has a key of its own in the settings",
+		watcher.AppliesAll:      "has no key of its own in the settings: _all applies",
+		watcher.AppliesOptedOut: "is opted out: its key in the settings is empty. Nobody hears of it",
+		watcher.AppliesNone:     "is not watched: it has no key in the settings, and there is no Scanner for all",
+	}[s.Applies], ""
+	switch {
+	case len(s.Mistakes) == 0:
+	case s.LastGood:
+		mended = " There is a mistake, and until it is mended the last good settings stay in force:"
+	default:
+		mended = " There is a mistake, and nobody hears of it until that is mended:"
+	}
+	x.say(0, "Namespace %s %s.%s", e.Namespace, is, mended)
+	for _, mistake := range s.Mistakes {
+		x.say(1, "%s", mistake)
+	}
+}
+
+// hearsOf says in a few words what a channel hears of.
+func hearsOf(s watcher.ExplainedScanner) string {
+	what := "all vulnerabilities"
+	switch s.MinSeverity {
+	case "Unknown":
+	case "Critical":
+		what = "Critical"
+	default:
+		what = s.MinSeverity + " and worse"
+	}
+	if s.MinSeverity != "Unknown" && s.UnknownAs != "Medium" {
+		what += " (Unknown counts as " + s.UnknownAs + ")"
+	}
+	if s.OnlyFixable {
+		what += " with a fix"
+	}
+	var not []string
+	for _, t := range []struct {
+		is   bool
+		name string
+	}{{s.Tell.Report, "report"}, {s.Tell.Disclosed, "disclosed"}, {s.Tell.Removed, "removed"}, {s.Tell.Failed, "failed"}} {
+		if !t.is {
+			not = append(not, "tell."+t.name)
+		}
+	}
+	if len(s.Ignore) > 0 {
+		what += fmt.Sprintf("; ignore has %s", counted(len(s.Ignore), "entry"))
+	}
+	if len(not) > 0 {
+		what += "; off: " + strings.Join(not, ", ")
+	}
+	return what
+}
+
+// scanner says what is wrong with a Scanner's Clair, channel and list of what it ignores, if anything is.
+func (x *explained) scanner(s watcher.ExplainedScanner) {
+	if !s.ClairAway.IsZero() {
+		x.say(0, "%s: its Clair does not answer since %s.", s.Name, timeOf(s.ClairAway))
+	}
+	if s.Trouble != "" {
+		x.say(0, "%s: its channel is in trouble since %s: %s. The next try is at %s.", s.Name, timeOf(s.TroubleSince), s.Trouble, timeOf(s.NextTry))
+	}
+	if s.Waiting > 0 {
+		x.say(0, "%s: %s for its channel.", s.Name, waits(s.Waiting))
+	}
+	idle := slices.DeleteFunc(slices.Clone(s.Ignore), func(i watcher.ExplainedIgnore) bool { return !i.Ended && (i.Matches > 0 || !s.IgnoreCounted) })
+	for n, i := range idle {
+		switch {
+		case n == fewIgnores:
+			x.say(0, "%s: %d more entries of ignore without effect.", s.Name, len(idle)-n)
+		case n > fewIgnores:
+		case i.Ended:
+			x.say(0, "%s: the entry of ignore for %s has ended on %s.", s.Name, about(i), timeOf(i.Until))
+		default:
+			x.say(0, "%s: the entry of ignore for %s matches nothing here.", s.Name, about(i))
+		}
+	}
+}
+
+func waits(n int) string {
+	if n == 1 {
+		return "1 piece of news waits"
+	}
+	return fmt.Sprintf("%d pieces of news wait", n)
+}
+
+// about says what an entry is about.
+func about(i watcher.ExplainedIgnore) string {
+	var parts []string
+	if i.ID != "" {
+		parts = append(parts, i.ID)
+	}
+	if i.Package != "" {
+		parts = append(parts, "package "+i.Package)
+	}
+	if i.Image != "" {
+		parts = append(parts, "image "+i.Image)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// timeOf writes a time to the minute.
+func timeOf(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// workload says what became of the containers of a workload.
+func (x *explained) workload(w watcher.ExplainedWorkload) {
+	x.say(0, "")
+	if w.Kind == "Pod" {
+		x.say(0, "Pod %s", w.Name)
+	} else {
+		x.say(0, "%s %s, %s", w.Kind, w.Name, counted(w.Pods, "pod"))
+	}
+	for _, c := range w.Containers {
+		x.container(w, c)
+	}
+}
+
+// containerWords are what people call the kinds of containers.
+var containerWords = map[string]string{
+	watcher.KindContainer: "container", watcher.KindInit: "init container", watcher.KindEphemeral: "ephemeral container",
+	watcher.KindVolume: "image volume",
+}
+
+func (x *explained) container(w watcher.ExplainedWorkload, c watcher.ExplainedContainer) {
+	some := ""
+	if c.Pods < w.Pods {
+		some = fmt.Sprintf(" (in %d of the %d pods)", c.Pods, w.Pods)
+	}
+	x.say(1, "%s %s: %s%s", containerWords[c.Kind], c.Name, c.Image, some)
+	if c.Digest != "" {
+		x.say(2, "%s, %s", c.Platform, c.Digest)
+	}
+	x.state(c)
+	for _, v := range c.Scanners {
+		x.view(c, v)
+	}
+}
+
+// state says how far the image of a container has come.
+func (x *explained) state(c watcher.ExplainedContainer) {
+	again := ""
+	if !c.Next.IsZero() {
+		again = " The next look is at " + timeOf(c.Next) + "."
+	}
+	switch c.State {
+	case string(watcher.StateScanned):
+		x.say(2, "Scanned.")
+	case string(watcher.StateNotCovered):
+		x.say(2, "Was not checked: Clair has no data for what is in it.")
+	case string(watcher.StateUntried):
+		for i, wait := range c.Waits {
+			next := ""
+			if i == len(c.Waits)-1 {
+				next = again
+			}
+			x.say(2, "Not scanned yet: "+waitWords[wait.For]+".%s", wait.Clair, next)
+		}
+	case watcher.StateNotPulled:
+		x.say(2, "Not pulled yet: the status of the pod does not say what it runs.")
+	case watcher.StateNotMounted:
+		x.say(2, "Not mounted yet: no container that mounts it has started.")
+	case watcher.StateNoDigest:
+		x.say(2, "Not looked at: it is known by its tag alone, and nobody can tell what that meant when it was mounted. Pin it by digest.")
+	case watcher.StateNotLookedAt:
+		// Why is said for each Scanner.
+	default:
+		x.say(2, "Could not be scanned: %s. What to do: %s.", c.Advice, c.Remedy)
+		x.say(2, "Since %s, %s.%s", timeOf(c.Since), tries(c.Tries), again)
+	}
+}
+
+// tries says how often something was tried.
+func tries(n int) string {
+	if n == 1 {
+		return "tried once"
+	}
+	return fmt.Sprintf("tried %d times", n)
+}
+
+// waitWords say what an image waits for, of the Clair whose address they take.
+var waitWords = map[string]string{
+	watcher.WaitsForNode:  "its node is not known yet%.0s",
+	watcher.WaitsForClair: "Clair %s does not answer",
+	watcher.WaitsForSlot:  "in line at Clair %s, which works on others",
+	watcher.WaitsForData:  "Clair %s is still loading its data",
+	watcher.WaitsForTurn:  "its turn at Clair %s comes in a moment",
+}
+
+// skipWords say why a Scanner does not look at a container.
+var skipWords = map[string]string{
+	watcher.SkippedInit:      "look.init is false",
+	watcher.SkippedEphemeral: "look.ephemeral is false",
+	watcher.SkippedVolumes:   "look.volumes is false",
+	watcher.SkippedFinished:  "the pod has ended, and look.finished is false",
+	watcher.SkippedOptOut:    `the pod has the annotation clairwatch.io/scan: "false", and look.optOut is true`,
+}
+
+// view says what a Scanner does with a container.
+func (x *explained) view(c watcher.ExplainedContainer, v watcher.ExplainedView) {
+	scanner := x.scanners[v.Scanner]
+	switch {
+	case v.Skipped != "" && v.Elsewhere:
+		x.say(2, "%s: does not look at it (%s), but at the same image elsewhere in the namespace", v.Scanner, skipWords[v.Skipped])
+	case v.Skipped != "":
+		x.say(2, "%s: does not look at it (%s)", v.Scanner, skipWords[v.Skipped])
+		return
+	}
+	x.say(2, "%s: %s", v.Scanner, toldOf(c, v, scanner.Tell))
+	if c.OptedOut && v.Skipped == "" {
+		x.say(3, `the annotation clairwatch.io/scan: "false" is not heeded: look.optOut is false`)
+	}
+	if held := v.Held; held != nil {
+		if n := held.MinSeverity.Counts(); n.Total() > 0 {
+			x.say(3, "held back by minSeverity %s: %s", scanner.MinSeverity, bySeverity(n))
+		}
+		if n := held.OnlyFixable.Counts(); n.Total() > 0 {
+			x.say(3, "held back by onlyFixable: %s", bySeverity(n))
+		}
+		for _, i := range held.Ignored {
+			x.say(3, "ignored: %s by %s%s", counted(i.Matches, "vulnerability"), about(i), printable(reasonOf(i)))
+		}
+	} else if v.Untold != nil && v.Unread != "" {
+		why := ""
+		if v.Unread == watcher.UnreadClair {
+			why = " (Clair does not give the report that says by which rule)"
+		}
+		x.say(3, "not told: %s%s", bySeverity(v.Untold.Counts()), why)
+		x.many = x.many || v.Unread == watcher.UnreadMany
+	}
+	for _, n := range v.Pending {
+		x.say(3, "waits to be told since %s: %s", timeOf(n.Since), n.Kind)
+	}
+}
+
+// toldOf says what a channel was told of an image.
+func toldOf(c watcher.ExplainedContainer, v watcher.ExplainedView, tell settings.Tell) string {
+	switch {
+	case v.Failure == "loading":
+		return "told that Clair has no report of it yet"
+	case v.Failure != "":
+		return "told that it could not be scanned (" + v.Failure + ")"
+	case v.Told == nil:
+		return "told nothing of it yet"
+	}
+	what := bySeverity(v.Told.Counts())
+	switch {
+	case !tell.Report && what == "":
+		return "knows it without a message, as tell.report is false"
+	case !tell.Report:
+		return "knows of " + what + ", maybe without a message, as tell.report is false"
+	case what == "" && c.State == string(watcher.StateNotCovered):
+		return "told that it was not checked"
+	case what == "":
+		return "told that it runs, and of no vulnerabilities"
+	}
+	return "told of " + what
+}
+
+// reasonOf says why and until when something is ignored.
+func reasonOf(i watcher.ExplainedIgnore) string {
+	said := ""
+	if !i.Until.IsZero() {
+		said += ", until " + timeOf(i.Until)
+	}
+	if i.Reason != "" {
+		said += ": " + i.Reason
+	}
+	return said
+}

@@ -1,0 +1,60 @@
+package slack
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestWebhookFile has what is said of each file, and never what is in it.
+func TestWebhookFile(t *testing.T) {
+	const address = "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX"
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"shop": address, "lines": "\n  " + address + "\n\n", "empty": " \n", "long": strings.Repeat("X", webhookFileLimit+1),
+		"two": address + "\n" + address, "http": "http" + strings.TrimPrefix(address, "https"), "noise": "XXXXXXXX\x00\x1b[2J",
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(folder, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	parse := func(address string) (Webhook, error) { return ParseWebhook(address, nil) }
+	want, err := parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		folder WebhookFolder
+		name   string
+		err    string // the beginning; empty: none
+	}{
+		{WebhookFolder(folder), "shop", ""},
+		{WebhookFolder(folder), "lines", ""},
+		{"", "shop", "slackWebhookFile: the daemon has no folder of webhooks (webhookFolder in its config)"},
+		{WebhookFolder(folder), "none", "slackWebhookFile: there is no file none in the folder of webhooks: put it into the Secret that is mounted there"},
+		{WebhookFolder(folder), "empty", "slackWebhookFile: the file empty is empty"},
+		{WebhookFolder(folder), "long", "slackWebhookFile: the file long holds more than a webhook"},
+		{WebhookFolder(folder), "folder", "slackWebhookFile: the file folder in the folder of webhooks cannot be read"},
+		{WebhookFolder(folder), "two", "slackWebhookFile: what the file two holds: "},
+		{WebhookFolder(folder), "http", "slackWebhookFile: what the file http holds: the webhook does not begin with https://"},
+		{WebhookFolder(folder), "noise", "slackWebhookFile: what the file noise holds: "},
+		{WebhookFolder(folder), "", "slackWebhookFile: want the name of a file, not a path"},
+		{WebhookFolder(folder), "..", "slackWebhookFile: want the name of a file, not a path"},
+		{WebhookFolder(folder), "../shop", "slackWebhookFile: want the name of a file, not a path"},
+		{WebhookFolder(folder), `a\b`, "slackWebhookFile: want the name of a file, not a path"},
+	} {
+		got, err := c.folder.Webhook(c.name, parse)
+		switch {
+		case c.err == "" && (err != nil || got != want):
+			t.Errorf("%q: got %v, %v", c.name, got, err)
+		case c.err != "" && (err == nil || !strings.HasPrefix(err.Error(), c.err) || got != Webhook{}):
+			t.Errorf("%q: got %v, want %s", c.name, err, c.err)
+		case err != nil && (strings.Contains(err.Error(), "XXXX") || strings.Contains(err.Error(), folder)):
+			t.Errorf("%q: %v gives away what it must not", c.name, err)
+		}
+	}
+}

@@ -1,0 +1,117 @@
+package watcher
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// byFile is settings whose webhook is in a file.
+func byFile(name string) string {
+	return "clairBaseUrl: " + clairBase + "\nslackWebhookFile: " + name + "\n"
+}
+
+// put writes a file of the folder of webhooks as the kubelet does: in one step. An empty text takes it away.
+func (r *rig) put(name, text string) {
+	r.t.Helper()
+	path := filepath.Join(r.cfg.WebhookFolder, name)
+	if text == "" {
+		r.check(os.Remove(path))
+		return
+	}
+	r.check(os.WriteFile(path+".new", []byte(text), 0o600))
+	r.check(os.Rename(path+".new", path))
+}
+
+func TestWebhookFile(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.WebhookFolder = t.TempDir()
+		const mistake = "Warning SettingsMistake shop: slackWebhookFile: "
+		const kept = "; the last good settings stay in force"
+		r.settings(map[string]string{"shop": byFile("shop"), "blog": scanner("blog")})
+		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 2))
+		r.start()
+		r.pass(time.Hour)
+		r.wantTold(mistake + "there is no file shop in the folder of webhooks: put it into the Secret that is mounted there; the namespace is not watched until it is mended")
+		r.wantLogged(1, "mistake in the settings")
+		r.wantEach("blog", "app2:v1 is running with")
+
+		// It appears.
+		r.put("shop", webhook("shop")+"\n")
+		r.pass(2*sweepEvery + settled)
+		r.wantTold("Normal SettingsMended shop: mended")
+		r.wantEach("shop", "app1:v1 is running with")
+
+		// It rotates: what is new goes to the other channel, and nothing is repeated.
+		r.put("shop", webhook("other"))
+		r.pass(2 * sweepEvery)
+		r.run(podOf("shop", "app-1", 3))
+		r.pass(time.Hour)
+		r.wantEach("shop", "app1:v1 is running with")
+		r.wantEach("other", "app3:v1 is running with")
+		r.wantTold()
+
+		// What is no webhook leaves the last good one in force, until it is one again.
+		r.put("shop", "https://example.com"+webhookPath+"X/B/secret")
+		r.pass(2 * sweepEvery)
+		r.wantTold(mistake + "what the file shop holds: ")
+		if got := r.metric("clairwatch_settings_mistakes", "shop"); got != 1 {
+			t.Errorf("%v mistakes, want 1", got)
+		}
+		r.put("shop", "")
+		r.pass(2 * sweepEvery)
+		r.wantTold(mistake + "there is no file shop in the folder of webhooks: put it into the Secret that is mounted there" + kept)
+		r.run(podOf("shop", "app-2", 4))
+		r.pass(settled)
+		r.wantEach("other", "app3:v1", "app4:v1 is running with")
+		r.put("shop", webhook("other"))
+		r.pass(2 * sweepEvery)
+		r.wantTold("Normal SettingsMended shop: mended")
+
+		// What is wrong with the text is said, not what is with the file of before.
+		r.settings(map[string]string{"shop": byFile("shop") + "minSeverty: Low\n", "blog": scanner("blog")})
+		r.put("shop", "")
+		r.pass(2 * sweepEvery)
+		r.wantTold("Warning SettingsMistake shop.minSeverty (line 3): ")
+		r.pass(time.Hour)
+		r.run(podOf("shop", "app-3", 5))
+		r.pass(settled)
+		r.wantTold()
+		r.wantEach("other", "app3:v1", "app4:v1", "app5:v1 is running with")
+		r.settings(map[string]string{"shop": byFile("shop"), "blog": scanner("blog")})
+		r.wantTold(mistake + "there is no file shop")
+
+		// After a restart nobody knows the last good one.
+		r.restart()
+		r.run(podOf("shop", "app-4", 6))
+		r.pass(time.Hour)
+		r.wantTold(mistake + "there is no file shop in the folder of webhooks: put it into the Secret that is mounted there; the namespace is not watched")
+		r.put("shop", webhook("other"))
+		r.pass(2*sweepEvery + settled)
+		r.wantTold("Normal SettingsMended shop: mended")
+		r.wantEach("other", "app3:v1", "app4:v1", "app5:v1", "app6:v1 is running with")
+		r.wantEach("shop", "app1:v1")
+		r.wantEach("blog", "app2:v1")
+	})
+}
+
+// One file serves many keys, and those of others are not harmed by one that is wrong.
+func TestWebhookFileOfMany(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.WebhookFolder = t.TempDir()
+		r.put("team", webhook("team"))
+		r.settings(map[string]string{"_defaults": "clairBaseUrl: " + clairBase + "\nslackWebhookFile: team", "_all": "name: default", "shop": "minSeverity: Low", "blog": "slackWebhookFile: blog"})
+		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 2), podOf("lab", "app-0", 3))
+		r.start()
+		r.pass(settled)
+		r.wantEach("team", "Now watching 2 images")
+		r.wantTold("Warning SettingsMistake blog: slackWebhookFile: there is no file blog")
+		r.put("team", webhook("other"))
+		r.pass(2 * sweepEvery)
+		r.run(podOf("shop", "app-1", 4), podOf("lab", "app-1", 5))
+		r.pass(settled)
+		r.wantEach("team", "Now watching 2 images")
+		r.wantEach("other", "app4:v1 is running with", "app5:v1 is running with")
+	})
+}
