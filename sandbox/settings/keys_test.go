@@ -27,7 +27,7 @@ func (c *cluster) namespaceRemoved(t *testing.T) {
 	c.hears(t, "removed", "Now watching 2 images in removed")
 	from := c.logged(t)
 	c.edit(t, "removed", "")
-	c.logs(t, from, `msg="settings in force"`)
+	c.logs(t, from, `msg="settings in force" .*removed=\[removed\]`)
 	c.remove(t, "removed", apps[0])
 	a := c.run(t, "removed", 1)[0]
 	c.logs(t, from, `msg="namespace is not watched: it has no key in the settings" namespace=removed`)
@@ -46,6 +46,7 @@ func (c *cluster) allOthers(t *testing.T) {
 	from := c.logged(t)
 	c.edit(t, "_all", c.scanner("all", "colour: red\n"))
 	c.logs(t, from, mistake+"_all .*"+inForce)
+	c.event(t, reasonMistake, "_all.colour (line 5): no such field")
 	c.mistaken(t, "_all")
 	another := c.run(t, "others-c", 1)[0]
 	c.hears(t, "all", another.name+" is running with")
@@ -55,9 +56,8 @@ func (c *cluster) allOthers(t *testing.T) {
 
 	from = c.logged(t)
 	c.edit(t, "others-a", "# nobody\n")
-	c.logs(t, from, `msg="settings in force" .* unwatched=.*others-a`)
+	c.logs(t, from, `msg="settings in force" .*added=\[others-a\]`)
 	hidden := c.run(t, "others-a", 1)[0]
-	c.logs(t, from, `msg="namespace is not watched: its key in the settings is empty" namespace=others-a`)
 	b := c.run(t, "others-b", 1)[0]
 	c.hears(t, "all", b.name+" is running with", "!"+hidden.name)
 	c.edit(t, "others-a", "")
@@ -71,7 +71,7 @@ func (c *cluster) allOthers(t *testing.T) {
 	c.hears(t, "all", a.name+" is running with")
 	from = c.logged(t)
 	c.edit(t, "_all", "")
-	c.logs(t, from, `msg="settings in force" .*allOthers=false`)
+	c.logs(t, from, `msg="settings in force" .*removed=\[_all\]`)
 	c.nothingElse(t)
 }
 

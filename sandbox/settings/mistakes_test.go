@@ -5,6 +5,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/clairwatch/clairwatch/sandbox/stage"
 )
 
 // What the log says of a key with a mistake.
@@ -14,6 +18,31 @@ const (
 	unwatched = ` effect="the namespace is not watched until it is mended"`
 	mended    = `msg="mistake in the settings is mended" key=`
 )
+
+// The reasons of Events on the ConfigMap.
+const (
+	reasonMistake = "SettingsMistake"
+	reasonMended  = "SettingsMended"
+)
+
+// event waits for an Event on the ConfigMap. None ever has an address, or is about a key that only inherits a mistake.
+func (c *cluster) event(t *testing.T, reason, text string) {
+	t.Helper()
+	c.await(t, "the Event "+reason+" "+text, func(ctx context.Context) bool {
+		events, err := c.Client.CoreV1().Events(stage.Namespace).List(ctx, metav1.ListOptions{FieldSelector: "involvedObject.name=" + stage.Namespace})
+		if err != nil {
+			return false
+		}
+		found := false
+		for _, e := range events.Items {
+			found = found || e.Reason == reason && strings.Contains(e.Message, text)
+			if strings.Contains(e.Message, "/services/T") || strings.HasPrefix(e.Message, "inherits") {
+				t.Errorf("there is an Event %s: %s", e.Reason, e.Message)
+			}
+		}
+		return found
+	})
+}
 
 // namespaceBroken makes two mistakes in a key. Its last good settings stay in force, and nobody else is harmed. After a
 // restart nothing is told of it until it is mended, and nothing twice.
@@ -26,6 +55,7 @@ func (c *cluster) namespaceBroken(t *testing.T) {
 	c.edit(t, "broken", strings.Replace(c.scanner("broken-other", "minSeverty: Low\n"), "backend: clair", "backend: trivy", 1))
 	c.logs(t, from, mistake+`broken error="broken.backend \(line 1\): .*trivy.*broken.minSeverty \(line 5\): no such field; did you mean minSeverity\?"`+inForce)
 	c.mistaken(t, "broken")
+	c.event(t, reasonMistake, "broken.minSeverty (line 5): no such field; did you mean minSeverity?")
 	apps = append(apps, c.run(t, "broken", 1)...)
 	c.hears(t, "broken", apps[1].name+" is running with 3 high")
 	other := c.run(t, "unharmed", 1)
@@ -44,6 +74,7 @@ func (c *cluster) namespaceBroken(t *testing.T) {
 	c.edit(t, "broken", c.scanner("broken", medium))
 	c.logs(t, from, mended+"broken")
 	c.mistaken(t)
+	c.event(t, reasonMended, "broken")
 	c.next(t, "broken", apps[2].name+" is running with 3 high", "!"+apps[0].name, "!"+apps[1].name)
 	c.hears(t, "broken", vulnerabilities(inMedium)+" in 2 images are"+noLonger)
 }
@@ -56,9 +87,10 @@ func (c *cluster) defaultsBroken(t *testing.T) {
 	c.edit(t, "_defaults", clair+"onlyFixable: maybe\n")
 	c.logs(t, from, mistake+`_defaults error="_defaults.onlyFixable \(line 2\): .*`+inForce)
 	c.mistaken(t, "_defaults")
+	c.event(t, reasonMistake, "_defaults.onlyFixable (line 2): ")
 	c.edit(t, "inherits", webhook("inherits-to"))
 	c.edit(t, "differs", "# nobody\n")
-	c.logs(t, from, `msg="settings in force" .* unwatched=.*differs`)
+	c.logs(t, from, `msg="settings in force" .*changed=\[differs\]`)
 	c.edit(t, "harmless", "minSeverity: Hihg\n")
 	c.logs(t, from, mistake+`harmless error="harmless.minSeverity .*did you mean High`)
 	c.mistaken(t, "_defaults", "harmless")
@@ -79,6 +111,7 @@ func (c *cluster) defaultsBroken(t *testing.T) {
 	c.edit(t, "harmless", "")
 	c.edit(t, "_defaults", clair)
 	c.logs(t, from, mended+"_defaults")
+	c.event(t, reasonMended, "_defaults")
 	c.mistaken(t)
 	c.next(t, "unharmed", later.name+" is running with")
 	c.hears(t, "inherits-to", "2 vulnerabilities in 2 images are"+noLonger)

@@ -262,10 +262,13 @@ func (c *cluster) silently(t *testing.T, key, text string, looked ...app) {
 // silentlySame makes an edit that says the same in other words: nothing is looked at.
 func (c *cluster) silentlySame(t *testing.T, key, text string) {
 	t.Helper()
-	from := c.now()
+	from, said := c.now(), c.logged(t)
 	c.edit(t, key, text)
 	c.seen(t)
 	c.nothingElse(t)
+	if log, err := c.daemon.Log(); err != nil || strings.Contains(log[said:], `msg="settings in force"`) {
+		t.Errorf("the same settings are said to be others (%v):\n%s", err, log[said:])
+	}
 	for _, e := range c.gate.Exchanges()[from:] {
 		if e.Server == stage.Clair && reportPath.MatchString(e.Path) {
 			t.Errorf("Clair was asked for %s though the settings are the same", e.Path)
