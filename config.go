@@ -122,6 +122,8 @@ type ClairConfig struct {
 	PSKFile string
 	// Issuer is who signed requests are from. Empty: clairwatch.
 	Issuer string
+	// CAFile holds certificates of authorities that it is trusted by, besides the system's, in PEM. Empty: none.
+	CAFile string
 	// CallbackAliases are further addresses under which its notifier names it in callbacks.
 	CallbackAliases []string
 }

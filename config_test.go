@@ -320,6 +320,7 @@ func TestConfigMistakes(t *testing.T) {
 		"notifyTokenFile: a-token":                    "notifyTokenFile: " + wantFile,
 		"notifyTokenFile: [/a]":                       "notifyTokenFile: want a text",
 		"clairs: [{url: http://a/, pskFile: QUI=}]":   "clairs[0].pskFile: " + wantFile,
+		"clairs: [{url: http://a/, caFile: ca.pem}]":  "clairs[0].caFile: " + wantFile,
 		"clairs: [{url: http://a/, pskFile: 1}]":      "clairs[0].pskFile: want a text",
 		"clairs: [{url: http://a/, issuer: [b]}]":     "clairs[0].issuer: want a text",
 		"clairs: [{url: http://a/, callbackAliases: ['', 'b:1', 'ftp://b', 'http://u:p@b/', 'http://b/?c', 'http://b:0/']}]": "clairs[0].callbackAliases[0]: missing: " + wantClair + "\n" +

@@ -184,8 +184,10 @@ func camel(field string) string {
 	if strings.ToUpper(field) == field { // URL
 		return strings.ToLower(field)
 	}
-	if rest, ok := strings.CutPrefix(field, "PSK"); ok {
-		return "psk" + rest
+	for _, short := range []string{"PSK", "CA"} {
+		if rest, ok := strings.CutPrefix(field, short); ok && rest[:1] == strings.ToUpper(rest[:1]) {
+			return strings.ToLower(short) + rest
+		}
 	}
 	return strings.ToLower(field[:1]) + field[1:]
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -200,9 +201,13 @@ func clairClients(cfg Config) func(base string) (watcher.Clair, error) {
 	large := make(chan struct{}, 1)
 	return func(base string) (watcher.Clair, error) {
 		of := cfg.clairConfig(base)
+		trusting, err := trusting(transport, of.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("reading certificates (setting caFile of this Clair): %w", err)
+		}
 		return clair.New(clair.Config{
 			URL:              base,
-			Transport:        transport,
+			Transport:        trusting,
 			UserAgent:        userAgent(),
 			IndexTimeout:     of.IndexTimeout,
 			ReportTimeout:    of.ReportTimeout,
@@ -211,6 +216,20 @@ func clairClients(cfg Config) func(base string) (watcher.Clair, error) {
 			Large: large,
 		})
 	}
+}
+
+// trusting returns a transport that trusts the authorities of a file too; the one given where there is no file.
+func trusting(transport *http.Transport, caFile string) (*http.Transport, error) {
+	if caFile == "" {
+		return transport, nil
+	}
+	roots, err := registry.Roots(caFile)
+	if err != nil {
+		return nil, err
+	}
+	transport = transport.Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots}
+	return transport, nil
 }
 
 // registryClient makes the client that asks registries.

@@ -137,6 +137,9 @@ func (c Config) validateCallers(wrong func(key, format string, args ...any)) {
 		}
 	}
 	for i, clair := range c.Clairs {
+		if clair.CAFile != "" && !filepath.IsAbs(clair.CAFile) {
+			wrong(fmt.Sprintf("clairs[%d].caFile", i), wantFile)
+		}
 		if clair.PSKFile != "" && !filepath.IsAbs(clair.PSKFile) {
 			wrong(fmt.Sprintf("clairs[%d].pskFile", i), wantFile)
 		}
