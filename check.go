@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -59,6 +60,8 @@ type checkOptions struct {
 	// as is whose rights are looked at; empty: those of who asks.
 	as   string
 	send bool
+	// offline has nothing contacted.
+	offline bool
 }
 
 // checkFlags are the flags of the daemon that the help of check shows. It takes all others too, so that the
@@ -90,8 +93,8 @@ could not be done. A warning is no problem.`,
   # from outside, with the rights of the daemon
   clairwatch check --kubeconfig ~/.kube/config --namespace clairwatch --as system:serviceaccount:clairwatch:clairwatch
 
-  # before it is applied, without a cluster
-  clairwatch check --config config.yaml --settings-file configmap.yaml
+  # before it is applied, as in a pipeline: nothing is contacted
+  clairwatch check --offline --config config.yaml --settings-file configmap.yaml
 
   # does each channel hear of its namespaces?
   kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch check --send`,
@@ -102,6 +105,8 @@ could not be done. A warning is no problem.`,
 	cmd.Flags().StringVarP(&o.settingsFile, "settings-file", "f", "", "file with the settings of namespaces, a ConfigMap or its data, instead of the cluster's; - is the standard input")
 	cmd.Flags().StringVar(&o.as, "as", "", "whose rights at the Kubernetes API are looked at, as kubectl has it (default: your own)")
 	cmd.Flags().BoolVar(&o.send, "send", false, "send one message to each channel")
+	cmd.Flags().BoolVar(&o.offline, "offline", false, "read everything and contact nothing; it needs --settings-file")
+	cmd.MarkFlagsMutuallyExclusive("offline", "send")
 	configFlag(cmd.Flags(), &config)
 	own := pflag.NewFlagSet("daemon", pflag.ContinueOnError)
 	flagKeys := configFlags(own)
@@ -112,6 +117,14 @@ could not be done. A warning is no problem.`,
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		// What client-go has to say is in the table.
 		klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+		if o.offline && o.settingsFile == "" {
+			return errors.New("--offline needs --settings-file: there is no cluster to read the settings from")
+		}
+		if o.settingsFile != "" && o.settingsFile != "-" {
+			if _, err := os.Stat(o.settingsFile); err != nil {
+				return fmt.Errorf("--settings-file cannot be read: %w", err)
+			}
+		}
 		path := configPath(config, cmd.Flags())
 		c := &checkup{options: o, configPath: path, input: cmd.InOrStdin()}
 		c.cfg, c.configErr = readConfig(path, cmd.Flags(), flagKeys)
@@ -141,6 +154,11 @@ func (c *checkup) run(ctx context.Context) ([]row, error) {
 	if c.configErr != nil {
 		return append(rows, row{"all else", isSkipped, mendFirst}), nil
 	}
+	if c.options.offline {
+		found := c.readSettings(ctx, cluster{err: errOffline})
+		rows = slices.Concat(rows, found.rows, c.checkNotify(), c.checkDockerConfig(), c.checkWebhooks(ctx, found))
+		return append(rows, row{"rights, Clairs and registries", isSkipped, "nothing is contacted (--offline)"}), nil
+	}
 	cluster := c.connect()
 	var found settingsFound
 	var rights []row
@@ -161,6 +179,9 @@ func (c *checkup) run(ctx context.Context) ([]row, error) {
 	}
 	return slices.Concat(rows, found.rows, rights, notify, clairs, registries, docker, webhooks), nil
 }
+
+// errOffline is why there is no cluster.
+var errOffline = errors.New("nothing is contacted (--offline)")
 
 // together calls functions at once and waits for all.
 func together(fs ...func()) {

@@ -700,3 +700,29 @@ func TestAgo(t *testing.T) {
 		}
 	}
 }
+
+// What is to be applied can be judged where nothing of it can be reached.
+func TestCheckOffline(t *testing.T) {
+	settings := writeFile(t, "settings.yaml", asFile(t, map[string]string{"shop": scannerOf("http://clair.invalid:6000/", webhook("x"), "")}))
+	got := check(t, nil, "--offline", "--settings-file", settings)
+	if got.code != 0 || !strings.Contains(got.out, "nothing is contacted") || strings.Contains(got.out, "clair.invalid: ") {
+		t.Errorf("exit code %d:\n%s%s", got.code, got.out, got.errs)
+	}
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		want string
+	}{
+		"without a file":   {[]string{"--offline"}, 1, "--offline needs --settings-file"},
+		"no such file":     {[]string{"--offline", "--settings-file", "/not/there"}, 1, "--settings-file cannot be read"},
+		"and sending":      {[]string{"--offline", "--send", "--settings-file", settings}, 1, "offline send"},
+		"misspelt data":    {[]string{"--offline", "--settings-file", writeFile(t, "a.yaml", "kind: ConfigMap\nmetadata: {name: clairwatch}\ndta: {}\n")}, 2, "dta: no such field of a ConfigMap"},
+		"keys beside data": {[]string{"--offline", "--settings-file", writeFile(t, "b.yaml", "kind: ConfigMap\nshop: x\n")}, 2, "shop: no such field of a ConfigMap"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := check(t, nil, c.args...); got.code != c.code || !strings.Contains(got.out+got.errs, c.want) {
+				t.Errorf("exit code %d, want %d and %q:\n%s%s", got.code, c.code, c.want, got.out, got.errs)
+			}
+		})
+	}
+}

@@ -217,6 +217,17 @@ func (c cluster) settings(ctx context.Context, name string) (map[string]string, 
 	return list.Items[0].Data, nil
 }
 
+// configMapFields are those that a ConfigMap has.
+var configMapFields = [...]string{"apiVersion", "kind", "metadata", "data", "binaryData", "immutable"}
+
+// printableField is a field of a manifest as an error may repeat it.
+func printableField(name string) string {
+	if !keyName.MatchString(name) {
+		return "(not shown)"
+	}
+	return name
+}
+
 // readManifest reads the data of a ConfigMap: that of the name where there are several in the file, or the bare data.
 // Its errors repeat nothing of the text, which holds webhooks.
 func readManifest(from io.Reader, name string) (map[string]string, error) {
@@ -255,6 +266,13 @@ func readManifest(from io.Reader, name string) (map[string]string, error) {
 			return nil, errors.New("it is no manifest: want the YAML of a ConfigMap, or its data")
 		case !hasKind:
 			m.Kind = "ConfigMap"
+		}
+		if hasKind && m.Kind == "ConfigMap" {
+			for _, field := range slices.Sorted(maps.Keys(values)) {
+				if !slices.Contains(configMapFields[:], field) {
+					return nil, fmt.Errorf("%s: no such field of a ConfigMap; the keys of namespaces belong under data", printableField(field))
+				}
+			}
 		}
 		if m.Kind == "ConfigMap" {
 			found = append(found, m)

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 	"unique"
 )
 
@@ -33,6 +34,9 @@ func ParseWebhook(raw string, hosts []string) (Webhook, error) {
 	raw = strings.TrimSpace(raw)
 	if raw == "" {
 		return Webhook{}, errors.New("the webhook is empty: it looks like https://hooks.slack.com/services/…")
+	}
+	if strings.ContainsFunc(raw, unicode.IsSpace) {
+		return Webhook{}, errors.New("the webhook has white space in it: use the address exactly as Slack shows it, and nothing beside it")
 	}
 	u, err := url.Parse(raw)
 	if err != nil { // not wrapped: it quotes the address

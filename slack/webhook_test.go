@@ -19,6 +19,7 @@ func TestParseWebhook(t *testing.T) {
 		{"https://HOOKS.slack.com:443/services/T0/B0/xyzzy", nil, "hooks.slack.com/…#", ""},
 		{"https://127.0.0.1:8443/services/xyzzy", own, "127.0.0.1:8443/…#", ""},
 		{"https://slack.example.com/services/xyzzy", own, "slack.example.com/…#", ""},
+		{"https://hooks.slack.com/services/T0/B0/xyzzy extra words", nil, "", "white space in it"},
 		{"", nil, "", "looks like https://hooks.slack.com/"},
 		{"xyzzy", nil, "", "https://"},
 		{"://xyzzy", nil, "", "looks like https://hooks.slack.com/"},
