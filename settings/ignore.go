@@ -15,6 +15,8 @@ import (
 const (
 	// ignoreLimit bounds how many entries an ignore has.
 	ignoreLimit = 500
+	// keyIgnoreLimit bounds those of all Scanners of a key.
+	keyIgnoreLimit = 2000
 	// ignoredNameLimit and reasonLimit bound the texts of an entry, in letters.
 	ignoredNameLimit = 256
 	reasonLimit      = 500
@@ -38,6 +40,10 @@ func readIgnore(r *reader, s *Scanner, at place) {
 	}
 	if n := len(at.node.Content); n > ignoreLimit {
 		r.wrong(at, "%d entries; want at most %d", n, ignoreLimit)
+		return
+	}
+	if r.ignores += len(at.node.Content); r.ignores > keyIgnoreLimit {
+		r.wrong(at, "the Scanners of one key have more than %d entries in all; what is for all of them belongs under %s", keyIgnoreLimit, DefaultsKey)
 		return
 	}
 	var entries []findings.Ignore

@@ -3,6 +3,7 @@ package settings
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -71,19 +72,13 @@ func TestMistakesAreBounded(t *testing.T) {
 
 // What names what names what must not become gigabytes.
 func TestAliasesAreBounded(t *testing.T) {
-	const want = "shop: with its aliases more than 10 times as long as it is: write it out, or use _defaults"
-	var lists, merges strings.Builder
-	lists.WriteString("- {clairBaseUrl: 'http://clair/', slackWebhookFile: shop, ignore: &i [&e {id: x}")
-	lists.WriteString(strings.Repeat(",*e", ignoreLimit-1) + "]}\n")
-	for i := range 40 {
-		fmt.Fprintf(&lists, "- {name: s%d, clairBaseUrl: 'http://clair/', slackWebhookFile: shop, ignore: *i}\n", i)
-	}
+	const want = "shop: with its aliases much longer than it is: write it out, or use _defaults"
+	var merges strings.Builder
 	merges.WriteString("- &m0 {name: m0}\n")
 	for i := range 9 {
 		fmt.Fprintf(&merges, "- &m%d {<<: [%s]}\n", i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*m%d,", i), 10), ","))
 	}
 	for name, value := range map[string]string{
-		"lists":              lists.String(),
 		"merges":             merges.String(),
 		"merged into itself": "&a {<<: [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]}",
 	} {
@@ -142,5 +137,46 @@ func TestShown(t *testing.T) {
 		if got := shown(s) == s; got != want {
 			t.Errorf("%q is shown: %v", s, got)
 		}
+	}
+}
+
+// One key must not take the memory that is there for all.
+func TestBombsAreBounded(t *testing.T) {
+	fields := new(strings.Builder)
+	for i := range 12_000 {
+		fmt.Fprintf(fields, "a%05d: 1, ", i)
+	}
+	merged := "x: &A {" + fields.String() + "}\n<<: [" + strings.TrimSuffix(strings.Repeat("*A,", 5000), ",") + "]\n"
+	shared := new(strings.Builder)
+	shared.WriteString("- {name: s, clairBaseUrl: 'http://clair/', slackWebhookFile: shop, ignore: &i [" + strings.Repeat("{id: x},", ignoreLimit-1) + "{id: x}]}\n")
+	for i := range 5 {
+		fmt.Fprintf(shared, "- {name: s%d, clairBaseUrl: 'http://clair/', slackWebhookFile: shop, ignore: *i}\n", i)
+	}
+	for name, c := range map[string]struct{ value, want string }{
+		"a large map, merged":         {merged, "much longer than it is"},
+		"one list for many to ignore": {shared.String(), "have more than 2000 entries in all"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := refused(c.value, rules)
+		runtime.ReadMemStats(&after)
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%s:\n got %.300s\nwant %s", name, got, c.want)
+		}
+		if used := (after.TotalAlloc - before.TotalAlloc) >> 20; used > 200 {
+			t.Errorf("%s: %d MiB were allocated", name, used)
+		}
+	}
+	many := make(map[string]string)
+	for i := range 50_000 {
+		many[fmt.Sprintf("n%05d", i)] = "field: x"
+	}
+	_, mistakes := Parse(many, rules)
+	size := 0
+	for _, err := range mistakes {
+		size += len(err.Error())
+	}
+	if len(mistakes) != len(many) || size > 8<<20 {
+		t.Errorf("%d mistakes of %d keys have %d bytes", len(mistakes), len(many), size)
 	}
 }

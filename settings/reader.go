@@ -15,10 +15,14 @@ const (
 	valueLimit = 256 << 10
 	// aliasLimit bounds how many times its own length a text may stand for by its aliases.
 	aliasLimit = 10
+	// fieldLimit bounds for how many fields and entries it may stand in all: each is memory.
+	fieldLimit = 100_000
 	// mergeLimit bounds how deep maps may be merged into each other; an alias can name the map that it is in.
 	mergeLimit = 10
 	// mistakeLimit bounds how many mistakes of one key are told.
 	mistakeLimit = 50
+	// mistakesLimit bounds the texts of the mistakes of all keys, in bytes; the rest of them share a short one.
+	mistakesLimit = 1 << 20
 )
 
 // reader reads the text of one key and gathers all that is wrong with it.
@@ -29,10 +33,11 @@ type reader struct {
 	left     int
 	mistakes []string
 	more     int // mistakes beyond the limit
+	ignores  int // entries of ignore so far; an alias stands for all of its list
 }
 
 func newReader(key, value string, rules Rules) *reader {
-	return &reader{key: key, rules: rules, left: aliasLimit * len(value)}
+	return &reader{key: key, rules: rules, left: min(aliasLimit*len(value), fieldLimit)}
 }
 
 // place is something in the text, and where it is.
@@ -66,7 +71,7 @@ func (r *reader) err() error {
 	lines := r.mistakes
 	switch {
 	case r.left < 0: // what was found until then is that of a part
-		lines = []string{fmt.Sprintf("%s: with its aliases more than %d times as long as it is: write it out, or use %s", r.key, aliasLimit, DefaultsKey)}
+		lines = []string{fmt.Sprintf("%s: with its aliases much longer than it is: write it out, or use %s", r.key, DefaultsKey)}
 	case r.more > 0:
 		lines = append(lines, fmt.Sprintf("%s: and %d more mistakes", r.key, r.more))
 	}

@@ -121,7 +121,26 @@ func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
 		}
 		settings[key] = scanners
 	}
+	mistakes.shorten()
 	return settings, mistakes
+}
+
+// errMore is the mistake of a key where others take up all the room that there is for words.
+var errMore = errors.New("this key has mistakes too; mend the others first, or see clairwatch check")
+
+// shorten bounds the texts of all mistakes together.
+func (m Mistakes) shorten() {
+	size := 0
+	for _, key := range m.Keys() {
+		if errors.Is(m[key], ErrDefaults) {
+			continue
+		}
+		if size > mistakesLimit {
+			m[key] = errMore
+			continue
+		}
+		size += len(m[key].Error())
+	}
 }
 
 // Inherited returns what DefaultsKey has every Scanner begin as, together with what holds where nothing is said. It is

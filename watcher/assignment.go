@@ -179,7 +179,7 @@ func (a *assignment) at(channel slack.Webhook, others []string) (ds []ledger.Des
 				continue
 			}
 			ds = append(ds, l.destination)
-			if !slices.Contains(namespaces, ns) {
+			if len(namespaces) == 0 || namespaces[len(namespaces)-1] != ns { // they come in order
 				namespaces = append(namespaces, ns)
 			}
 		}
@@ -291,6 +291,9 @@ func (w *Watcher) putInForce() {
 			continue
 		}
 		w.unwatched.Delete(ns)
+		for _, l := range now.of(ns) { // what waits is by the rules of before, and the look to come says it by those of now
+			w.pending.rest(l.destination, time.Now())
+		}
 		for _, pod := range w.podsIn(ns) {
 			w.appeared(pod)
 		}
@@ -349,6 +352,8 @@ func (w *Watcher) resolve(written *corev1.ConfigMap, before *assignment) *assign
 	for key := range now.mistakes {
 		if last, ok := before.settings[key]; ok {
 			now.settings[key] = last
+		} else if _, names := now.settings[key]; names && key != settings.AllKey {
+			now.settings[key] = before.settings[settings.AllKey] // which had been good for it
 		}
 	}
 	for key, scanners := range now.settings {
@@ -358,7 +363,9 @@ func (w *Watcher) resolve(written *corev1.ConfigMap, before *assignment) *assign
 			if now.mistakes[key] == nil { // what is wrong with the text comes first
 				now.mistakes[key] = err
 			}
-			ls = before.own(key)
+			if ls = before.own(key); key != settings.AllKey {
+				ls = before.of(key)
+			}
 		}
 		if key == settings.AllKey {
 			now.all = ls
@@ -402,14 +409,24 @@ func (w *Watcher) channelOf(s settings.Scanner) (slack.Webhook, error) {
 	return slack.WebhookFolder(w.cfg.WebhookFolder).Webhook(s.SlackWebhookFile, w.cfg.Webhook)
 }
 
+// mostMistakesLogged is of how many keys at once the log has the mistakes.
+const mostMistakesLogged = 100
+
 // logSettings says what changed, each mistake once while it lasts.
 func (w *Watcher) logSettings(before, now *assignment) {
+	said := 0
 	for _, key := range now.mistakes.Keys() {
 		err := now.mistakes[key]
 		if was := before.mistakes[key]; was != nil && was.Error() == err.Error() || errors.Is(err, settings.ErrDefaults) {
 			continue // it was said, or is said once for all
 		}
+		if said++; said > mostMistakesLogged {
+			continue
+		}
 		w.log.Error("mistake in the settings", "key", key, "error", err, "effect", effectOf(now, key))
+	}
+	if said > mostMistakesLogged {
+		w.log.Error("mistakes in the settings of more keys", "keys", said-mostMistakesLogged)
 	}
 	for _, key := range before.mistakes.Keys() {
 		if now.mistakes[key] == nil && !errors.Is(before.mistakes[key], settings.ErrDefaults) {

@@ -419,6 +419,9 @@ func (w *Watcher) clairEvents(base string) clairEvents {
 	}}
 }
 
+// mostProbes is how many Clairs are asked about their data at once.
+const mostProbes = 256
+
 // probeUntil looks at the data of the Clairs in the settings until ctx ends: when it is another one, all images are
 // looked at again. Clair's notifier says nothing about several distributions and languages, and can miss an update.
 // Requests last as long as work.
@@ -426,12 +429,20 @@ func (w *Watcher) probeUntil(ctx, work context.Context) {
 	every := min(w.cfg.dataTimes().every, dataRetry) // not all of them are asked each time
 	var group sync.WaitGroup
 	var asking sync.Map // base addresses
+	slots := make(chan struct{}, mostProbes)
 	repeat(ctx, every, func() {
 		for _, base := range w.assigned.Load().clairs() {
 			if _, is := asking.LoadOrStore(base, true); is { // one that hangs has no other wait
 				continue
 			}
+			select {
+			case slots <- struct{}{}:
+			default: // the next time
+				asking.Delete(base)
+				continue
+			}
 			group.Go(func() {
+				defer func() { <-slots }()
 				defer asking.Delete(base)
 				w.probe(work, base)
 			})

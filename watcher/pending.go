@@ -347,3 +347,14 @@ func (p *pending) count() int {
 	}
 	return n
 }
+
+// rest has the news of a destination wait anew, but for what is in hand.
+func (p *pending) rest(d ledger.Destination, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.news[d] {
+		if !n.inHand {
+			n.ripe, n.added = false, now
+		}
+	}
+}

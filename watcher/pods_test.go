@@ -106,7 +106,7 @@ func TestPodAppearsWhileImageIsForgotten(t *testing.T) {
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
-		r.w.dismiss(image{namespace: "shop", id: digest(1), platform: amd64}, nil)
+		r.w.dismiss(image{namespace: "shop", id: digest(1), platform: amd64})
 		synctest.Wait()
 		if got := r.w.progress.count(); got[StateScanned] != 1 {
 			t.Errorf("an image that runs is forgotten; states: %v", got)

@@ -229,7 +229,7 @@ func (w *Watcher) lookAtGone(among func(image) bool) {
 		case w.leading.Load():
 			w.lookAnew(img)
 		default:
-			w.dismiss(img, nil)
+			w.dismiss(img)
 		}
 	}
 }
@@ -350,6 +350,7 @@ func (w *Watcher) lead(ctx context.Context) error {
 		}
 		return err
 	}
+	w.rereadWebhooks() // who stands by does not follow the files
 	w.leadingSince.Store(time.Now().Unix())
 	w.forgotten = w.forgottenDestinations()
 	w.leading.Store(true) // from here on the handlers queue what they note; nobody takes it out yet
@@ -451,15 +452,15 @@ func (w *Watcher) work(ctx context.Context, img image) {
 		}
 	} else {
 		w.clairs.abandon(img, nil)
-		w.dismiss(img, listeners)
+		w.dismiss(img)
 	}
 	w.nudge(img.namespace)
 }
 
 // dismiss forgets an image that no longer runs, or that nobody wants to hear about. What is known about it is
 // told all the same; that it could not be scanned, or that it is again, is of no use to anybody any more.
-func (w *Watcher) dismiss(img image, listeners []listener) {
-	for _, l := range listeners {
+func (w *Watcher) dismiss(img image) {
+	for _, l := range w.assigned.Load().of(img.namespace) {
 		w.withdrawFailure(l.destination, img)
 		w.withdrawRecovery(l.destination, img)
 	}
