@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -143,7 +144,7 @@ type clairStand struct {
 	// updates are the recordings of its updates; empty: those of a Clair that has some.
 	updates string
 	// posted is how often it was asked to index.
-	posted int
+	posted atomic.Int32
 }
 
 // settledClock is two hours after the recorded updates.
@@ -167,7 +168,7 @@ func (c *clairStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		e.answer(w, e.Body)
 	case strings.HasSuffix(path, "/index_report"):
-		c.posted++
+		c.posted.Add(1)
 		body, _ := io.ReadAll(r.Body)
 		digest := digestOfPath.FindString(string(body)) // the manifest's comes first
 		if index := c.indexes[digest]; index != nil && !index(w, r) {
@@ -178,7 +179,7 @@ func (c *clairStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		digest := digestOfPath.FindString(path)
 		name, known := c.reports[digest]
-		if _, indexed := c.indexes[digest]; !known || indexed && c.posted == 0 {
+		if _, indexed := c.indexes[digest]; !known || indexed && c.posted.Load() == 0 {
 			name = "report-unknown"
 		}
 		e := c.recorded(name)

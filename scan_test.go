@@ -215,17 +215,17 @@ func TestScanIndexes(t *testing.T) {
 			r.clair.indexes = make(map[string]func(http.ResponseWriter, *http.Request) bool)
 			for digest := range r.clair.reports {
 				r.clair.indexes[digest] = func(w http.ResponseWriter, _ *http.Request) bool {
-					if r.clair.posted > len(c.answers) {
+					if int(r.clair.posted.Load()) > len(c.answers) {
 						return true
 					}
-					e := recordedExchange(t, c.answers[r.clair.posted-1])
+					e := recordedExchange(t, c.answers[r.clair.posted.Load()-1])
 					e.answer(w, e.Body)
 					return false
 				}
 			}
 			s := r.scan(t, inRegistry("shop/cart"))
-			if s.code != c.code || r.clair.posted != c.posts {
-				t.Errorf("asked to index %d times: %+v", r.clair.posted, s)
+			if s.code != c.code || int(r.clair.posted.Load()) != c.posts {
+				t.Errorf("asked to index %d times: %+v", r.clair.posted.Load(), s)
 			}
 			if !strings.HasPrefix(s.errs, "clairwatch: registry.example/shop/cart:1: Clair is indexing it\n") {
 				t.Errorf("it does not say that Clair indexes it: %q", s.errs)

@@ -50,6 +50,14 @@ type place struct {
 // field is a named part of a place.
 func (p place) field(name string) place { return place{path: p.path + "." + name, line: p.line} }
 
+// nearest is what was probably meant, as long as it is told.
+func (r *reader) nearest(word string, known []string) string {
+	if len(r.mistakes) == mistakeLimit {
+		return ""
+	}
+	return nearest(word, known)
+}
+
 // found is how many mistakes were found.
 func (r *reader) found() int { return len(r.mistakes) + r.more }
 
@@ -183,7 +191,7 @@ pairs:
 			}
 			continue pairs
 		}
-		if near := nearest(p.name, names(fields)); near != "" {
+		if near := r.nearest(p.name, names(fields)); near != "" {
 			given[near] = p.place
 			r.wrong(p.place, "no such field; did you mean %s?", near)
 		} else {
