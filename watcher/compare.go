@@ -127,15 +127,14 @@ func (w *Watcher) rulesAt(l listener, of subjectOf, digest string, now time.Time
 	if !slices.ContainsFunc(rules.Ignore, func(i findings.Ignore) bool { return i.Image != "" }) {
 		return rules
 	}
-	for _, img := range w.byManifest()[digest] {
-		if img.namespace != of.image.namespace {
+	ls := w.assigned.Load().of(of.image.namespace)
+	for id, pod := range w.users(of.image.namespace, digest) {
+		if !seenBy(ls, pod, id) {
 			continue
 		}
-		for _, pod := range w.running(img) {
-			for c := range containers(pod) {
-				if imageID(c) == img.id && c.spec != "" {
-					rules = rules.At(c.spec, now)
-				}
+		for c := range containers(pod) {
+			if imageID(c) == id && c.spec != "" {
+				rules = rules.At(c.spec, now)
 			}
 		}
 	}

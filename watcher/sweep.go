@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -218,12 +219,28 @@ func (w *Watcher) gone(d ledger.Destination, held ledger.Held, now time.Time) {
 
 // isUsed says whether any pod of a namespace has an image, whether anybody looks at it or not.
 func (w *Watcher) isUsed(namespace, digest string) bool {
-	return slices.ContainsFunc(w.book.Images(digest), func(i ledger.Image) bool {
-		pods, err := w.pods.GetTypedIndexer().ByTypedIndex(byImage, namespace+"/"+i.ID)
-		return err == nil && slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
-			return w.nodes.platform(pod.Spec.NodeName).String() == i.Platform
-		})
-	})
+	for range w.users(namespace, digest) {
+		return true
+	}
+	return false
+}
+
+// users yields the pods of a namespace that have an image, with the id by which each does, whether anybody looks at it
+// or not. A manifest can run under several ids, for one its own digest and that of an index.
+func (w *Watcher) users(namespace, digest string) iter.Seq2[string, *corev1.Pod] {
+	return func(yield func(string, *corev1.Pod) bool) {
+		for _, i := range w.book.Images(digest) {
+			pods, err := w.pods.GetTypedIndexer().ByTypedIndex(byImage, namespace+"/"+i.ID)
+			if err != nil { // the index does not exist; New has made it
+				return
+			}
+			for _, pod := range pods {
+				if w.nodes.platform(pod.Spec.NodeName).String() == i.Platform && !yield(i.ID, pod) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // podsRunning returns the pods of images.

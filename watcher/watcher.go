@@ -166,74 +166,6 @@ func (w *Watcher) handle() error {
 	return nil
 }
 
-// podHandler returns the handler that queues the images that come and go with pods.
-func (w *Watcher) podHandler() coreinformers.PodHandlerFuncs {
-	return coreinformers.PodHandlerFuncs{
-		AddFunc: w.appeared,
-		UpdateFunc: func(before, after *corev1.Pod) {
-			if sameImages(before, after) { // as in most updates: only the status moves on
-				return
-			}
-			w.appeared(after)
-			w.disappeared(before)
-		},
-		DeleteFunc: func(gone coreinformers.DeletedPod) {
-			if gone.OptionalObj != nil {
-				w.disappeared(gone.OptionalObj)
-				return
-			}
-			// The watch missed the end of the pod and its last state: any image there may be gone.
-			namespace := gone.GetObjectName().Namespace
-			w.lookAtGone(func(img image) bool { return img.namespace == namespace })
-		},
-	}
-}
-
-// appeared queues the images of a pod that are to be looked at.
-func (w *Watcher) appeared(pod *corev1.Pod) {
-	if len(imageIDs(pod)) == 0 {
-		return
-	}
-	if len(w.assigned.Load().of(pod.Namespace)) == 0 {
-		// If the namespace gets a Scanner at this moment, assign finds the pod in the cache.
-		w.sayUnwatched(pod.Namespace)
-		return
-	}
-	w.sayUnpinned(pod)
-	platform := w.nodes.platform(pod.Spec.NodeName)
-	for _, id := range w.seen(pod) {
-		img := image{namespace: pod.Namespace, id: id, platform: platform}
-		switch after, look := w.progress.start(img); {
-		case look && after > 0 && w.leading.Load():
-			w.images.AddAfter(img, after)
-		case look:
-			w.look(img)
-		}
-	}
-}
-
-// disappeared queues the images of a pod that run no longer, on whatever kind of node it was.
-func (w *Watcher) disappeared(pod *corev1.Pod) {
-	ids := imageIDs(pod)
-	if len(ids) == 0 {
-		return
-	}
-	w.lookAtGone(func(img image) bool { return img.namespace == pod.Namespace && slices.Contains(ids, img.id) })
-}
-
-// lookAtGone queues those of some images that no pod runs any more.
-func (w *Watcher) lookAtGone(among func(image) bool) {
-	for _, img := range w.progress.filter(among) {
-		switch {
-		case len(w.running(img)) > 0:
-		case w.leading.Load():
-			w.lookAnew(img)
-		default:
-			w.dismiss(img)
-		}
-	}
-}
-
 // lookAllAt queues the images that a Clair reports on, together: what comes of it is one piece of news.
 func (w *Watcher) lookAllAt(base string) { w.lookTogether(w.imagesAt(base)) }
 
@@ -474,30 +406,5 @@ func (w *Watcher) dismiss(img image) {
 	// A pod that has appeared before this found the image known and left it at that.
 	for _, pod := range w.running(img) {
 		w.appeared(pod)
-	}
-}
-
-// sayUnwatched logs once that a namespace has no Scanner.
-func (w *Watcher) sayUnwatched(namespace string) {
-	assigned := w.assigned.Load()
-	if _, optsOut := assigned.byNamespace[namespace]; optsOut || assigned.inDoubt(namespace) { // which the log has said
-		return
-	}
-	if _, said := w.unwatched.LoadOrStore(namespace, true); !said {
-		w.log.Info("namespace is not watched: it has no key in the settings", "namespace", namespace)
-	}
-}
-
-// sayUnpinned logs once for a namespace that there are image volumes which nobody can look at.
-func (w *Watcher) sayUnpinned(pod *corev1.Pod) {
-	for c := range imageVolumes(pod) {
-		if c.imageID != "" {
-			continue
-		}
-		if _, said := w.unpinned.LoadOrStore(pod.Namespace, true); !said {
-			w.log.Info("image volumes without a digest are not scanned, because the status of the pod does not show what was mounted: pin them by digest",
-				"namespace", pod.Namespace, "pod", pod.Name, "volume", c.spec)
-		}
-		return
 	}
 }
