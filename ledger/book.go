@@ -252,6 +252,39 @@ func (b *Book) Has(d Destination, digest string) bool {
 	return b.recordOf(d, digest) != nil
 }
 
+// Holders returns the destinations that have a record of an image and run it, as far as is known, in order.
+func (b *Book) Holders(digest string) []Destination {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m := b.manifests[digest]
+	if m == nil {
+		return nil
+	}
+	var ds []Destination
+	for _, it := range m.records {
+		if it.gone == 0 {
+			ds = append(ds, it.of.Destination)
+		}
+	}
+	slices.SortFunc(ds, Destination.compare)
+	return ds
+}
+
+// FailedFor returns the destinations that were told of an image that it could not be scanned, and run it, as far as is
+// known, in order.
+func (b *Book) FailedFor(i Image) []Destination {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var ds []Destination
+	for d, known := range b.destinations {
+		if it := known.failures[i]; it != nil && it.gone == 0 {
+			ds = append(ds, d)
+		}
+	}
+	slices.SortFunc(ds, Destination.compare)
+	return ds
+}
+
 // Told counts by severity what a record says that was told and was there when it was last looked at, and says
 // whether there is one. Which of it has a fix is not remembered.
 func (b *Book) Told(d Destination, digest string) (findings.Counts, bool) {

@@ -60,14 +60,20 @@ type assignment struct {
 
 // of returns the listeners of a namespace; none means that it is not watched. A key with a mistake is not absent.
 func (a *assignment) of(namespace string) []listener {
-	if own, ok := a.byNamespace[namespace]; ok || a.mistakes[namespace] != nil || len(a.all) == 0 {
-		return own
+	if !a.isOfAll(namespace) {
+		return a.byNamespace[namespace]
 	}
 	ls := slices.Clone(a.all)
 	for i := range ls {
 		ls[i].destination.Key = namespace
 	}
 	return ls
+}
+
+// isOfAll says whether the Scanners of _all are those of a namespace.
+func (a *assignment) isOfAll(namespace string) bool {
+	_, own := a.byNamespace[namespace]
+	return !own && a.mistakes[namespace] == nil && len(a.all) > 0
 }
 
 // channel returns where the messages of a destination go; false when nobody listens.

@@ -168,14 +168,14 @@ func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 		return n.loading && w.knowsLoading(n.destination, n.subject.digest, n.image)
 	case kindFailed:
 		f, told := w.book.Failure(n.destination, n.subject.image)
-		return told && f.Cause == string(n.cause)
+		return told && f.Cause == string(n.cause) || w.sharesFailure(n.destination, n.subject.image, n.cause)
 	case kindRecovered:
 		f, told := w.book.Failure(n.destination, n.subject.image)
 		return !told || f.Cause != string(n.cause)
 	case kindRemoved: // it may have come back
 		return len(w.podsOf([]*news{n}, running())) > 0
 	case kindReport:
-		return w.book.Has(n.destination, n.subject.digest)
+		return w.book.Has(n.destination, n.subject.digest) || len(w.sharing(n.destination, n.subject.digest)) > 0
 	}
 	record, ok := w.book.Record(n.destination, n.subject.digest)
 	return ok && record.Covers(n.told.Change)
@@ -227,6 +227,9 @@ func (w *Watcher) note(ns []*news) (shards []int) {
 		if n.kind == kindReport { // so it could be scanned, under whatever id it runs
 			for _, i := range append(w.book.Images(n.subject.digest), n.image.inLedger()) {
 				told = append(told, ledger.Told{Destination: n.destination, Image: i})
+				for _, d := range w.sharingFailure(n.destination, i) {
+					told = append(told, ledger.Told{Destination: d, Image: i})
+				}
 			}
 		}
 	}

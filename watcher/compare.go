@@ -31,6 +31,9 @@ func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r readi
 	l.rules = w.rulesAt(l, of, r.report.Digest, time.Now())
 	w.withdrawFailure(l.destination, of.image)
 	record, told := w.book.Record(l.destination, r.report.Digest)
+	if !told {
+		record, told = w.share(l, of, r.report.Digest)
+	}
 	if r.loading && (!told || r.basis.Renews(record.Basis)) {
 		return false
 	}

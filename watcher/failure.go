@@ -25,6 +25,11 @@ func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lastin
 			}
 			continue
 		}
+		if w.sharesFailure(l.destination, img.inLedger(), cause) {
+			w.withdrawFailure(l.destination, img)
+			w.book.Remember([]ledger.Told{{Destination: l.destination, Image: img.inLedger(), Failure: ledger.Failure{Cause: string(cause), Next: next}}})
+			continue
+		}
 		w.tellOrNote(l, &news{
 			kind:        kindFailed,
 			destination: l.destination,

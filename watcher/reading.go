@@ -326,7 +326,7 @@ func (w *Watcher) tellIndexed(q inquiry, indexed findings.Report, loading bool) 
 		if l.clair != q.base || !l.tell.Indexed && !(loading && l.tell.Report) {
 			continue
 		}
-		if w.book.Has(l.destination, indexed.Digest) {
+		if w.book.Has(l.destination, indexed.Digest) || len(w.sharing(l.destination, indexed.Digest)) > 0 {
 			continue // it has been indexed before, and the destination has its report
 		}
 		if loading && w.knowsLoading(l.destination, indexed.Digest, img) {

@@ -160,7 +160,7 @@ func (w *Watcher) sweepImages(d ledger.Destination, running map[string][]image, 
 		case w.missing[key].IsZero():
 			w.missing[key] = now // and not more: an image that is about to be noted may be this one
 		case now.Sub(w.missing[key]) >= w.cfg.RemovalGrace:
-			w.gone(d, held, now)
+			w.gone(d, held, running[held.Digest], now)
 		}
 	}
 }
@@ -200,9 +200,9 @@ func repositoryOf(name string) string {
 }
 
 // gone has a destination told that an image runs no longer, unless only Jobs ran it, which end, or it runs where nobody
-// looks any more, or the destination does not want to hear of that.
-func (w *Watcher) gone(d ledger.Destination, held ledger.Held, now time.Time) {
-	if held.Jobs || w.isUsed(d.Key, held.Digest) || !w.wants(d, kindRemoved) {
+// looks any more, or the destination does not want to hear of that, or hears of the image elsewhere.
+func (w *Watcher) gone(d ledger.Destination, held ledger.Held, running []image, now time.Time) {
+	if held.Jobs || w.isUsed(d.Key, held.Digest) || !w.wants(d, kindRemoved) || w.isShared(d, held.Digest, running) {
 		w.pending.withdraw(topic{d, kindRemoved, subject{digest: held.Digest}}) // of before somebody thought better of it
 		w.book.SetGone(d, held.Digest, now)
 		return
