@@ -204,7 +204,7 @@ func TestForbiddenPullSecret(t *testing.T) {
 		r.registry.private = []string{"right"}
 		var forbidden atomic.Bool
 		forbidden.Store(true)
-		forbid(r.kube, func(string) bool { return forbidden.Load() })
+		forbid(r.kube.Clientset, func(string) bool { return forbidden.Load() })
 		r.kube.PrependReactor("create", "selfsubjectreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, &authenticationv1.SelfSubjectReview{Status: authenticationv1.SelfSubjectReviewStatus{
 				UserInfo: authenticationv1.UserInfo{Username: "system:serviceaccount:security:watch"},
@@ -226,7 +226,7 @@ func TestForbiddenPullSecret(t *testing.T) {
 
 		r.kube.ClearActions()
 		r.pass(time.Hour)
-		if got := len(secretRequests(t, r.kube)); got < 5 || got > 13 {
+		if got := len(secretRequests(t, r.kube.Clientset)); got < 5 || got > 13 {
 			t.Errorf("the Secret was asked for %d times in an hour, want about every five minutes", got)
 		}
 		if got := r.registry.resolved(); got != 2 {
@@ -321,7 +321,7 @@ func TestDockerConfigChanges(t *testing.T) {
 func TestPullSecretsBeforeDockerConfig(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		r.cfg.Credentials = configWith("own")
-		forbid(r.kube, func(name string) bool { return name == "forbidden" })
+		forbid(r.kube.Clientset, func(name string) bool { return name == "forbidden" })
 		_, err := r.kube.CoreV1().Secrets("shop").Create(t.Context(), pullSecret("shop", "regcred", dockerConfigOf("registry.example.com", "pods")), metav1.CreateOptions{})
 		r.check(err)
 		r.settings(map[string]string{"shop": scanner("shop")})
@@ -382,7 +382,7 @@ func TestMendedPullSecret(t *testing.T) {
 				r.registry.private = []string{"right", "granted"}
 				var forbidden atomic.Bool
 				forbidden.Store(true)
-				forbid(r.kube, func(name string) bool { return name == "never" || name == "later" && forbidden.Load() })
+				forbid(r.kube.Clientset, func(name string) bool { return name == "never" || name == "later" && forbidden.Load() })
 				for name, password := range map[string]string{"regcred": "old", "later": "granted", "never": "right"} {
 					_, err := r.kube.CoreV1().Secrets("shop").Create(t.Context(), pullSecret("shop", name, dockerConfigOf("registry.example.com", password)), metav1.CreateOptions{})
 					r.check(err)

@@ -19,7 +19,6 @@ import (
 	"github.com/quay/claircore"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/metadata"
 	metadatafake "k8s.io/client-go/metadata/fake"
 
@@ -54,7 +53,7 @@ const (
 // rig is a Watcher with everything around it scripted, in virtual time.
 type rig struct {
 	t        *testing.T
-	kube     *fake.Clientset
+	kube     *fakeKube
 	meta     *metadatafake.FakeMetadataClient
 	registry *fakeRegistry
 	clairs   map[string]*fakeClair
@@ -84,7 +83,7 @@ func newRig(t *testing.T) *rig {
 	}
 	r := &rig{
 		t:        t,
-		kube:     fake.NewClientset(),
+		kube:     newFakeKube(),
 		meta:     metadatafake.NewSimpleMetadataClient(scheme),
 		registry: &fakeRegistry{manifests: make(map[string]map[registry.Platform]string)},
 		clairs:   map[string]*fakeClair{clairBase: newFakeClair(), secondBase: newFakeClair()},

@@ -182,7 +182,7 @@ func TestDockerConfigHelps(t *testing.T) {
 					}
 					return c.fails
 				})
-				forbid(r.kube, func(string) bool { return true })
+				forbid(r.kube.Clientset, func(string) bool { return true })
 				r.settings(map[string]string{"shop": scanner("shop")})
 				r.start()
 				r.run(pulledWith(podOf("shop", "a", 1), "regcred"))
@@ -207,7 +207,7 @@ func TestDockerConfigMendedWhileDown(t *testing.T) {
 		r.registry.private = []string{"right"}
 		config := configWith("wrong")
 		r.cfg.Credentials = config
-		forbid(r.kube, func(string) bool { return true })
+		forbid(r.kube.Clientset, func(string) bool { return true })
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.start()
 		r.run(pulledWith(podOf("shop", "a", 1), "regcred"))

@@ -100,7 +100,9 @@ func TestAllShareWhileSending(t *testing.T) {
 // Two Scanners of _all are two.
 func TestAllShareByName(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
-		named := func(name string) string { return "- name: " + name + "\n  " + strings.ReplaceAll(scanner(name), "\n", "\n  ") + "\n" }
+		named := func(name string) string {
+			return "- name: " + name + "\n  " + strings.ReplaceAll(scanner(name), "\n", "\n  ") + "\n"
+		}
 		r.settings(map[string]string{"_all": named("a") + named("b")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
