@@ -33,9 +33,13 @@ func BaseURL(address string) (string, error) {
 	return strings.TrimRight(u.String(), "/") + "/", nil
 }
 
-// webhookLike says whether the address of a Clair is one of Slack's webhooks, as when two fields were
-// mixed up. A Clair's address is shown to people, a webhook's must not be.
-func webhookLike(address string) bool {
+// webhookLike says whether what belongs elsewhere is a webhook, as when two fields were mixed up: one of Slack's, or
+// one that the rules allow. A Clair's address is shown to people, a webhook's must not be.
+func (r *reader) webhookLike(address string) bool {
 	u, err := url.Parse(address)
-	return err == nil && (strings.HasPrefix(strings.ToLower(u.Hostname()), "hooks.slack") || strings.HasPrefix(u.Path, "/services/T"))
+	if err != nil {
+		return false
+	}
+	return strings.HasPrefix(strings.ToLower(u.Hostname()), "hooks.slack") || strings.HasPrefix(u.Path, "/services/T") ||
+		r.rules.Webhook != nil && r.rules.Webhook(address) == nil
 }

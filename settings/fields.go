@@ -25,52 +25,62 @@ func defaults() Scanner {
 
 // scannerFields are the fields of a Scanner as they are written.
 var scannerFields = []field[Scanner]{
-	{"name", readName},
-	{"backend", readBackend},
-	{"notifier", readNotifier},
-	{"clairBaseUrl", readClairBaseURL},
-	{"slackWebhookUrl", readWebhookURL},
-	{"slackWebhookFile", readWebhookFile},
-	{"minSeverity", severity(func(s *Scanner) *findings.Severity { return &s.Rules.MinSeverity })},
-	{"unknownAs", severity(func(s *Scanner) *findings.Severity { return &s.Rules.UnknownAs })},
-	{"onlyFixable", flag(func(s *Scanner) *bool { return &s.Rules.OnlyFixable })},
-	{"ignore", readIgnore},
-	{"tell", func(r *reader, s *Scanner, at place) { read(r, at, tellFields, &s.Tell) }},
-	{"look", func(r *reader, s *Scanner, at place) { read(r, at, lookFields, &s.Look) }},
+	{name: "name", read: readName},
+	{name: "backend", read: readBackend},
+	{name: "notifier", read: readNotifier},
+	{name: "clairBaseUrl", read: readClairBaseURL, also: []string{"clairUrl", "clair", "clairAddress", "baseUrl"}},
+	{name: "slackWebhookUrl", read: readWebhookURL, also: []string{"slackWebhook", "webhookUrl", "webhook", "slackUrl", "slack", "channel", "slackChannel"}},
+	{name: "slackWebhookFile", read: readWebhookFile, also: []string{"webhookFile", "slackFile"}},
+	{name: "minSeverity", read: severity(func(s *Scanner) *findings.Severity { return &s.Rules.MinSeverity }), also: []string{"severity", "threshold"}},
+	{name: "unknownAs", read: severity(func(s *Scanner) *findings.Severity { return &s.Rules.UnknownAs })},
+	{name: "onlyFixable", read: flag(func(s *Scanner) *bool { return &s.Rules.OnlyFixable }), also: []string{"fixable", "onlyFixed", "ignoreUnfixed"}},
+	{name: "ignore", read: readIgnore, parts: parts("ignore[].", ignoreFields)},
+	{name: "tell", read: func(r *reader, s *Scanner, at place) { read(r, at, tellFields, &s.Tell) }, parts: parts("tell.", tellFields)},
+	{name: "look", read: func(r *reader, s *Scanner, at place) { read(r, at, lookFields, &s.Look) }, parts: parts("look.", lookFields)},
+}
+
+// parts are the names of fields with the one that they belong to.
+func parts[T any](of string, fields []field[T]) []string {
+	var parts []string
+	for _, name := range names(fields) {
+		parts = append(parts, of+name)
+	}
+	return parts
 }
 
 var tellFields = []field[Tell]{
-	{"indexed", flag(func(t *Tell) *bool { return &t.Indexed })},
-	{"report", flag(func(t *Tell) *bool { return &t.Report })},
-	{"disclosed", flag(func(t *Tell) *bool { return &t.Disclosed })},
-	{"withdrawn", flag(func(t *Tell) *bool { return &t.Withdrawn })},
-	{"removed", flag(func(t *Tell) *bool { return &t.Removed })},
-	{"failed", flag(func(t *Tell) *bool { return &t.Failed })},
+	{name: "indexed", read: flag(func(t *Tell) *bool { return &t.Indexed })},
+	{name: "report", read: flag(func(t *Tell) *bool { return &t.Report })},
+	{name: "disclosed", read: flag(func(t *Tell) *bool { return &t.Disclosed })},
+	{name: "withdrawn", read: flag(func(t *Tell) *bool { return &t.Withdrawn })},
+	{name: "removed", read: flag(func(t *Tell) *bool { return &t.Removed })},
+	{name: "failed", read: flag(func(t *Tell) *bool { return &t.Failed })},
 }
 
 var lookFields = []field[Look]{
-	{"init", flag(func(l *Look) *bool { return &l.Init })},
-	{"ephemeral", flag(func(l *Look) *bool { return &l.Ephemeral })},
-	{"volumes", flag(func(l *Look) *bool { return &l.Volumes })},
-	{"finished", flag(func(l *Look) *bool { return &l.Finished })},
-	{"optOut", flag(func(l *Look) *bool { return &l.OptOut })},
+	{name: "init", read: flag(func(l *Look) *bool { return &l.Init })},
+	{name: "ephemeral", read: flag(func(l *Look) *bool { return &l.Ephemeral })},
+	{name: "volumes", read: flag(func(l *Look) *bool { return &l.Volumes })},
+	{name: "finished", read: flag(func(l *Look) *bool { return &l.Finished })},
+	{name: "optOut", read: flag(func(l *Look) *bool { return &l.OptOut })},
 }
 
-// defaults reads what every Scanner inherits.
-func (r *reader) defaults(at place, s *Scanner) {
+// defaults reads what every Scanner inherits, and returns the fields that are there; nil where there is no map of them.
+func (r *reader) defaults(at place, s *Scanner) map[string]place {
 	if at.node.Kind != yaml.MappingNode {
 		r.wrong(at, "want one map of fields that every Scanner inherits")
-		return
+		return nil
 	}
 	given := read(r, at, scannerFields, s)
 	if name, ok := given["name"]; ok { // which are the records, and two of a key cannot share one
 		r.wrong(name, "cannot be inherited: what a Scanner has told is remembered under its name")
 	}
 	r.checkOneWebhook(given)
+	return given
 }
 
 // scanners reads a key's Scanner or its list of them.
-func (r *reader) scanners(key string, n *yaml.Node, inherited Scanner, doubt bool) []Scanner {
+func (r *reader) scanners(key string, n *yaml.Node, from heritage) []Scanner {
 	whole := place{path: key, node: n}
 	written := []place{{path: key, node: n}}
 	switch {
@@ -89,7 +99,7 @@ func (r *reader) scanners(key string, n *yaml.Node, inherited Scanner, doubt boo
 	}
 	var scanners []Scanner
 	for _, at := range written {
-		s, before := inherited, r.found()
+		s, before := from.scanner, r.found()
 		given := read(r, at, scannerFields, &s)
 		if _, ok := given["slackWebhookFile"]; ok {
 			if _, both := given["slackWebhookUrl"]; !both { // then it stands in the place of the one that is inherited
@@ -99,8 +109,8 @@ func (r *reader) scanners(key string, n *yaml.Node, inherited Scanner, doubt boo
 			s.SlackWebhookFile = ""
 		}
 		r.checkOneWebhook(given)
-		if !doubt && at.node.Kind == yaml.MappingNode {
-			r.checkMissing(at, s, given)
+		if at.node.Kind == yaml.MappingNode {
+			r.checkMissing(at, s, given, from)
 		}
 		if r.found() > before {
 			continue // its name may be what is wrong
@@ -131,13 +141,18 @@ func (r *reader) checkOneWebhook(given map[string]place) {
 }
 
 // checkMissing looks for what a Scanner must have and has neither of its own nor inherited.
-func (r *reader) checkMissing(at place, s Scanner, given map[string]place) {
-	missing := func(field string) bool { _, ok := given[field]; return !ok }
-	if s.Backend == BackendClair && s.ClairBaseURL == "" && missing("clairBaseUrl") {
+func (r *reader) checkMissing(at place, s Scanner, given map[string]place, from heritage) {
+	missing := func(fields ...string) bool {
+		return !slices.ContainsFunc(fields, func(field string) bool {
+			_, own := given[field]
+			return own || from.mayHave(field)
+		})
+	}
+	if s.Backend == BackendClair && s.ClairBaseURL == "" && missing("clairBaseUrl") && !from.mayHave("backend") {
 		r.wrong(place{path: at.path + ".clairBaseUrl"}, "missing: %s", wantClair)
 	}
 	if s.Notifier == NotifierSlack && s.SlackWebhookURL == (Secret{}) && s.SlackWebhookFile == "" &&
-		missing("slackWebhookUrl") && missing("slackWebhookFile") {
+		missing("slackWebhookUrl", "slackWebhookFile") && !from.mayHave("notifier") {
 		r.wrong(place{path: at.path + ".slackWebhookUrl"},
 			"missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile")
 	}
@@ -179,7 +194,7 @@ func readClairBaseURL(r *reader, s *Scanner, at place) {
 	switch {
 	case err != nil:
 		r.wrong(at, "%v", err)
-	case webhookLike(address):
+	case r.webhookLike(written):
 		r.wrong(at, "this is the address of a webhook, which belongs under slackWebhookUrl: %s", wantClair)
 	default:
 		s.ClairBaseURL = address
@@ -191,9 +206,11 @@ func readWebhookURL(r *reader, s *Scanner, at place) {
 	if !ok {
 		return
 	}
-	if err := r.rules.Webhook(address); err != nil {
-		r.wrong(at, "%v", err)
-		return
+	if r.rules.Webhook != nil {
+		if err := r.rules.Webhook(address); err != nil {
+			r.wrong(at, "%v", err)
+			return
+		}
 	}
 	s.SlackWebhookURL = NewSecret(address)
 }
@@ -205,7 +222,7 @@ func readWebhookFile(r *reader, s *Scanner, at place) {
 	name, ok := r.text(at)
 	switch {
 	case !ok:
-	case webhookLike(name):
+	case r.webhookLike(name):
 		r.wrong(at, "this is the address of a webhook, which belongs under slackWebhookUrl: want the name of the file that holds it")
 	case !fileName.MatchString(name) || strings.Contains(name, ".."):
 		r.wrong(at, "want the plain name of a file, without its folder: letters, digits, -, _ and single dots, not beginning with one")

@@ -24,11 +24,11 @@ const (
 
 // ignoreFields are the fields of an entry of ignore.
 var ignoreFields = []field[findings.Ignore]{
-	{"id", readID},
-	{"package", readPackage},
-	{"image", readImage},
-	{"reason", readReason},
-	{"until", readUntil},
+	{name: "id", read: readID, also: []string{"cve", "vulnerability", "advisory"}},
+	{name: "package", read: readPackage, also: []string{"pkg", "packageName"}},
+	{name: "image", read: readImage},
+	{name: "reason", read: readReason, also: []string{"comment", "why"}},
+	{name: "until", read: readUntil, also: []string{"till", "expires", "end"}},
 }
 
 // readIgnore reads the list of what not to hear of. It replaces one that is inherited.
@@ -95,8 +95,15 @@ func readImage(r *reader, i *findings.Ignore, at place) {
 	if !ok {
 		return
 	}
+	const want = `want the image's name without registry, tag and digest, or a pattern of it such as "shop/*"`
 	if strings.ContainsAny(pattern, ":@") { // no name has them, so that nothing would match
-		r.wrong(at, `want the image's name without registry, tag and digest, or a pattern of it such as "shop/*"`)
+		r.wrong(at, want)
+		return
+	}
+	// What container runtimes take for a registry. A cache has names that go on with another registry's, to which the
+	// pattern that is proposed fits too.
+	if first, _, more := strings.Cut(pattern, "/"); more && (strings.Contains(first, ".") || first == "localhost") {
+		r.wrong(at, want+`; where the name itself begins with that of another registry, as in a cache, write * for that, such as "*/shop/*"`)
 		return
 	}
 	if _, err := path.Match(pattern, ""); err != nil {

@@ -118,7 +118,7 @@ func TestMistakesInDefaults(t *testing.T) {
 		"- minSeverity: High":      `_defaults: want one map of fields that every Scanner inherits`,
 		webhook:                    `_defaults: want one map of fields that every Scanner inherits`,
 		"tell: {}\nname: shop":     `_defaults.name (line 2): cannot be inherited: what a Scanner has told is remembered under its name`,
-		"tell: [":                  `_defaults: not valid YAML: line 1: did not find expected node content`,
+		"tell: [":                  `_defaults (line 1): not valid YAML: a bracket, [ or {, that is not closed, or closes nothing`,
 		"slackWebhookUrl: http://": `_defaults.slackWebhookUrl (line 1): the webhook's host is not allowed`,
 		"slackWebhookFile: shop\nslackWebhookUrl: " + webhook: `_defaults.slackWebhookUrl (line 2): stands beside slackWebhookFile: want one of the two`,
 	} {
@@ -130,40 +130,50 @@ func TestMistakesInDefaults(t *testing.T) {
 }
 
 // With a mistake in what they inherit no Scanners are what their author wanted, not even those that override it: every
-// key waits, and says so in a way that can be told apart from a mistake of its own.
+// key waits, and says so in a way that can be told apart from a mistake of its own, of which all are told meanwhile.
 func TestMistakeInDefaultsIsOfEveryKey(t *testing.T) {
 	const one = "clairBaseUrl: http://clair.clair:6000/\nslackWebhookUrl: " + webhook
-	s, mistakes := Parse(map[string]string{
-		DefaultsKey: "minSeverty: High",
-		AllKey:      one,
-		"shop":      one,
-		"lacking":   "minSeverity: High",
-		"own":       "minSeverity: Hihg\ntell: 1",
-		"out":       "",
-	}, rules)
-	for key, want := range map[string]string{
-		AllKey:    "_all: inherits from _defaults, which has a mistake",
-		"shop":    "shop: inherits from _defaults, which has a mistake",
-		"lacking": "lacking: inherits from _defaults, which has a mistake",
-		"own": `own.minSeverity (line 1): "Hihg" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical; did you mean High?` + "\n" +
-			`own.tell (line 2): want a map of fields: indexed, report, disclosed, withdrawn, removed, failed`,
+	const waits = "inherits from _defaults, which has a mistake"
+	const lacksClair = "lacking.clairBaseUrl: missing: want an address such as http://clair.clair:6000/"
+	const lacksWebhook = "lacking.slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile"
+	const own = `own.minSeverity (line 3): "Hihg" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical; did you mean High?` + "\n" +
+		`own.tell (line 4): want a map of fields: indexed, report, disclosed, withdrawn, removed, failed`
+	for defaults, lacking := range map[string]string{
+		// It is known what is not inherited.
+		"minSeverty: High": lacksClair + "\n" + lacksWebhook,
+		"minSeverity: Hihg\nslackWebhookUrl: " + webhook: lacksClair,
+		"clairBaseUrl: clair":                            lacksWebhook,
+		"slackWebhookFile: ../shop":                      lacksClair,
+		// It might be what has the mistake.
+		"notifier: email\nclairUrl: http://clair/": "lacking: " + waits,
+		"backend: trivy\nwebhook: " + webhook:      "lacking: " + waits,
+		"colour: red":                              "lacking: " + waits,
+		"? {a: b}\n: c":                            "lacking: " + waits,
+		"tell: [":                                  "lacking: " + waits,
+		"- {}":                                     "lacking: " + waits,
+		"&a {<<: [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]}": "lacking: " + waits,
 	} {
-		got := mistakes[key]
-		if got == nil || got.Error() != want || errors.Is(got, ErrDefaults) != (key != "own") {
-			t.Errorf("%s: got %v, want %s", key, got, want)
+		s, mistakes := Parse(map[string]string{
+			DefaultsKey: defaults, AllKey: one, "shop": one, "lacking": "minSeverity: High", "own": one + "\nminSeverity: Hihg\ntell: 1", "out": "",
+		}, rules)
+		for key, want := range map[string]string{AllKey: "_all: " + waits, "shop": "shop: " + waits, "lacking": lacking, "own": own} {
+			got := mistakes[key]
+			if got == nil || got.Error() != want || errors.Is(got, ErrDefaults) != strings.HasSuffix(want, waits) {
+				t.Errorf("%q: %s: got %v, want %s", defaults, key, got, want)
+			}
+			if scanners, ok := s[key]; !ok || len(scanners) > 0 {
+				t.Errorf("%q: %s: got %v, %v", defaults, key, scanners, ok)
+			}
 		}
-		if scanners, ok := s[key]; !ok || len(scanners) > 0 {
-			t.Errorf("%s: got %v, %v", key, scanners, ok)
+		if got := mistakes.Keys(); !slices.Equal(got, []string{AllKey, DefaultsKey, "lacking", "own", "shop"}) {
+			t.Errorf("%q: mistakes of %v", defaults, got)
 		}
-	}
-	if got := mistakes.Keys(); !slices.Equal(got, []string{AllKey, DefaultsKey, "lacking", "own", "shop"}) {
-		t.Errorf("mistakes of %v", got)
-	}
-	if scanners, ok := s["out"]; !ok || len(scanners) > 0 {
-		t.Errorf("who has opted out has %v, %v", scanners, ok)
-	}
-	if _, ok := s[DefaultsKey]; ok {
-		t.Error("the defaults are among the settings")
+		if scanners, ok := s["out"]; !ok || len(scanners) > 0 {
+			t.Errorf("%q: who has opted out has %v, %v", defaults, scanners, ok)
+		}
+		if _, ok := s[DefaultsKey]; ok {
+			t.Error("the defaults are among the settings")
+		}
 	}
 }
 

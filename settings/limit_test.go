@@ -49,7 +49,7 @@ func TestLimits(t *testing.T) {
 		"a long file name":      {"clairBaseUrl: http://clair/\nslackWebhookFile: " + strings.Repeat("x", 253), ""},
 		"a longer file name": {"clairBaseUrl: http://clair/\nslackWebhookFile: " + strings.Repeat("x", 254),
 			"shop.slackWebhookFile (line 2): want the plain name of a file, without its folder: letters, digits, -, _ and single dots, not beginning with one"},
-		"deep lists": {strings.Repeat("[", 20_000), "shop: not valid YAML: exceeded max depth of 10000"},
+		"deep lists": {strings.Repeat("[", 20_000), "shop (line 1): not valid YAML: nested too deeply"},
 	} {
 		if got := refused(c.value, rules); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
@@ -130,12 +130,47 @@ func TestDistance(t *testing.T) {
 
 func TestShown(t *testing.T) {
 	for s, want := range map[string]bool{
-		"shop": true, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false, "": false, "slackWebhookFile": true,
-		"rkQz81bWmNe5TyUa7sDfGh3J": false, "T7G2K1QXA/B0F9ZR4LM": false, "a b": false, "ä": false,
+		"shop": true, "": false, "slackWebhookFile": true, "a b": false, "ä": false, "_al": true,
+		"team-payments-prod-eu-west-1": true, "observability.stack_v2-2026": true, "preview-pr-12345-20260301-2fast": true,
+		strings.Repeat("a", 20): true, strings.Repeat("a", 21): false, strings.Repeat("a-", 31) + "a": true, strings.Repeat("a-", 32): false,
+		"Team-Payments-Production":             false, // which no namespace is called
+		"rkQz81bWmNe5TyUa7sDfGh3J":             false, // Slack
+		"T7G2K1QXA/B0F9ZR4LM":                  false,
+		"xnesm3k8kiyy5gq7b1f4zt9rwo":           false, // Mattermost
+		"8x1qk3z9w7rty5u2m4n6p0aabc":           false,
+		"550e8400-e29b-41d4-a716-446655440000": false,
+		"5f2b7c9e0d1a4b6c8e7f9a0b1c2d3e4f":     false,
 	} {
-		if got := shown(s) == s; got != want {
+		if got := shown(s) == s; got != want || Shown(s) != want {
 			t.Errorf("%q is shown: %v", s, got)
 		}
+	}
+}
+
+// Clairs are asked again and again, so they are bounded over all keys. Those that come last by name wait.
+func TestClairsAreBounded(t *testing.T) {
+	of := func(from, to int) string {
+		var b strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintf(&b, "- {name: s%d, clairBaseUrl: 'http://clair-%d/', slackWebhookFile: shop}\n", i, i)
+		}
+		return b.String()
+	}
+	data := map[string]string{"a": of(0, 50), "b": of(40, 90), "c": of(85, 100), "d": of(100, 101), "e": of(0, 1), "f": of(99, 102), "g": "field: x"}
+	s, mistakes := Parse(data, rules)
+	const want = "with those of the keys before it there are more than 100 different Clairs: see whether each clairBaseUrl is right"
+	for key := range data {
+		refused := key == "d" || key == "f" || key == "g"
+		if scanners, ok := s[key]; !ok || (len(scanners) == 0) != refused || (mistakes[key] != nil) != refused {
+			t.Errorf("%s: %d Scanners, %v", key, len(scanners), mistakes[key])
+		}
+		if err := mistakes[key]; refused && key != "g" && err.Error() != key+": "+want {
+			t.Errorf("got %v, want %s: %s", err, key, want)
+		}
+	}
+	delete(data, "c")
+	if _, mistakes = Parse(data, rules); len(mistakes) != 1 {
+		t.Errorf("with room for all there are mistakes: %v", mistakes)
 	}
 }
 

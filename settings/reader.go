@@ -1,10 +1,8 @@
 package settings
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -31,9 +29,10 @@ type reader struct {
 	rules Rules
 	// left is how many fields and entries may still be read. Each that stands in the text takes a byte of it.
 	left     int
-	mistakes []string
-	more     int // mistakes beyond the limit
-	ignores  int // entries of ignore so far; an alias stands for all of its list
+	mistakes []Mistake
+	more     int  // mistakes beyond the limit
+	unquoted bool // the text that was read last is none without quotes
+	ignores  int  // entries of ignore so far; an alias stands for all of its list
 }
 
 func newReader(key, value string, rules Rules) *reader {
@@ -50,14 +49,6 @@ type place struct {
 // field is a named part of a place.
 func (p place) field(name string) place { return place{path: p.path + "." + name, line: p.line} }
 
-// nearest is what was probably meant, as long as it is told.
-func (r *reader) nearest(word string, known []string) string {
-	if len(r.mistakes) == mistakeLimit {
-		return ""
-	}
-	return nearest(word, known)
-}
-
 // found is how many mistakes were found.
 func (r *reader) found() int { return len(r.mistakes) + r.more }
 
@@ -67,26 +58,22 @@ func (r *reader) wrong(at place, format string, args ...any) {
 		r.more++
 		return
 	}
-	where := at.path
-	if at.line > 0 {
-		where = fmt.Sprintf("%s (line %d)", where, at.line)
-	}
-	r.mistakes = append(r.mistakes, where+": "+fmt.Sprintf(format, args...))
+	r.mistakes = append(r.mistakes, Mistake{Path: at.path, Line: at.line, What: fmt.Sprintf(format, args...)})
 }
 
-// err returns all mistakes, a line for each.
+// err returns all mistakes, a KeyError.
 func (r *reader) err() error {
-	lines := r.mistakes
+	all := KeyError(r.mistakes)
 	switch {
 	case r.left < 0: // what was found until then is that of a part
-		lines = []string{fmt.Sprintf("%s: with its aliases much longer than it is: write it out, or use %s", r.key, DefaultsKey)}
+		all = KeyError{{Path: r.key, What: "with its aliases much longer than it is: write it out, or use " + DefaultsKey}}
 	case r.more > 0:
-		lines = append(lines, fmt.Sprintf("%s: and %d more mistakes", r.key, r.more))
+		all = append(all, Mistake{Path: r.key, What: fmt.Sprintf("and %d more mistakes", r.more)})
 	}
-	if len(lines) == 0 {
+	if len(all) == 0 {
 		return nil
 	}
-	return errors.New(strings.Join(lines, "\n"))
+	return all
 }
 
 const wantScanner = "want a Scanner such as {backend: clair, notifier: slack, clairBaseUrl: …, slackWebhookUrl: …}, or a list of them"
@@ -101,37 +88,15 @@ func (r *reader) document(value string) *yaml.Node {
 	documents, err := documents(value)
 	switch {
 	case err != nil:
-		r.wrong(whole, "not valid YAML: %s", withoutValues(err))
+		m := CheckSyntax(value)
+		whole.line = m.Line
+		r.wrong(whole, "%s", m.What)
 	case len(documents) > 1:
 		r.wrong(whole, "several YAML documents: %s", wantScanner)
 	case len(documents) == 1:
 		return documents[0]
 	}
 	return nil
-}
-
-// documents returns the YAML documents that hold anything.
-func documents(value string) (ns []*yaml.Node, err error) {
-	defer func() {
-		if recover() != nil { // the library has had texts at which it does
-			ns, err = nil, errors.New("it cannot be understood")
-		}
-	}()
-	decoder := yaml.NewDecoder(strings.NewReader(value))
-	for {
-		var document yaml.Node
-		switch err := decoder.Decode(&document); {
-		case errors.Is(err, io.EOF):
-			return ns, nil
-		case err != nil:
-			return nil, err
-		}
-		for _, n := range document.Content {
-			if n = target(n); n.ShortTag() != "!!null" {
-				ns = append(ns, n)
-			}
-		}
-	}
 }
 
 // target is what an alias stands for, or the node itself.
@@ -157,6 +122,10 @@ func (r *reader) spend() bool {
 type field[T any] struct {
 	name string
 	read func(r *reader, into *T, at place)
+	// also are other names that people try.
+	also []string
+	// parts are the fields of the map that it is, or of its entries, which people write beside it.
+	parts []string
 }
 
 func names[T any](fields []field[T]) []string {
@@ -167,6 +136,9 @@ func names[T any](fields []field[T]) []string {
 	return names
 }
 
+// nobodys is the name under which read returns a field that nobody knows.
+const nobodys = ""
+
 // read reads a map of fields, in the order of the text. It returns those that are there, also the wrong ones, and
 // those that a misspelt one was meant to be.
 func read[T any](r *reader, at place, fields []field[T], into *T) map[string]place {
@@ -175,30 +147,81 @@ func read[T any](r *reader, at place, fields []field[T], into *T) map[string]pla
 		r.wrong(at, "want a map of fields: %s", strings.Join(names(fields), ", "))
 		return given
 	}
-pairs:
-	for _, p := range r.pairs(at, 0) {
-		if p.mistake != "" {
+	pairs := r.pairs(at, 0)
+	for _, p := range pairs {
+		i := slices.IndexFunc(fields, func(f field[T]) bool { return f.name == p.name })
+		switch {
+		case p.mistake != "":
 			r.wrong(p.place, "%s", p.mistake)
-			continue
-		}
-		for _, f := range fields {
-			if f.name != p.name {
-				continue
+			given[nobodys] = p.place
+		case i < 0:
+			given[stranger(r, p, pairs, fields)] = p.place
+		case !absent(p.node):
+			given[p.name] = p.place
+			before := r.found()
+			r.unquoted = false
+			fields[i].read(r, into, p.place)
+			if r.unquoted && r.found() == before { // else quotes would not help
+				r.wrong(p.place, "want a text; put it into quotes")
 			}
-			if !absent(p.node) {
-				given[f.name] = p.place
-				f.read(r, into, p.place)
-			}
-			continue pairs
-		}
-		if near := r.nearest(p.name, names(fields)); near != "" {
-			given[near] = p.place
-			r.wrong(p.place, "no such field; did you mean %s?", near)
-		} else {
-			r.wrong(p.place, "no such field; want one of %s", strings.Join(names(fields), ", "))
+			r.unquoted = false
 		}
 	}
 	return given
+}
+
+// offer is a name that may have been meant, and the field that it stands for.
+type offer struct{ name, field string }
+
+// offers are what may have been meant by a name that nobody knows: fields, then what people try in their place, then
+// parts of fields.
+func offers[T any](fields []field[T]) [3][]offer {
+	var all [3][]offer
+	for _, f := range fields {
+		all[0] = append(all[0], offer{f.name, f.name})
+		for _, name := range f.also {
+			all[1] = append(all[1], offer{name, f.name})
+		}
+		for _, part := range f.parts {
+			all[2] = append(all[2], offer{part[strings.LastIndexByte(part, '.')+1:], part})
+		}
+	}
+	return all
+}
+
+// meant returns the field that was probably meant by a name; empty when none. Letter by letter comes before nearly so.
+func meant(name string, all [3][]offer) string {
+	for _, like := range []func(string, []string) string{exactly, nearest} {
+		for _, offers := range all {
+			var known []string
+			for _, o := range offers {
+				known = append(known, o.name)
+			}
+			if found := like(name, known); found != "" {
+				return offers[slices.Index(known, found)].field
+			}
+		}
+	}
+	return ""
+}
+
+// stranger notes that nobody knows a field, and returns the one that was probably meant in its place, or nobodys.
+func stranger[T any](r *reader, p pair, beside []pair, fields []field[T]) string {
+	if len(r.mistakes) == mistakeLimit { // nobody reads what was meant
+		r.more++
+		return nobodys
+	}
+	field := meant(p.name, offers(fields))
+	switch {
+	case field == "":
+		r.wrong(p.place, "no such field; want one of %s", strings.Join(names(fields), ", "))
+	case slices.ContainsFunc(beside, func(o pair) bool { return o.name == field }):
+		r.wrong(p.place, "no such field, and %s stands there too: take one of the two out", field)
+		return nobodys
+	default:
+		r.wrong(p.place, "no such field; did you mean %s?", field)
+	}
+	return field
 }
 
 // pair is a field's name as it is written, and its value.
@@ -284,17 +307,21 @@ func (r *reader) entries(at place) []place {
 	return entries
 }
 
-// text returns a text without the white space around it, and whether it is one.
+// text returns a text without the white space around it, and whether it is one. What is written without the quotes that
+// would make it one counts, because another mistake may be in it too; read says so where there is none.
 func (r *reader) text(at place) (string, bool) {
 	switch {
 	case at.node.Kind == yaml.MappingNode:
 		r.wrong(at, "want a text, not a map")
 	case at.node.Kind == yaml.SequenceNode:
 		r.wrong(at, "want a text, not a list")
-	// The library takes a day for more than a text.
-	case at.node.ShortTag() != "!!str" && at.node.ShortTag() != "!!timestamp":
-		r.wrong(at, "want a text; put it into quotes")
+	case at.node.Style&yaml.TaggedStyle != 0 && at.node.ShortTag() != "!!str":
+		r.wrong(at, "want a text without a tag, which ! begins; one that begins with ! needs quotes")
 	default:
+		// The library takes a day for more than a text.
+		if tag := at.node.ShortTag(); tag != "!!str" && tag != "!!timestamp" {
+			r.unquoted = true
+		}
 		return strings.TrimSpace(at.node.Value), true
 	}
 	return "", false
@@ -303,28 +330,15 @@ func (r *reader) text(at place) (string, bool) {
 // flag is a field that is true or false.
 func flag[T any](of func(*T) *bool) func(*reader, *T, place) {
 	return func(r *reader, into *T, at place) {
-		if at.node.Kind == yaml.ScalarNode && at.node.ShortTag() == "!!bool" {
-			switch at.node.Value {
-			case "true", "True", "TRUE":
-				*of(into) = true
-				return
-			case "false", "False", "FALSE":
-				*of(into) = false
-				return
-			}
+		n := at.node
+		is, not := strings.EqualFold(n.Value, "true"), strings.EqualFold(n.Value, "false")
+		switch {
+		case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool" && (is || not):
+			*of(into) = is
+		case n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" && (is || not):
+			r.wrong(at, "want true or false, without quotes")
+		default:
+			r.wrong(at, "want true or false")
 		}
-		r.wrong(at, "want true or false")
 	}
 }
-
-// withoutValues is a YAML error on one line and without what it quotes, which can be a webhook's address.
-// All that can stand unquoted in it is the library's own words, and tags.
-func withoutValues(err error) string {
-	msg := strings.Join(strings.Fields(strings.TrimPrefix(err.Error(), "yaml: ")), " ")
-	if i := strings.IndexAny(msg, "`\"'"); i >= 0 { // the first quote may hide others
-		msg = msg[:i] + "…"
-	}
-	return tag.ReplaceAllString(msg, "…")
-}
-
-var tag = regexp.MustCompile(`\S*[/:@]\S+`)

@@ -52,8 +52,8 @@ func (s Settings) Of(namespace string) (key string, scanners []Scanner) {
 	return key, s[key]
 }
 
-// Mistakes are the keys that could not be read, and what is wrong with each: a line for each mistake, in the order of
-// the text, and never a value that may be a webhook.
+// Mistakes are the keys that could not be read, and what is wrong with each: a line for each mistake, and never a value
+// that may be a webhook. What is wrong with the text of a key is a KeyError.
 type Mistakes map[string]error
 
 // Keys returns the keys in order.
@@ -76,9 +76,6 @@ type Rules struct {
 
 // complete returns the rules with what their zero values mean.
 func (rules Rules) complete() Rules {
-	if rules.Webhook == nil {
-		rules.Webhook = func(string) error { return nil }
-	}
 	if rules.Backends == nil {
 		rules.Backends = []string{BackendClair}
 	}
@@ -89,23 +86,22 @@ func (rules Rules) complete() Rules {
 }
 
 // Parse reads the data of the ConfigMap. Each key stands for itself: a mistake in one takes nothing
-// from the others.
+// from the others. Only of Clairs there is a number for all, 100: keys with more, in the order of their names, have a
+// mistake.
 //
 // A key with a mistake is among the Settings too, without Scanners: it is there, so AllKey does not stand in for it.
 // Whoever has read it before without one puts the Scanners of then in their place.
 //
 // What DefaultsKey says is a part of every Scanner, so a mistake there leaves none that can be trusted: each key that
 // has Scanners gets the mistake ErrDefaults, or its own if it has any, and keeps its last good settings like any
-// other key with a mistake. Those that are empty stay so.
+// other key with a mistake. What a key lacks is its own mistake where DefaultsKey does not name it. Those that are
+// empty stay so.
 func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
 	rules = rules.complete()
 	settings, mistakes := make(Settings, len(data)), make(Mistakes)
-	inherited, doubt := defaults(), false
-	if value, ok := data[DefaultsKey]; ok {
-		var err error
-		if inherited, err = parseDefaults(value, rules); err != nil {
-			mistakes[DefaultsKey], doubt = err, true
-		}
+	from, err := parseDefaults(data[DefaultsKey], rules)
+	if err != nil {
+		mistakes[DefaultsKey] = err
 	}
 	for key, value := range data {
 		if key == DefaultsKey {
@@ -115,14 +111,37 @@ func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
 			mistakes[key] = err
 			continue
 		}
-		scanners, err := parseKey(key, value, inherited, doubt, rules)
+		scanners, err := parseKey(key, value, from, rules)
 		if err != nil {
 			mistakes[key] = err
 		}
 		settings[key] = scanners
 	}
+	settings.limitClairs(mistakes)
 	mistakes.shorten()
 	return settings, mistakes
+}
+
+// clairLimit bounds how many different Clairs the settings name: each is asked again and again.
+const clairLimit = 100
+
+// limitClairs takes the Scanners of each key with which there would be too many Clairs.
+func (s Settings) limitClairs(mistakes Mistakes) {
+	known := make(map[string]bool)
+	for _, key := range slices.Sorted(maps.Keys(s)) {
+		more := make(map[string]bool)
+		for _, scanner := range s[key] {
+			if !known[scanner.ClairBaseURL] {
+				more[scanner.ClairBaseURL] = true
+			}
+		}
+		if len(known)+len(more) > clairLimit {
+			s[key] = nil
+			mistakes[key] = KeyError{{Path: key, What: fmt.Sprintf("with those of the keys before it there are more than %d different Clairs: see whether each clairBaseUrl is right", clairLimit)}}
+			continue
+		}
+		maps.Copy(known, more)
+	}
 }
 
 // errMore is the mistake of a key where others take up all the room that there is for words.
@@ -146,8 +165,8 @@ func (m Mistakes) shorten() {
 // Inherited returns what DefaultsKey has every Scanner begin as, together with what holds where nothing is said. It is
 // to be trusted where Parse finds no mistake under DefaultsKey.
 func Inherited(data map[string]string, rules Rules) Scanner {
-	s, _ := parseDefaults(data[DefaultsKey], rules.complete())
-	return s
+	from, _ := parseDefaults(data[DefaultsKey], rules.complete())
+	return from.scanner
 }
 
 func checkKey(key string) error {
@@ -155,33 +174,60 @@ func checkKey(key string) error {
 	case key == AllKey || label.MatchString(key):
 		return nil
 	case strings.HasPrefix(key, "_"):
-		return fmt.Errorf("%s: the only keys that begin with _ are %s and %s; any other is the name of a namespace", shown(key), AllKey, DefaultsKey)
+		msg := fmt.Sprintf("%s: the only keys that begin with _ are %s and %s; any other is the name of a namespace", shown(key), AllKey, DefaultsKey)
+		if near := nearest(key, []string{AllKey, DefaultsKey}); near != "" {
+			msg += fmt.Sprintf("; did you mean %s?", near)
+		}
+		return errors.New(msg)
 	default:
 		return fmt.Errorf("%s: a key is the name of a namespace: %s", shown(key), wantLabel)
 	}
 }
 
-// parseDefaults returns the Scanner that every other begins as.
-func parseDefaults(value string, rules Rules) (Scanner, error) {
-	r := newReader(DefaultsKey, value, rules)
-	s := defaults()
-	if n := r.document(value); n != nil {
-		r.defaults(place{path: DefaultsKey, node: n}, &s)
-	}
-	return s, r.err()
+// heritage is what every Scanner begins as.
+type heritage struct {
+	scanner Scanner
+	// doubt says that it has a mistake. Then given are the fields that it names; nil when they cannot be told.
+	doubt bool
+	given map[string]place
 }
 
-// parseKey returns the Scanners of a key; nil for one that is empty or has a mistake. In doubt is what they inherit.
-func parseKey(key, value string, inherited Scanner, doubt bool, rules Rules) ([]Scanner, error) {
+// mayHave says whether a Scanner might inherit a field, if it were not for the mistake.
+func (h heritage) mayHave(field string) bool {
+	if !h.doubt {
+		return false
+	}
+	_, named := h.given[field]
+	_, stranger := h.given[nobodys]
+	return named || stranger || h.given == nil
+}
+
+// parseDefaults returns what every Scanner begins as.
+func parseDefaults(value string, rules Rules) (heritage, error) {
+	r := newReader(DefaultsKey, value, rules)
+	from := heritage{scanner: defaults()}
+	if n := r.document(value); n != nil {
+		from.given = r.defaults(place{path: DefaultsKey, node: n}, &from.scanner)
+	}
+	if r.left < 0 { // not all were read
+		from.given = nil
+	}
+	err := r.err()
+	from.doubt = err != nil
+	return from, err
+}
+
+// parseKey returns the Scanners of a key; nil for one that is empty or has a mistake.
+func parseKey(key, value string, from heritage, rules Rules) ([]Scanner, error) {
 	r := newReader(key, value, rules)
 	var scanners []Scanner
 	if n := r.document(value); n != nil {
-		scanners = r.scanners(key, n, inherited, doubt)
+		scanners = r.scanners(key, n, from)
 	}
 	if err := r.err(); err != nil {
 		return nil, err
 	}
-	if doubt && len(scanners) > 0 {
+	if from.doubt && len(scanners) > 0 {
 		return nil, fmt.Errorf("%s: %w", key, ErrDefaults)
 	}
 	return scanners, nil

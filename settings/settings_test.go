@@ -176,6 +176,7 @@ func TestKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	const form = "a key is the name of a namespace: at most 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+	const under = "_al: the only keys that begin with _ are _all and _defaults; any other is the name of a namespace"
 	for key, want := range map[string]string{
 		"shop":                  "",
 		"a":                     "",
@@ -189,7 +190,10 @@ func TestKeys(t *testing.T) {
 		"shop-":                 `shop-: ` + form,
 		webhook:                 "(not shown): " + form,
 		"_all":                  "",
-		"_al":                   "_al: the only keys that begin with _ are _all and _defaults; any other is the name of a namespace",
+		"_al":                   under + "; did you mean _all?",
+		"_ALL":                  strings.Replace(under, "_al", "_ALL", 1) + "; did you mean _all?",
+		"_default":              strings.Replace(under, "_al", "_default", 1) + "; did you mean _defaults?",
+		"_other":                strings.Replace(under, "_al", "_other", 1),
 		"_" + webhook:           "(not shown): the only keys that begin with _ are _all and _defaults; any other is the name of a namespace",
 	} {
 		settings, mistakes := Parse(map[string]string{key: string(value)}, rules)
@@ -236,6 +240,37 @@ func TestNoRuleAllowsAnyWebhook(t *testing.T) {
 		t.Error(mistakes)
 	}
 }
+
+// A webhook of a host that the daemon's configuration allows is one wherever it stands.
+func TestWebhookOfAnotherHost(t *testing.T) {
+	const address = "https://chat.example.com/hooks/xnesm3k8kiyy5gq7b1f4zt9rwo"
+	rules := Rules{Webhook: func(address string) error {
+		if !strings.HasPrefix(address, "https://chat.example.com/") {
+			return errors.New("the webhook's host is not allowed")
+		}
+		return nil
+	}}
+	const belongs = "this is the address of a webhook, which belongs under slackWebhookUrl: want "
+	for value, want := range map[string]string{
+		"clairBaseUrl: " + address + "\nslackWebhookUrl: http://clair.clair:6000/": "shop.clairBaseUrl (line 1): " + belongs + "an address such as http://clair.clair:6000/\n" +
+			"shop.slackWebhookUrl (line 2): the webhook's host is not allowed",
+		"clairBaseUrl: http://clair/\nslackWebhookFile: " + address:           "shop.slackWebhookFile (line 2): " + belongs + "the name of the file that holds it",
+		"clairBaseUrl: https://example.com/\nslackWebhookUrl: " + address:     "",
+		"clairBaseUrl: https://example.com/\nslackWebhookFile: chat":          "",
+		"clairBaseUrl: http://clair/\nminSeverity: " + address:                `shop.minSeverity (line 2): what stands there is not known, and not shown; want one of Unknown, Negligible, Low, Medium, High, Critical` + "\n" + lacksWebhook,
+		"clairBaseUrl: http://clair/\nxnesm3k8kiyy5gq7b1f4zt9rwo: " + address: "shop.(not shown) (line 2): no such field; want one of " + strings.Join(names(scannerFields), ", ") + "\n" + lacksWebhook,
+	} {
+		got := refused(value, rules)
+		if got != want {
+			t.Errorf("%q:\n got %s\nwant %s", value, got, want)
+		}
+		if strings.Contains(got, "xnesm") {
+			t.Errorf("%q is shown: %s", address, got)
+		}
+	}
+}
+
+const lacksWebhook = "shop.slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile"
 
 func TestSecretIsNeverPrinted(t *testing.T) {
 	s := Scanner{SlackWebhookURL: NewSecret(webhook)}

@@ -3,27 +3,56 @@ package settings
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
+
+// hidden stands for a text that is not shown.
+const hidden = "(not shown)"
 
 // shown is a text of the settings as an error may repeat it: as it is where it looks like a name. Anything
 // else may be a webhook's address, or a part of one, that was written in the wrong place.
 func shown(s string) string {
-	if !plain.MatchString(s) {
-		return "(not shown)"
+	if !Shown(s) {
+		return hidden
 	}
 	return s
 }
 
-// plain is a namespace, or a short word: the last part of a webhook's path has 24 letters and digits.
-var plain = regexp.MustCompile(`^([-._a-z0-9]{1,63}|[-._a-zA-Z0-9]{1,20})$`)
+// Shown says whether a text looks like a name, and so may be repeated. It is a short word, since the secret part of a
+// webhook has at least 24 letters and digits, or a longer one as namespaces have them: short words of small letters in
+// which digits stand together, joined by dashes, dots or underscores. A secret has no such joints, and mixes letters
+// and digits.
+func Shown(s string) bool {
+	return short.MatchString(s) || s != "" && len(s) <= 63 && joined.MatchString(s)
+}
+
+var (
+	short  = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,20}$`)
+	joined = regexp.MustCompile(`^` + joint + `([-._]+` + joint + `)*$`)
+)
+
+// joint is a word of small letters, then digits; or the other way round.
+const joint = `(?:[a-z]{0,20}[0-9]{0,8}|[0-9]{1,8}[a-z]{1,20})`
+
+// exactly returns a word if it is one of the known ones; otherwise nothing.
+func exactly(word string, known []string) string {
+	if slices.Contains(known, word) {
+		return word
+	}
+	return ""
+}
 
 // notKnown says that a word is none of those that are known.
 func notKnown(word string, known []string) string {
-	if len(known) == 1 {
-		return fmt.Sprintf("%q is not known; want %q", shown(word), known[0])
+	is := fmt.Sprintf("%q is not known", word)
+	if !Shown(word) {
+		is = "what stands there is not known, and not shown"
 	}
-	msg := fmt.Sprintf("%q is not known; want one of %s", shown(word), strings.Join(known, ", "))
+	if len(known) == 1 {
+		return fmt.Sprintf("%s; want %q", is, known[0])
+	}
+	msg := fmt.Sprintf("%s; want one of %s", is, strings.Join(known, ", "))
 	if near := nearest(word, known); near != "" {
 		msg += fmt.Sprintf("; did you mean %s?", near)
 	}

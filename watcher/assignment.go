@@ -366,7 +366,7 @@ func (w *Watcher) resolve(written *corev1.ConfigMap, before *assignment) *assign
 		ls, err := w.listenersOf(key, scanners)
 		if err != nil {
 			now.unread[key] = err
-			if now.mistakes[key] == nil { // what is wrong with the text comes first
+			if was := now.mistakes[key]; was == nil || errors.Is(was, settings.ErrDefaults) { // what is wrong with the text comes first
 				now.mistakes[key] = err
 			}
 			if ls = before.own(key); key != settings.AllKey {

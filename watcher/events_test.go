@@ -64,7 +64,7 @@ func TestEvents(t *testing.T) {
 
 		// Another mistake is said, one that ends too.
 		r.settings(map[string]string{"shop": scanner("shop") + misspelt, "blog": "slackWebhookUrl: [" + webhook("blog")})
-		r.wantTold("Warning SettingsMistake blog: not valid YAML: line 1: did not find expected …; the last good settings stay in force")
+		r.wantTold("Warning SettingsMistake blog (line 1): not valid YAML: a bracket, [ or {, that is not closed, or a comma that is missing behind it; the last good settings stay in force")
 		r.settings(map[string]string{"shop": scanner("shop"), "blog": "slackWebhookUrl: [" + webhook("blog")})
 		r.wantTold("Normal SettingsMended shop: mended")
 		r.settings(map[string]string{"shop": scanner("shop")})

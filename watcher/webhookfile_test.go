@@ -115,3 +115,29 @@ func TestWebhookFileOfMany(t *testing.T) {
 		r.wantEach("other", "app4:v1 is running with", "app5:v1 is running with")
 	})
 }
+
+// A mistake in what all inherit does not hide that a file has gone, and what was in force stays so.
+func TestWebhookFileGoneWhileDefaultsAreWrong(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.WebhookFolder = t.TempDir()
+		r.put("shop", webhook("shop"))
+		r.settings(map[string]string{"_defaults": "minSeverity: Low", "shop": byFile("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		r.settings(map[string]string{"_defaults": "minSeverity: Lwo", "shop": byFile("shop")})
+		r.wantTold("Warning SettingsMistake _defaults.minSeverity (line 1): ")
+		r.put("shop", "")
+		r.pass(2 * sweepEvery)
+		r.wantTold("Warning SettingsMistake shop: slackWebhookFile: there is no file shop in the folder of webhooks: put it into the Secret that is mounted there; the last good settings stay in force")
+		r.wantLogged(2, "mistake in the settings")
+		r.run(podOf("shop", "app-1", 2))
+		r.pass(settled)
+		r.wantEach("shop", "app1:v1 is running with", "app2:v1 is running with")
+		r.put("shop", webhook("shop"))
+		r.pass(2 * sweepEvery)
+		r.wantTold()
+		r.settings(map[string]string{"_defaults": "minSeverity: Low", "shop": byFile("shop")})
+		r.wantTold("Normal SettingsMended _defaults: mended", "Normal SettingsMended shop: mended")
+	})
+}

@@ -232,7 +232,7 @@ func (e *story) settingsMistakes(t *testing.T) {
 	ctx := e.wait(t)
 	must(t, e.Run(ctx, stage.Workload{Namespace: "wrong", Name: "gate", Image: e.Image(image.PlatformGate)}))
 	for _, c := range []struct{ text, want string }{
-		{"backend: [clair", "wrong: not valid YAML"},
+		{"backend: [clair", `wrong .line 1.: not valid YAML`},
 		{"just text", "wrong: neither a map nor a list"},
 		{"backend: trivy\n" + e.Scanner("wrong"), `wrong.backend .line 2.: stands there twice`},
 		{strings.Replace(e.Scanner("wrong"), "backend: clair", "backend: trivy", 1), `wrong.backend .line 1.: .*trivy.* is not known; want .*clair`},
