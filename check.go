@@ -47,9 +47,11 @@ type row struct {
 
 // checkDocument is what check prints as JSON. README.md describes it.
 type checkDocument struct {
-	Checks   []row `json:"checks"`
-	Problems int   `json:"problems"`
-	Warnings int   `json:"warnings"`
+	Checks []row `json:"checks"`
+	// Settings are the keys that have Scanners, and no mistake.
+	Settings []checkedKey `json:"settings,omitempty"`
+	Problems int          `json:"problems"`
+	Warnings int          `json:"warnings"`
 }
 
 // checkOptions are what check was asked to do.
@@ -128,11 +130,11 @@ could not be done. A warning is no problem.`,
 		path := configPath(config, cmd.Flags())
 		c := &checkup{options: o, configPath: path, input: cmd.InOrStdin()}
 		c.cfg, c.configErr = readConfig(path, cmd.Flags(), flagKeys)
-		rows, err := c.run(cmd.Context())
+		doc, err := c.run(cmd.Context())
 		if err != nil {
 			return err
 		}
-		return writeChecks(cmd.OutOrStdout(), o.output.value, rows)
+		return writeChecks(cmd.OutOrStdout(), o.output.value, doc)
 	}
 	return cmd
 }
@@ -148,16 +150,18 @@ type checkup struct {
 	slackTransport http.RoundTripper
 }
 
-// run tries everything out, side by side where it can, and returns the rows in their order. The error is that of ctx.
-func (c *checkup) run(ctx context.Context) ([]row, error) {
+// run tries everything out, side by side where it can, and returns what it has found in its order. The error is that of
+// ctx.
+func (c *checkup) run(ctx context.Context) (checkDocument, error) {
 	rows := c.checkConfig()
 	if c.configErr != nil {
-		return append(rows, row{"all else", isSkipped, mendFirst}), nil
+		return checkDocument{Checks: append(rows, row{"all else", isSkipped, mendFirst})}, nil
 	}
 	if c.options.offline {
 		found := c.readSettings(ctx, cluster{err: errOffline})
 		rows = slices.Concat(rows, found.rows, c.checkNotify(), c.checkDockerConfig(), c.checkWebhooks(ctx, found))
-		return append(rows, row{"rights, Clairs and registries", isSkipped, "nothing is contacted (--offline)"}), nil
+		rows = append(rows, row{"rights, Clairs and registries", isSkipped, "nothing is contacted (--offline)"})
+		return checkDocument{Checks: rows, Settings: found.effective}, nil
 	}
 	cluster := c.connect()
 	var found settingsFound
@@ -175,9 +179,10 @@ func (c *checkup) run(ctx context.Context) ([]row, error) {
 		func() { webhooks = c.checkWebhooks(ctx, found) },
 	)
 	if ctx.Err() != nil {
-		return nil, errors.New("stopped before all was tried")
+		return checkDocument{}, errors.New("stopped before all was tried")
 	}
-	return slices.Concat(rows, found.rows, rights, notify, clairs, registries, docker, webhooks), nil
+	rows = slices.Concat(rows, found.rows, rights, notify, clairs, registries, docker, webhooks)
+	return checkDocument{Checks: rows, Settings: found.effective}, nil
 }
 
 // errOffline is why there is no cluster.
@@ -236,10 +241,9 @@ func mistakes(what string, err error) []row {
 	return rows
 }
 
-// writeChecks writes the rows. The error says that there are problems, or that they cannot be written.
-func writeChecks(to io.Writer, form string, rows []row) error {
-	doc := checkDocument{Checks: rows}
-	for _, r := range rows {
+// writeChecks writes what was found. The error says that there are problems, or that it cannot be written.
+func writeChecks(to io.Writer, form string, doc checkDocument) error {
+	for _, r := range doc.Checks {
 		switch r.Outcome {
 		case isProblem:
 			doc.Problems++

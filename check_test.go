@@ -258,12 +258,13 @@ func setUp(t *testing.T) (files map[string]string, api *apiStand, settings map[s
 	}
 	settings = map[string]string{
 		"shop":     scannerOf(address+"one", webhook("shop"), ""),
-		"checkout": scannerOf(address+"one/", webhook("shop"), "minSeverity: High\n"),
+		"checkout": scannerOf(address+"one/", webhook("shop"), "minSeverity: High\nignore: [{id: CVE-2023-4911, package: glibc, image: shop/*, reason: not reachable, until: 2999-03-01}]\n"),
 		"platform": "- " + strings.ReplaceAll(strings.TrimSpace(scannerOf(address+"one", webhook("platform"), "")), "\n", "\n  ") +
-			"\n- name: on-call\n  " + strings.ReplaceAll(strings.TrimSpace(scannerOf(address+"two", webhook("on-call"), "minSeverity: Critical")), "\n", "\n  ") + "\n",
+			"\n- name: on-call\n  " + "clairBaseUrl: " + address + "two\n  slackWebhookFile: on-call\n  minSeverity: Critical\n  tell: {indexed: true, removed: false}\n",
 	}
 	files = map[string]string{
-		"config.yaml": fmt.Sprintf("cluster: prod-eu\nnotifyTokenFile: %s\ndockerConfig: docker.json\nclairs:\n- url: %sone\nregistries:\n- host: registry.example\n  endpoint: %s\n",
+		"on-call": webhook("on-call") + "\n",
+		"config.yaml": fmt.Sprintf("cluster: prod-eu\nnotifyTokenFile: %s\nwebhookFolder: .\ndockerConfig: docker.json\nclairs:\n- url: %sone\nregistries:\n- host: registry.example\n  endpoint: %s\n",
 			token, address, images.URL),
 		"docker.json": fmt.Sprintf(`{"auths": {"quay.io": {"auth": %q}, "https://index.docker.io/v1/": {"username": "reader", "password": %q}}}`,
 			base64.StdEncoding.EncodeToString([]byte("reader:"+scanPassword)), scanPassword),
@@ -301,7 +302,7 @@ func TestCheckFindsMistakes(t *testing.T) {
 		}
 		return allowed(a)
 	}
-	files["config.yaml"] = fmt.Sprintf("notifyTokenFile: /none/token\ndockerConfig: docker.json\nclairs:\n- url: http://unused.example:1/\n  pskFile: /none/psk\nregistries:\n- host: gone.example\n  endpoint: %s\n- host: store.example\n  endpoint: %s\n",
+	files["config.yaml"] = fmt.Sprintf("notifyTokenFile: /none/token\nwebhookFolder: .\ndockerConfig: docker.json\nclairs:\n- url: http://unused.example:1/\n  pskFile: /none/psk\nregistries:\n- host: gone.example\n  endpoint: %s\n- host: store.example\n  endpoint: %s\n",
 		strings.TrimSuffix(gone(t), "/"), strings.TrimSuffix((&clairStand{t: t, clock: settledClock}).serve(t), "/"))
 	files["docker.json"] = `{"auths": {"ghcr.io": {}, "https://reader:` + scanPassword + `@quay.io/x": {"username": "a", "password": "b"}}, "credHelpers": {"aws.example": "no-such-helper", "b.example": "../../bin/sh"}, "credsStore": "desktop"}`
 	s := check(t, files, "--config", "config.yaml", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t))
@@ -357,6 +358,67 @@ func TestCheckInherited(t *testing.T) {
 	run("check-defaults-mistake", data)
 	data = map[string]string{"_all": "slackWebhookFile: x", "shop": "", "_other": ""}
 	run("check-all-mistake", data)
+}
+
+// TestCheckWritten has what is said of how a file is written: each mistake with its line there, and what is no text.
+func TestCheckWritten(t *testing.T) {
+	const webhookUrl = "slackWebhookUrl: https://hooks.slack.com" // the rest is a secret
+	shop := scannerOf("http://clair.clair:6000/", webhook("shop"), "tell: {removed: false}\nremoved: true\n\n# what matters\n minSeverity: High\n")
+	file := `apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: clairwatch
+data:
+  _defaults:
+    clairBaseUrl: http://clair.clair:6000/
+    minSeverity: Medium
+    ignore: [{package: glibc}]
+  blog: |
+    ` + webhookUrl + slackstand.Path("blog-"+webhookSecret) + `
+    # of the blog
+    minSeverity: Hgh
+    removed: false
+    removed: true
+  docs:
+    ` + webhookUrl + slackstand.Path("docs-"+webhookSecret) + `
+    until: 2027-03-01
+  fold: >
+    ` + webhookUrl + slackstand.Path("fold-"+webhookSecret) + `
+    minSeverity: High
+  good: |
+    ` + webhookUrl + slackstand.Path("good-"+webhookSecret) + `
+    look: {init: false}
+  line: "{minSeverity: Hgh, slackWebhookFile: x}"
+  number: 5
+  shop: |
+    ` + strings.ReplaceAll(strings.TrimSpace(shop), "\n", "\n    ") + "\n"
+	s := check(t, map[string]string{"settings.yaml": file}, "--offline", "--docker-config", "", "-f", "settings.yaml")
+	s.golden(t, "check-written")
+	s = check(t, map[string]string{"stdin": file}, "--offline", "--docker-config", "", "-f", "-")
+	if want := "blog.minSeverity (line 3 of the key, line 13 of the input): "; !strings.Contains(s.out, want) {
+		t.Errorf("%s is not in\n%s", want, s.out)
+	}
+}
+
+// TestCheckDefaultsNoText goes on with what was meant, where what all inherit is no text.
+func TestCheckDefaultsNoText(t *testing.T) {
+	s := check(t, map[string]string{"settings.yaml": "_defaults: {clairBaseUrl: http://clair.clair:6000/, colour: red}\nshop: 'slackWebhookUrl: " + webhook("shop") + "'\n_all:\n"},
+		"--offline", "--docker-config", "", "-f", "settings.yaml")
+	s.golden(t, "check-defaults-no-text")
+}
+
+// An empty file is not a ConfigMap that is missing among others, and an empty webhook is not a wrong one.
+func TestCheckEmptyFiles(t *testing.T) {
+	files := map[string]string{"settings.yaml": "shop: |\n  clairBaseUrl: http://clair.clair:6000/\n  slackWebhookFile: none.txt\n", "none.txt": "\n", "empty.yaml": " \n"}
+	for file, want := range map[string]string{
+		"empty.yaml":    "PROBLEM  it is empty: want the YAML of a ConfigMap, or its data",
+		"settings.yaml": "shop.slackWebhookFile: the file none.txt is empty: put the address of the webhook into the key none.txt of the Secret that is mounted there",
+	} {
+		s := check(t, files, "--offline", "--docker-config", "", "--webhook-folder", ".", "-f", file)
+		if !strings.Contains(s.out, want) || s.code != exitFound {
+			t.Errorf("%s: exit code %d, %q is not in\n%s", file, s.code, want, s.out)
+		}
+	}
 }
 
 // Who has a look hears of what ends within a week.
@@ -444,64 +506,6 @@ func TestCheckTakesTheFlagsOfTheDaemon(t *testing.T) {
 	}
 }
 
-func TestReadManifest(t *testing.T) {
-	const cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata:\n  %s: |\n    a: b\n"
-	one, two := fmt.Sprintf(cm, "clairwatch", "shop"), fmt.Sprintf(cm, "other", "web")
-	const want = "want one ConfigMap, or one that is called clairwatch (settings)"
-	for text, want := range map[string]string{
-		one:                 "shop",
-		two:                 "web", // there is but one
-		one + "---\n" + two: "shop",
-		"---\n" + two + "---\n" + one + "...\n# end\n": "shop",
-		"shop: |\n  a: b\nweb: ''\n":                   "shop web",
-		"data:\n  shop: |\n    a: b\n":                 "shop",
-		"data: |\n  a: b\n":                            "data", // a namespace of that name
-		"data: a\nshop: b\n":                           "data shop",
-		"{}":                                           "",
-		one + "binaryData: {}\n":                       "shop",
-		fmt.Sprintf(cm, "a", "shop") + "---\n" + two:   want,
-		"":                                     want,
-		"# nothing\n":                          want,
-		"kind: Secret\ndata: {}":               want,
-		"kind: 5\n":                            "it is no manifest: want the YAML of a ConfigMap, or its data",
-		"- a\n":                                "it is no map: want the YAML of a ConfigMap, or its data",
-		"shop: " + webhookSecret + ": x\n":     "it is no valid YAML",
-		"a: b\n\"" + webhookSecret + "\": [\n": "it is no valid YAML, see line 2",
-		"a: b\na: c\n":                         "it is no valid YAML, see line 2",
-		"shop:\n  backend: clair\n":            "settings of shop: a value of a ConfigMap is a text: write |, and its fields on the lines after that, indented",
-		"X/" + webhookSecret + ": 5\n":         "settings of a key that is no namespace: a value of a ConfigMap is a text: write |, and its fields on the lines after that, indented",
-		strings.Repeat("#", settingsLimit+1):   "it has more than 4 MiB: want the YAML of a ConfigMap",
-	} {
-		data, err := readManifest(strings.NewReader(text), "clairwatch")
-		var keys []string
-		for key := range data {
-			keys = append(keys, key)
-		}
-		slices.Sort(keys)
-		got := strings.Join(keys, " ")
-		if err != nil {
-			got = err.Error()
-		}
-		if got != want {
-			t.Errorf("%.60q:\ngot  %q\nwant %q", text, got, want)
-		}
-	}
-}
-
-// FuzzReadManifest: whatever is in the file, an error repeats nothing of it.
-func FuzzReadManifest(f *testing.F) {
-	f.Add("kind: ConfigMap\ndata:\n  shop: ", "")
-	f.Add("shop: {a: [", "}")
-	f.Add("shop: &a ", " *a")
-	f.Add("", ": |\n x")
-	f.Fuzz(func(t *testing.T, before, after string) {
-		data, err := readManifest(strings.NewReader(before+webhookSecret+after), "clairwatch")
-		if err != nil && (strings.Contains(err.Error(), webhookSecret) || data != nil) {
-			t.Errorf("%v, %v", data, err)
-		}
-	})
-}
-
 // sends runs check --send against a stand-in for Slack.
 func sends(t *testing.T, data map[string]string, transport http.RoundTripper) []row {
 	t.Helper()
@@ -522,7 +526,7 @@ func TestCheckSends(t *testing.T) {
 		"old": scannerOf(at, "https://hooks.slack.com"+slackstand.Path("no-service"), ""), "wrong": "backend: none",
 	}
 	var b bytes.Buffer
-	err := writeChecks(&b, formTable, sends(t, data, slackAt.Transport))
+	err := writeChecks(&b, formTable, checkDocument{Checks: sends(t, data, slackAt.Transport)})
 	s := said{out: b.String(), errs: err.Error() + "\n", code: exitCode(err)}
 	s.golden(t, "check-send")
 	s.keepsSecrets(t)

@@ -59,7 +59,7 @@ func writeExplained(to io.Writer, e watcher.Explanation) error {
 	var rows [][]string
 	for _, s := range e.Scanners {
 		x.scanners[s.Name] = s
-		rows = append(rows, []string{s.Name, s.Clair, s.Channel, hearsOf(s)})
+		rows = append(rows, []string{s.Name, s.Clair, s.Channel, hearsOf(s.MinSeverity, s.UnknownAs, s.OnlyFixable, len(s.Ignore), s.Tell, s.Look)})
 	}
 	if len(rows) > 0 {
 		x.say(0, "")
@@ -120,40 +120,6 @@ func (x *explained) settings(e watcher.Explanation) {
 	for _, mistake := range s.Mistakes {
 		x.say(1, "%s", mistake)
 	}
-}
-
-// hearsOf says in a few words what a channel hears of.
-func hearsOf(s watcher.ExplainedScanner) string {
-	what := "all vulnerabilities"
-	switch s.MinSeverity {
-	case "Unknown":
-	case "Critical":
-		what = "Critical"
-	default:
-		what = s.MinSeverity + " and worse"
-	}
-	if s.MinSeverity != "Unknown" && s.UnknownAs != "Medium" {
-		what += " (Unknown counts as " + s.UnknownAs + ")"
-	}
-	if s.OnlyFixable {
-		what += " with a fix"
-	}
-	var not []string
-	for _, t := range []struct {
-		is   bool
-		name string
-	}{{s.Tell.Report, "report"}, {s.Tell.Disclosed, "disclosed"}, {s.Tell.Removed, "removed"}, {s.Tell.Failed, "failed"}} {
-		if !t.is {
-			not = append(not, "tell."+t.name)
-		}
-	}
-	if len(s.Ignore) > 0 {
-		what += fmt.Sprintf("; ignore has %s", counted(len(s.Ignore), "entry"))
-	}
-	if len(not) > 0 {
-		what += "; off: " + strings.Join(not, ", ")
-	}
-	return what
 }
 
 // scanner says what is wrong with a Scanner's Clair, channel and list of what it ignores, if anything is.

@@ -47,7 +47,7 @@ func (folder WebhookFolder) read(name string) (string, error) {
 			return "", fmt.Errorf("the file %s holds more than a webhook", name)
 		}
 		if text = bytes.TrimSpace(text); err == nil && len(text) == 0 {
-			return "", fmt.Errorf("the file %s is empty", name)
+			return "", fmt.Errorf("the file %s is empty: put the address of the webhook into the key %s of the Secret that is mounted there", name, name)
 		}
 		if err == nil {
 			return string(text), nil

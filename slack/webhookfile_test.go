@@ -36,7 +36,7 @@ func TestWebhookFile(t *testing.T) {
 		{WebhookFolder(folder), "lines", ""},
 		{"", "shop", "slackWebhookFile: the daemon has no folder of webhooks (webhookFolder in its config)"},
 		{WebhookFolder(folder), "none", "slackWebhookFile: there is no file none in the folder of webhooks: put it into the Secret that is mounted there"},
-		{WebhookFolder(folder), "empty", "slackWebhookFile: the file empty is empty"},
+		{WebhookFolder(folder), "empty", "slackWebhookFile: the file empty is empty: put the address of the webhook into the key empty of the Secret that is mounted there"},
 		{WebhookFolder(folder), "long", "slackWebhookFile: the file long holds more than a webhook"},
 		{WebhookFolder(folder), "folder", "slackWebhookFile: the file folder in the folder of webhooks cannot be read"},
 		{WebhookFolder(folder), "two", "slackWebhookFile: what the file two holds: "},
