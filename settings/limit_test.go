@@ -147,33 +147,6 @@ func TestShown(t *testing.T) {
 	}
 }
 
-// Clairs are asked again and again, so they are bounded over all keys. Those that come last by name wait.
-func TestClairsAreBounded(t *testing.T) {
-	of := func(from, to int) string {
-		var b strings.Builder
-		for i := from; i < to; i++ {
-			fmt.Fprintf(&b, "- {name: s%d, clairBaseUrl: 'http://clair-%d/', slackWebhookFile: shop}\n", i, i)
-		}
-		return b.String()
-	}
-	data := map[string]string{"a": of(0, 50), "b": of(40, 90), "c": of(85, 100), "d": of(100, 101), "e": of(0, 1), "f": of(99, 102), "g": "field: x"}
-	s, mistakes := Parse(data, rules)
-	const want = "with those of the keys before it there are more than 100 different Clairs: see whether each clairBaseUrl is right"
-	for key := range data {
-		refused := key == "d" || key == "f" || key == "g"
-		if scanners, ok := s[key]; !ok || (len(scanners) == 0) != refused || (mistakes[key] != nil) != refused {
-			t.Errorf("%s: %d Scanners, %v", key, len(scanners), mistakes[key])
-		}
-		if err := mistakes[key]; refused && key != "g" && err.Error() != key+": "+want {
-			t.Errorf("got %v, want %s: %s", err, key, want)
-		}
-	}
-	delete(data, "c")
-	if _, mistakes = Parse(data, rules); len(mistakes) != 1 {
-		t.Errorf("with room for all there are mistakes: %v", mistakes)
-	}
-}
-
 // One key must not take the memory that is there for all.
 func TestBombsAreBounded(t *testing.T) {
 	fields := new(strings.Builder)

@@ -86,8 +86,7 @@ func (rules Rules) complete() Rules {
 }
 
 // Parse reads the data of the ConfigMap. Each key stands for itself: a mistake in one takes nothing
-// from the others. Only of Clairs there is a number for all, 100: keys with more, in the order of their names, have a
-// mistake.
+// from the others.
 //
 // A key with a mistake is among the Settings too, without Scanners: it is there, so AllKey does not stand in for it.
 // Whoever has read it before without one puts the Scanners of then in their place.
@@ -117,31 +116,8 @@ func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
 		}
 		settings[key] = scanners
 	}
-	settings.limitClairs(mistakes)
 	mistakes.shorten()
 	return settings, mistakes
-}
-
-// clairLimit bounds how many different Clairs the settings name: each is asked again and again.
-const clairLimit = 100
-
-// limitClairs takes the Scanners of each key with which there would be too many Clairs.
-func (s Settings) limitClairs(mistakes Mistakes) {
-	known := make(map[string]bool)
-	for _, key := range slices.Sorted(maps.Keys(s)) {
-		more := make(map[string]bool)
-		for _, scanner := range s[key] {
-			if !known[scanner.ClairBaseURL] {
-				more[scanner.ClairBaseURL] = true
-			}
-		}
-		if len(known)+len(more) > clairLimit {
-			s[key] = nil
-			mistakes[key] = KeyError{{Path: key, What: fmt.Sprintf("with those of the keys before it there are more than %d different Clairs: see whether each clairBaseUrl is right", clairLimit)}}
-			continue
-		}
-		maps.Copy(known, more)
-	}
 }
 
 // errMore is the mistake of a key where others take up all the room that there is for words.
