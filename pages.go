@@ -84,6 +84,15 @@ func (p *pages) Channels() []web.Channel {
 	return channels
 }
 
+// Mistakes implements web.Source.
+func (p *pages) Mistakes() []web.Mistake {
+	var mistakes []web.Mistake
+	for _, m := range p.watcher.Mistaken() {
+		mistakes = append(mistakes, web.Mistake{Key: m.Key, Lines: m.Mistakes, Effect: m.Effect})
+	}
+	return mistakes
+}
+
 // Report implements web.Source.
 func (p *pages) Report(ctx context.Context, digest string) (findings.Report, error) {
 	report, err := p.watcher.Report(ctx, digest)

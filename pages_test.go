@@ -163,6 +163,43 @@ func TestPages(t *testing.T) {
 	})
 }
 
+// TestPagesShowMistakes has what is wrong with the settings on the first page until it is mended, and no webhook with it.
+func TestPagesShowMistakes(t *testing.T) {
+	inSite(t, func(t *testing.T, s *site) {
+		if page := s.get("/").Body.String(); strings.Contains(page, "Mistakes in the settings") {
+			t.Errorf("there is no mistake, and the page says\n%s", page)
+		}
+		edit := func(change func(data map[string]string)) {
+			t.Helper()
+			m := settingsOf()
+			change(m.Data)
+			if _, err := s.kube.CoreV1().ConfigMaps(m.Namespace).Update(t.Context(), m, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		edit(func(data map[string]string) {
+			data["shop"] += "minSeverty: High\n"
+			data["blog"] = "slackWebhookFile: ops\nclairBaseUrl: https://hooks.slack.com" + idlePath
+			data["Not.A.Namespace"] = ""
+		})
+		s.want("/", 200, "Mistakes in the settings",
+			"<strong><bdi>shop</bdi></strong>", "no such field; did you mean minSeverity?", "What that causes: the last good settings stay in force",
+			"<strong><bdi>blog</bdi></strong>", "What that causes: the namespace is not watched until it is mended",
+			"<strong><bdi>(no namespace)</bdi></strong>", "What runs in",
+		)
+		edit(func(data map[string]string) { data["_defaults"] = "colour: red" })
+		page := s.get("/").Body.String()
+		if strings.Count(page, "What that causes") != 1 || !strings.Contains(page, "<strong><bdi>_defaults</bdi></strong>") {
+			t.Errorf("it is not said once for all:\n%s", page)
+		}
+		edit(func(map[string]string) {})
+		if page := s.get("/").Body.String(); strings.Contains(page, "Mistakes in the settings") {
+			t.Errorf("all are mended, and the page says\n%s", page)
+		}
+	})
+}
+
 // TestMessagesLinkToPages shows that what a message links to is there.
 func TestMessagesLinkToPages(t *testing.T) {
 	inSite(t, func(t *testing.T, s *site) {

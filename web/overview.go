@@ -16,6 +16,8 @@ const (
 	mostImages    = 500
 	mostStates    = 50  // there are about 20
 	mostChannels  = 100 // of those in trouble, of those that take messages, and of those that nobody knows of
+	mostMistaken  = 100 // keys of the settings
+	mostLines     = 20  // of what is wrong with one of them
 	mostChoices   = 500 // namespaces that the form offers; others can be written
 	fewNamespaces = 3
 )
@@ -35,6 +37,9 @@ type overviewPage struct {
 	States []stateRow
 	// Choices are what the form offers.
 	Namespaces, AllStates []string
+	// Mistakes are the keys of the settings that cannot be read, MoreMistakes how many there are besides.
+	Mistakes     []mistakeRow
+	MoreMistakes int
 	// Troubled are the channels in trouble, Fine those that take messages, Untried those of which nobody knows.
 	Troubled, Fine, Untried channelRows
 	// Images are the first of the chosen ones, More how many there are besides.
@@ -66,6 +71,13 @@ type channelRow struct {
 	Waiting     int
 	Trouble     string
 	Since, Next moment
+}
+
+// mistakeRow is a key of the settings with mistakes.
+type mistakeRow struct {
+	Key    string
+	Lines  few
+	Effect string
 }
 
 // imageRow is an image in the table.
@@ -104,6 +116,7 @@ func (p *pages) serveOverview(w http.ResponseWriter, r *http.Request) {
 	v.Scale, v.Untold = newScale(total(chosen)), untold(chosen)
 	v.States = states(chosen)
 	v.Namespaces, v.AllStates = choices(images)
+	v.mistakes(p.source.Mistakes())
 	v.channels(p.source.Channels(), p.now())
 	for _, img := range chosen[:min(len(chosen), mostImages)] {
 		v.Images = append(v.Images, newImageRow(img))
@@ -192,6 +205,14 @@ func choices(images []Image) (namespaces, states []string) {
 	}
 	namespaces, states = slices.Sorted(maps.Keys(inNamespaces)), slices.Sorted(maps.Keys(inStates))
 	return namespaces[:min(len(namespaces), mostChoices)], states[:min(len(states), mostStates)]
+}
+
+// mistakes fills in what is wrong with the settings.
+func (v *overviewPage) mistakes(all []Mistake) {
+	for _, m := range all[:min(len(all), mostMistaken)] {
+		v.Mistakes = append(v.Mistakes, mistakeRow{Key: m.Key, Lines: first(m.Lines, mostLines), Effect: m.Effect})
+	}
+	v.MoreMistakes = len(all) - len(v.Mistakes)
 }
 
 // channels fills in where messages go.

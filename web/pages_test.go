@@ -32,12 +32,14 @@ type fixture struct {
 	cluster  Cluster
 	images   []Image
 	channels []Channel
+	mistakes []Mistake
 	report   func(ctx context.Context, digest string) (findings.Report, error)
 }
 
 func (f *fixture) Cluster() Cluster    { return f.cluster }
 func (f *fixture) Images() []Image     { return f.images }
 func (f *fixture) Channels() []Channel { return f.channels }
+func (f *fixture) Mistakes() []Mistake { return f.mistakes }
 func (f *fixture) Report(ctx context.Context, digest string) (findings.Report, error) {
 	if f.report == nil {
 		return findings.Report{}, ErrNotIndexed
@@ -143,6 +145,15 @@ var manyChannels = []Channel{
 	{Name: "hooks.slack.com/…#08e5b1", Namespaces: []string{"payments-staging"}, Untried: true},
 }
 
+var fewMistakes = []Mistake{
+	{Key: "_defaults", Lines: []string{"_defaults.clairBaseUrl (line 1): not an http or https address: want an address such as http://clair.clair:6000/"}, Effect: "the last good settings stay in force"},
+	{Key: "checkout", Lines: []string{
+		"checkout[1].minSeverty (line 7): no such field; did you mean minSeverity?",
+		"checkout[1].slackWebhookUrl (line 8): the webhook has no path",
+	}, Effect: "the last good settings stay in force"},
+	{Key: "shop", Lines: []string{"shop: not valid YAML (line 4): a tab where spaces are wanted"}, Effect: "the namespace is not watched until it is mended"},
+}
+
 // golden are pages that are kept to be looked at.
 func golden() map[string]struct {
 	source      *fixture
@@ -159,6 +170,8 @@ func golden() map[string]struct {
 		return &fixture{cluster: leads, images: manyImages(n), channels: manyChannels, report: answers(r, err)}
 	}
 	refused := manyImages(400)[36:37]
+	mistaken := of(3, findings.Report{}, nil)
+	mistaken.mistakes = fewMistakes
 	unscanned := []Image{{Name: "ghcr.io/shop/checkout-api:2", Namespaces: []string{"shop"}, Pods: 1, State: "untried"}}
 	return map[string]page{
 		"overview-empty":    {&fixture{cluster: leads}, "/", "", 200},
@@ -167,6 +180,7 @@ func golden() map[string]struct {
 		"overview-400":      {of(400, findings.Report{}, nil), "/", "", 200},
 		"overview-filtered": {of(400, findings.Report{}, nil), "/", "namespace=checkout&q=NGINX", 200},
 		"overview-new":      {&fixture{cluster: leads, images: unscanned, channels: manyChannels[3:]}, "/", "", 200},
+		"overview-mistakes": {mistaken, "/", "", 200},
 		"overview-none":     {of(400, findings.Report{}, nil), "/", "q=no+such+image", 200},
 		"image-900":         {of(400, manyFindings(900), nil), "/images/" + digestOf(0), "", 200},
 		"image-12":          {of(400, manyFindings(12), nil), "/images/" + digestOf(3), "", 200},
@@ -477,19 +491,26 @@ func TestBounds(t *testing.T) {
 			channels[i].Trouble += long
 		}
 	}
+	mistakes := make([]Mistake, 137)
+	for i := range mistakes {
+		mistakes[i] = Mistake{Key: fmt.Sprint("key-", i), Lines: make([]string, 30), Effect: long}
+		for j := range mistakes[i].Lines {
+			mistakes[i].Lines[j] = long
+		}
+	}
 	r := manyFindings(5000)
 	for i := range r.Findings {
 		r.Findings[i].Package = fmt.Sprint("p", i)
 		r.Findings[i].Name = long
 	}
-	h := newPages(t, &fixture{images: images, channels: channels, report: answers(r, nil)})
+	h := newPages(t, &fixture{images: images, channels: channels, mistakes: mistakes, report: answers(r, nil)})
 	for _, c := range []struct {
 		path, row string
 		rows      int
 		says      []string
 		most      int
 	}{
-		{"/", `<a href="images/`, 500, []string{"and 2,500 images more", "and 400 channels more", "500 channels take messages", "500 channels have been sent nothing", "and 400 more"}, 1 << 20},
+		{"/", `<a href="images/`, 500, []string{"and 2,500 images more", "and 400 channels more", "500 channels take messages", "500 channels have been sent nothing", "and 400 more", "<p>and 10 more</p>", "and 37 keys more"}, 2 << 20},
 		{"/images/" + digestOf(0), "", 0, []string{"and 3,000 more", "and 1,167 updates more", "workloads more"}, 4 << 20},
 	} {
 		w := get(t, h, c.path, "")
@@ -547,6 +568,7 @@ func TestHostile(t *testing.T) {
 				cluster:  Cluster{Name: s},
 				images:   []Image{img, unnamed, img},
 				channels: []Channel{{Name: s, Namespaces: []string{s}, Trouble: s}, {Name: s, Waiting: -1}, {Name: s, Trouble: "x" + s}},
+				mistakes: []Mistake{{Key: s, Lines: []string{s, "x" + s}, Effect: s}, {Key: s, Lines: []string{s}}},
 				report:   answers(findings.Report{Distribution: s, Packages: -1, Findings: []findings.Finding{f, f}}, nil),
 			}
 			h := newPages(t, source)

@@ -16,6 +16,8 @@ type Source interface {
 	Images() []Image
 	// Channels returns where messages go, those in trouble first.
 	Channels() []Channel
+	// Mistakes returns what is wrong with the settings of namespaces, in the order of their keys.
+	Mistakes() []Mistake
 	// Report fetches the report of a running image from Clair. Its error is ErrUnknown, ErrNotIndexed or
 	// ErrTooLarge where one of these is true; every other one reads as a Clair that does not answer. No error's
 	// text is ever shown: it can hold what others wrote.
@@ -94,4 +96,14 @@ type Channel struct {
 	Trouble string
 	// Since is when the trouble began, Next when it is tried again; zero when not known.
 	Since, Next time.Time
+}
+
+// Mistake is a key of the settings of namespaces with mistakes.
+type Mistake struct {
+	// Key is that of a namespace, or one of those that are for all.
+	Key string
+	// Lines say what is wrong and where, without a secret. There is at least one.
+	Lines []string
+	// Effect says what they cause; it is no sentence yet, as in "the last good settings stay in force".
+	Effect string
 }
