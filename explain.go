@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -23,42 +23,48 @@ const (
 	explainPath = "/explain"
 	// explainTime is how long an answer may take the daemon, which bounds the reports of it by itself.
 	explainTime = 45 * time.Second
-	// explanationLimit bounds an answer, in bytes. The daemon bounds it by the number of containers.
-	explanationLimit = 64 << 20
 )
 
 // explainCommand asks the daemon why something was told, or was not.
 func explainCommand() *cobra.Command {
-	var config, address string
+	var config, address, vulnerability string
 	cmd := &cobra.Command{
-		Use:   "explain NAMESPACE[/POD]",
+		Use:   "explain NAMESPACE[/NAME]",
 		Short: "Say why the images of a namespace are told of, or are not",
-		Long: `explain asks the running daemon about a namespace, or about one pod: which key of the
-settings applies, which Scanners hear of it and how their channels fare; and for each
-container whether its image is looked at, what came of that, what was told, what is
-held back or ignored by which rule, and what waits.
+		Long: `explain asks the running daemon about a namespace, or about one pod or workload in it,
+as a Deployment: which key of the settings applies, which Scanners hear of it and how
+their channels fare; and for each container whether its image is looked at, what came of
+that, what was told, what is held back or ignored by which rule, and what waits.
+
+With --vulnerability it says in which containers Clair finds that one, and what each
+Scanner did with it: told, held back, ignored by which entry, or about to be told; and
+which entries of ignore seem to be about it and are not.
 
 It asks the daemon on the address of the pages (web.listen), which by default only
 those reach who are in its pod:
 
   kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop
 
-Which rule holds back what is said for 20 images at the most: of a namespace with more,
-ask for one pod. All times are in UTC.
+Which rule holds back what, and where a vulnerability is, is said for 20 images at the
+most: of a namespace with more, ask for one workload or pod. All times are in UTC.
 
 It ends with 0 when something runs there, with 2 when nothing does, and with 1 when the
 daemon could not be asked, or is not the one that leads.`,
 		Example: `  # all of a namespace
   kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop
 
-  # one pod
+  # all pods of a Deployment, or one pod
+  kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop/web
   kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop/web-7d4f9c6b8-x2x7k
+
+  # why did nobody hear of this one, or why is it not ignored?
+  kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop/web --vulnerability CVE-2023-4911
 
   # through kubectl port-forward deploy/clairwatch 8081, as JSON
   clairwatch explain --address 127.0.0.1:8081 --output json shop`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return fmt.Errorf("want a namespace, or a pod as NAMESPACE/POD; see %s --help", cmd.CommandPath())
+				return fmt.Errorf("want a namespace, or a pod or workload as NAMESPACE/NAME; see %s --help", cmd.CommandPath())
 			}
 			return nil
 		},
@@ -66,10 +72,12 @@ daemon could not be asked, or is not the one that leads.`,
 	}
 	output := outputFlag(cmd)
 	cmd.Flags().StringVar(&address, "address", "", "address of the daemon's pages, such as 127.0.0.1:8081 (default: web.listen of the config)")
+	cmd.Flags().StringVar(&vulnerability, "vulnerability", "", "say what became of the vulnerability of this name, such as CVE-2023-4911")
 	configFlag(cmd.Flags(), &config)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		namespace, pod, both := strings.Cut(args[0], "/")
-		if err := checkNames(namespace, pod, both); err != nil {
+		namespace, name, both := strings.Cut(args[0], "/")
+		q := watcher.Question{Namespace: namespace, Name: name, Vulnerability: vulnerability}
+		if err := checkQuestion(q, both, cmd.Flags().Changed("vulnerability")); err != nil {
 			return err
 		}
 		if address == "" {
@@ -85,7 +93,7 @@ daemon could not be asked, or is not the one that leads.`,
 		if err != nil {
 			return err
 		}
-		explanation, err := askDaemon(cmd.Context(), base, namespace, pod)
+		explanation, err := askDaemon(cmd.Context(), base, q)
 		if err != nil {
 			return err
 		}
@@ -94,13 +102,20 @@ daemon could not be asked, or is not the one that leads.`,
 	return cmd
 }
 
-// checkNames says whether names are those of a namespace and, if there is to be one, of a pod.
-func checkNames(namespace, pod string, both bool) error {
-	if len(validation.IsDNS1123Label(namespace)) > 0 {
-		return fmt.Errorf("%q is no name of a namespace: want at most 63 of a-z, 0-9 and -", printable(namespace))
+// longestAdvisory is how many letters the name of an advisory has at the most.
+const longestAdvisory = 256
+
+// checkQuestion says whether a question can be asked: whether its names are such, and those are there that are to be.
+func checkQuestion(q watcher.Question, named, sought bool) error {
+	if len(validation.IsDNS1123Label(q.Namespace)) > 0 {
+		return fmt.Errorf("%q is no name of a namespace: want at most 63 of a-z, 0-9 and -", printable(q.Namespace))
 	}
-	if both && len(validation.IsDNS1123Subdomain(pod)) > 0 {
-		return fmt.Errorf("%q is no name of a pod: want at most 253 of a-z, 0-9, dots and hyphens", printable(pod))
+	if named && len(validation.IsDNS1123Subdomain(q.Name)) > 0 {
+		return fmt.Errorf("%q is no name of a pod or workload: want at most 253 of a-z, 0-9, dots and hyphens", printable(q.Name))
+	}
+	v := q.Vulnerability
+	if sought && (strings.TrimSpace(v) != v || v == "" || len(v) > longestAdvisory || strings.ContainsFunc(v, invisible) || !utf8.ValidString(v)) {
+		return errors.New("--vulnerability: want the name of one advisory, such as CVE-2023-4911")
 	}
 	return nil
 }
@@ -135,54 +150,6 @@ func readAddress(address string) (*url.URL, error) {
 	return u, nil
 }
 
-// askDaemon asks the daemon at an address.
-func askDaemon(ctx context.Context, base *url.URL, namespace, pod string) (watcher.Explanation, error) {
-	ctx, cancel := context.WithTimeout(ctx, explainTime+5*time.Second)
-	defer cancel()
-	doing := "asking the daemon at " + printable(base.String())
-	at := base.JoinPath(explainPath)
-	query := url.Values{"namespace": {namespace}}
-	if pod != "" {
-		query.Set("pod", pod)
-	}
-	at.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
-	if err != nil {
-		return watcher.Explanation{}, fmt.Errorf("%s: %w", doing, err)
-	}
-	request.Header.Set("User-Agent", userAgent())
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	defer client.CloseIdleConnections()
-	response, err := client.Do(request)
-	if err != nil {
-		if failed, ok := errors.AsType[*url.Error](err); ok { // without the address again
-			err = failed.Err
-		}
-		return watcher.Explanation{}, fmt.Errorf("%s: %w; ask where it runs, as with kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain %s",
-			doing, err, namespace)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, explanationLimit+1))
-	switch {
-	case err != nil:
-		return watcher.Explanation{}, fmt.Errorf("%s: %w", doing, err)
-	case len(body) > explanationLimit:
-		return watcher.Explanation{}, fmt.Errorf("%s: the answer has more than %d MiB: ask for one pod", doing, explanationLimit>>20)
-	}
-	var answer struct {
-		watcher.Explanation
-		refusal
-	}
-	err = json.Unmarshal(body, &answer)
-	switch {
-	case err == nil && answer.Error != "":
-		return watcher.Explanation{}, fmt.Errorf("%s: %s", doing, answer.Error)
-	case err != nil || response.StatusCode != http.StatusOK || answer.Namespace != namespace:
-		return watcher.Explanation{}, fmt.Errorf("%s: what answers there (status %d) is no clairwatch of this version", doing, response.StatusCode)
-	}
-	return answer.Explanation, nil
-}
-
 // refusal is what the daemon answers instead of an Explanation.
 type refusal struct {
 	// Error says why, and what to do.
@@ -195,7 +162,7 @@ type refusal struct {
 // same people.
 type explanations struct {
 	pages   http.Handler
-	explain func(ctx context.Context, namespace, pod string) (watcher.Explanation, error)
+	explain func(context.Context, watcher.Question) (watcher.Explanation, error)
 	// slots has room for each question that may be answered at a time: an answer costs Clair up to 20 reports.
 	slots chan struct{}
 }
@@ -219,8 +186,8 @@ func (e *explanations) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := r.URL.Query()
-	namespace, pod := query.Get("namespace"), query.Get("pod")
-	if err := checkNames(namespace, pod, pod != ""); err != nil {
+	q := watcher.Question{Namespace: query.Get("namespace"), Name: query.Get("name"), Vulnerability: query.Get("vulnerability")}
+	if err := checkQuestion(q, q.Name != "", q.Vulnerability != ""); err != nil {
 		answerJSON(w, http.StatusBadRequest, refusal{Error: err.Error()})
 		return
 	}
@@ -234,12 +201,12 @@ func (e *explanations) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), explainTime)
 	defer cancel()
-	explanation, err := e.explain(ctx, namespace, pod)
+	explanation, err := e.explain(ctx, q)
 	if err == nil {
 		answerJSON(w, http.StatusOK, explanation)
 		return
 	}
-	refused := refusal{Error: "it took too long: ask for one pod"}
+	refused := refusal{Error: "it took too long: ask for one workload or pod"}
 	if standby, ok := errors.AsType[*watcher.StandbyError](err); ok {
 		refused = refusal{Error: err.Error(), Leader: standby.Leader}
 	}

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,12 +15,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/watcher"
 )
 
 // explainStand is a daemon that explains what it is given, beside pages.
-func explainStand(t *testing.T, explain func(ctx context.Context, namespace, pod string) (watcher.Explanation, error)) (*explanations, string) {
+func explainStand(t *testing.T, explain func(context.Context, watcher.Question) (watcher.Explanation, error)) (*explanations, string) {
 	t.Helper()
 	pages := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "a page") })
 	e := &explanations{pages: pages, explain: explain, slots: make(chan struct{}, explainAtOnce)}
@@ -27,8 +32,8 @@ func explainStand(t *testing.T, explain func(ctx context.Context, namespace, pod
 }
 
 // always explains the same.
-func always(e watcher.Explanation) func(context.Context, string, string) (watcher.Explanation, error) {
-	return func(context.Context, string, string) (watcher.Explanation, error) { return e, nil }
+func always(e watcher.Explanation) func(context.Context, watcher.Question) (watcher.Explanation, error) {
+	return func(context.Context, watcher.Question) (watcher.Explanation, error) { return e, nil }
 }
 
 // minute is a time of the explanations.
@@ -62,15 +67,17 @@ func shopExplanation() watcher.Explanation {
 		return watcher.ExplainedContainer{Kind: kind, Name: name, Pods: 3, Image: "registry.example.com/shop/" + name + ":1.4", Platform: "linux/amd64", State: state, Scanners: views}
 	}
 	app := container(watcher.KindContainer, "web", string(watcher.StateScanned),
-		watcher.ExplainedView{Scanner: "default", Told: count(5, 1, 0, 0, 0, 0), Untold: count(0, 2, 0, 3, 0, 6), Held: &watcher.ExplainedHeld{
-			MinSeverity: *count(0, 0, 0, 3, 0, 0), OnlyFixable: *count(0, 1, 0, 0, 0, 6), Ignored: []watcher.ExplainedIgnore{reachable},
-		}},
+		watcher.ExplainedView{Scanner: "default", Told: count(5, 2, 0, 40, 0, 0), Untold: count(0, 3, 0, 3, 0, 6), Held: &watcher.ExplainedHeld{
+			Told: watcher.HeldTold{MinSeverity: *count(0, 0, 0, 40, 0, 0), OnlyFixable: *count(1, 0, 0, 0, 0, 0), Gone: *count(0, 1, 0, 0, 0, 0)},
+			Untold: watcher.HeldUntold{MinSeverity: *count(0, 0, 0, 3, 0, 0), OnlyFixable: *count(0, 1, 0, 0, 0, 6), Coming: *count(0, 1, 0, 0, 0, 0),
+				Ignored: []watcher.ExplainedIgnored{{ExplainedIgnore: reachable, Counts: *count(0, 1, 0, 0, 0, 0)}}},
+		}, Pending: []watcher.ExplainedNews{{Kind: "disclosed", Since: minute(4)}}},
 		watcher.ExplainedView{Scanner: "on-call", Untold: count(0, 0, 0, 3, 0, 0), Unread: watcher.UnreadClair, Pending: []watcher.ExplainedNews{{Kind: "report", Since: minute(2)}}})
 	app.Digest, app.Next = shopDigest, minute(59)
 	migrate := container(watcher.KindInit, "migrate", string(watcher.CauseUnauthorized),
 		watcher.ExplainedView{Scanner: "default", Failure: "unauthorized"}, watcher.ExplainedView{Scanner: "on-call", Skipped: watcher.SkippedInit})
 	migrate.Advice, migrate.Remedy = watcher.State(watcher.CauseUnauthorized).Advice()
-	migrate.Since, migrate.Next, migrate.Tries = minute(3), minute(0).Add(6*time.Hour), 2
+	migrate.Since, migrate.Next, migrate.Tries, migrate.Tried, migrate.Follows = minute(3), minute(0).Add(6*time.Hour), 2, minute(14), true
 	same := container(watcher.KindInit, "web-again", string(watcher.StateScanned),
 		watcher.ExplainedView{Scanner: "on-call", Skipped: watcher.SkippedInit, Elsewhere: true, Told: count(1, 0, 0, 0, 0, 0)})
 	same.Digest = shopDigest
@@ -106,6 +113,62 @@ func shopExplanation() watcher.Explanation {
 	}
 }
 
+// soughtExplanation has a vulnerability in all the ways in which it can be found, or not.
+func soughtExplanation() watcher.Explanation {
+	strict, quiet, away := shopScanner("default"), shopScanner("quiet"), shopScanner("away")
+	strict.MinSeverity, strict.OnlyFixable = "High", true
+	strict.Ignore = []watcher.ExplainedIgnore{{ID: "CVE-2024-0001"}}
+	quiet.Tell.Report = false
+	away.Clair, away.ClairAway, away.Trouble = "http://clair.other:6000/", minute(5), "Slack does not know the webhook (any more): make a new one and put it into the settings"
+	away.TroubleSince, away.NextTry = minute(1), minute(16)
+	finding := func(name, fixed, severity, fate string, told bool) watcher.ExplainedFinding {
+		return watcher.ExplainedFinding{Name: name, Package: "openssl", Installed: "3.0.11-1~deb12u2", FixedIn: fixed, Severity: severity, Fate: fate, Told: told}
+	}
+	const name, fixed = "CVE-2024-1234", "3.0.13-1~deb12u1"
+	ignored := finding(name, fixed, "High", watcher.FateIgnored, false)
+	ignored.Ignore = &watcher.ExplainedIgnore{ID: name, Package: "openssl", Reason: "no TLS here", Until: minute(0).AddDate(0, 3, 0)}
+	missed := finding(name, fixed, "High", watcher.FatePasses, true)
+	miss := func(i watcher.ExplainedIgnore, by ...string) {
+		missed.Missed = append(missed.Missed, watcher.ExplainedMiss{ExplainedIgnore: i, By: by})
+	}
+	miss(watcher.ExplainedIgnore{ID: name, Package: "libssl1.1"}, watcher.MissedPackage)
+	miss(watcher.ExplainedIgnore{ID: name, Image: "blog/*", Until: minute(0), Ended: true}, watcher.MissedUntil)
+	miss(watcher.ExplainedIgnore{Package: "openssl", Image: "blog/*"}, watcher.MissedImage)
+	alias := finding("GHSA-2345-6789", "", "Unknown", watcher.FateMinSeverity, false)
+	alias.Missed = []watcher.ExplainedMiss{{ExplainedIgnore: watcher.ExplainedIgnore{ID: name, Package: "zlib"}, By: []string{watcher.MissedID, watcher.MissedPackage}}}
+	view := func(scanner string, held bool, fs ...watcher.ExplainedFinding) watcher.ExplainedView {
+		v := watcher.ExplainedView{Scanner: scanner, Found: fs}
+		if held {
+			v.Held = &watcher.ExplainedHeld{}
+		}
+		return v
+	}
+	unread, loading, unfinished := view("away", false), view("away", true, finding(name, fixed, "Low", watcher.FatePasses, false)), view("quiet", true, finding(name, "", "Low", watcher.FatePasses, false))
+	unread.Unread, unread.Pending = watcher.UnreadClair, []watcher.ExplainedNews{{Kind: "report", Since: minute(2)}}
+	loading.Told, loading.Pending, loading.FoundMore = &watcher.SeverityCount{High: 1}, unread.Pending, 3
+	container := func(name, state string, views ...watcher.ExplainedView) watcher.ExplainedContainer {
+		return watcher.ExplainedContainer{Kind: watcher.KindContainer, Name: name, Pods: 3, Image: "registry.example.com/shop/" + name + ":1.4", Digest: shopDigest,
+			Platform: "linux/amd64", State: state, Scanners: views}
+	}
+	refused := container("refused", string(watcher.CauseUnauthorized), view("default", false))
+	refused.Advice, refused.Remedy = watcher.State(watcher.CauseUnauthorized).Advice()
+	refused.Since, refused.Next, refused.Tries = minute(3), minute(14), 1
+	scanned := string(watcher.StateScanned)
+	return watcher.Explanation{
+		Namespace: "shop", Workload: "web", Vulnerability: name, Settings: watcher.ExplainedSettings{Applies: watcher.AppliesAll, Key: "_all"},
+		Scanners: []watcher.ExplainedScanner{strict, quiet, away}, Pods: 3,
+		Workloads: []watcher.ExplainedWorkload{{Kind: "Deployment", Name: "web", Pods: 3, Containers: []watcher.ExplainedContainer{
+			container("web", scanned, view("default", true, missed), view("quiet", true, missed), unread),
+			container("held", scanned, view("default", true, finding(name, fixed, "Low", watcher.FateMinSeverity, true), finding(name, "", "High", watcher.FateOnlyFixable, false)), unfinished, loading),
+			container("ignored", scanned, view("default", true, ignored), view("quiet", true)),
+			container("alias", scanned, view("default", true, alias)),
+			container("scratch", string(watcher.StateNotCovered), view("default", false)),
+			refused,
+			container("other", watcher.StateNotLookedAt, watcher.ExplainedView{Scanner: "default", Skipped: watcher.SkippedFinished}),
+		}}},
+	}
+}
+
 func TestExplain(t *testing.T) {
 	many := watcher.Explanation{Namespace: "shop", Settings: watcher.ExplainedSettings{Applies: watcher.AppliesAll, Key: "_all"}, Pods: 40,
 		Scanners: []watcher.ExplainedScanner{shopScanner("default")},
@@ -127,6 +190,9 @@ func TestExplain(t *testing.T) {
 	empty, gone := nothing(watcher.AppliesAll, "_all"), nothing(watcher.AppliesNone, "")
 	empty.Pods, empty.Workloads = 0, nil
 	gone.Pods, gone.Workloads, gone.Pod = 0, nil, "web-1"
+	near, soughtMany := gone, many
+	near.Near = []string{"web", "web-0"}
+	soughtMany.Vulnerability = "CVE-2024-1234"
 	for name, c := range map[string]struct {
 		explanation watcher.Explanation
 		args        string
@@ -140,6 +206,11 @@ func TestExplain(t *testing.T) {
 		"explain-not-watched": {nothing(watcher.AppliesNone, ""), "shop"},
 		"explain-no-pods":     {empty, "shop"},
 		"explain-no-pod":      {gone, "shop/web-1"},
+		"explain-near":        {near, "shop/web-1"},
+
+		"explain-vulnerability":      {soughtExplanation(), "shop/web --vulnerability CVE-2024-1234"},
+		"explain-vulnerability-json": {soughtExplanation(), "shop/web --vulnerability CVE-2024-1234 --output json"},
+		"explain-vulnerability-many": {soughtMany, "shop --vulnerability CVE-2024-1234"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, address := explainStand(t, always(c.explanation))
@@ -152,40 +223,103 @@ func TestExplain(t *testing.T) {
 
 // TestExplainRefused has what is said when nothing can be explained.
 func TestExplainRefused(t *testing.T) {
-	refuses := func(err error) func(context.Context, string, string) (watcher.Explanation, error) {
-		return func(context.Context, string, string) (watcher.Explanation, error) { return watcher.Explanation{}, err }
+	refuses := func(err error) func(context.Context, watcher.Question) (watcher.Explanation, error) {
+		return func(context.Context, watcher.Question) (watcher.Explanation, error) {
+			return watcher.Explanation{}, err
+		}
 	}
 	full, busy := explainStand(t, always(shopExplanation()))
 	for range explainAtOnce {
 		full.slots <- struct{}{}
 	}
 	_, standby := explainStand(t, refuses(&watcher.StandbyError{Leader: "clairwatch-6f-x2x7k"}))
+	_, outside := explainStand(t, refuses(&watcher.StandbyError{Leader: "Somebody's laptop"}))
 	_, starting := explainStand(t, refuses(&watcher.StandbyError{}))
 	_, slow := explainStand(t, refuses(context.DeadlineExceeded))
-	old := httptest.NewServer(http.NotFoundHandler())
-	t.Cleanup(old.Close)
-	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"namespace": "blog"}`) }))
-	t.Cleanup(other.Close)
-	elsewhere := httptest.NewServer(http.RedirectHandler(busy, http.StatusFound))
-	t.Cleanup(elsewhere.Close)
-	none := gone(t)
+	answering := func(h http.Handler) string {
+		s := httptest.NewServer(h)
+		t.Cleanup(s.Close)
+		return s.URL
+	}
+	saying := func(status int, text string) string {
+		return answering(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = fmt.Fprint(w, text)
+		}))
+	}
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	metrics := answering(routes(func() bool { return true }, http.NotFoundHandler(), prometheus.NewRegistry(), nil))
+	other, elsewhere, login, none, page := saying(200, `{"namespace": "blog"}`), answering(http.RedirectHandler(busy, http.StatusFound)), saying(401, "who are you?"), gone(t), saying(200, "<h1>hello</h1>")
+	speechless := listenSaying(t, "220 mail.example.com ESMTP\r\n")
+	const (
+		inPod = "ask in its pod: kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop/web"
+		named = "name the address of the pages with --address (web.listen in the daemon's config, 127.0.0.1:8081 if that does not say), or " + inPod
+		wrong = "is not the pages of a clairwatch of this version, which are at another port than /metrics: " + named
+	)
 	for name, c := range map[string]struct{ address, want string }{
-		"standby":    {standby, ": this replica stands by: ask the one that leads, clairwatch-6f-x2x7k"},
-		"starting":   {starting, ": this replica does not lead, and knows of no other that does: ask again in a moment"},
-		"slow":       {slow, ": it took too long: ask for one pod"},
-		"busy":       {busy, ": others are asking: ask again in a moment"},
-		"old":        {old.URL, ": what answers there (status 404) is no clairwatch of this version"},
-		"other":      {other.URL, ": what answers there (status 200) is no clairwatch of this version"},
-		"elsewhere":  {elsewhere.URL, ": what answers there (status 302) is no clairwatch of this version"},
-		"not there":  {none, ": dial tcp " + hostOf(t, none) + ": connect: connection refused; ask where it runs, as with kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop"},
-		"no address": {"ftp://a", ""},
+		"standby":         {standby, ": this replica stands by: ask the one that leads, clairwatch-6f-x2x7k: kubectl -n clairwatch exec clairwatch-6f-x2x7k -- /clairwatch explain shop/web"},
+		"standby outside": {outside, ": this replica stands by: ask the one that leads, Somebody's laptop"},
+		"starting":        {starting, ": this replica does not lead, and knows of no other that does: ask again in a moment"},
+		"slow":            {slow, ": it took too long: ask for one workload or pod"},
+		"busy":            {busy, ": others are asking: ask again in a moment"},
+		"metrics":         {metrics, ": what answers there (status 404) " + wrong},
+		"other":           {other, ": what answers there (status 200) " + wrong},
+		"page":            {page, ": what answers there (status 200) " + wrong},
+		"elsewhere":       {elsewhere, ": what answers there (status 302) wants a login, as a proxy before the pages does: " + inPod},
+		"login":           {login, ": what answers there (status 401) wants a login, as a proxy before the pages does: " + inPod},
+		"tls":             {strings.Replace(secure.URL, "https:", "http:", 1), ": what answers there speaks TLS: write https:// in --address; otherwise " + inPod},
+		"untrusted":       {secure.URL, ": the certificate of what answers there is not trusted here: " + inPod},
+		"no tls":          {strings.Replace(busy, "http:", "https:", 1), ": what answers there speaks no TLS: write http:// in --address; otherwise " + inPod},
+		"no http":         {speechless, ": what answers there speaks no HTTP: " + named},
+		"not there":       {none, ": dial tcp " + hostOf(t, none) + ": connect: connection refused: " + named},
+		"no address":      {"ftp://a", ""},
 	} {
 		want := "clairwatch: asking the daemon at " + c.address + c.want + "\n"
 		if c.want == "" {
 			want = "clairwatch: --address: want the address of the daemon's pages, such as 127.0.0.1:8081\n"
 		}
-		if s := clairwatch(t, "", "explain", "--address", c.address, "shop"); s.errs != want || s.out != "" || s.code != exitFailed {
+		if s := clairwatch(t, "", "explain", "--address", c.address, "shop/web"); s.errs != want || s.out != "" || s.code != exitFailed {
 			t.Errorf("%s: %+v, want %q", name, s, want)
+		}
+	}
+}
+
+// listenSaying is the address of something that answers all that it is asked with a text.
+func listenSaying(t *testing.T, text string) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 1<<10))
+			_, _ = c.Write([]byte(text))
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	return "http://" + l.Addr().String()
+}
+
+func TestQuoted(t *testing.T) {
+	for in, want := range map[string]string{
+		"CVE-2023-4911": "CVE-2023-4911", "RHSA-2024:2679": "RHSA-2024:2679", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "": "",
+	} {
+		if got := quoted(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
 		}
 	}
 }
@@ -193,15 +327,21 @@ func TestExplainRefused(t *testing.T) {
 // TestExplainAddress asks where the config says that the pages are.
 func TestExplainAddress(t *testing.T) {
 	var asked string
-	_, address := explainStand(t, func(_ context.Context, namespace, pod string) (watcher.Explanation, error) {
-		asked = namespace + "/" + pod
-		return watcher.Explanation{Namespace: namespace, Pod: pod, Pods: 1}, nil
+	_, address := explainStand(t, func(_ context.Context, q watcher.Question) (watcher.Explanation, error) {
+		asked = q.Namespace + "/" + q.Name
+		if q.Vulnerability != "" {
+			asked += " " + q.Vulnerability
+		}
+		return watcher.Explanation{Namespace: q.Namespace, Pod: q.Name, Pods: 1, Vulnerability: q.Vulnerability}, nil
 	})
 	config := writeFile(t, "config.yaml", "web:\n  listen: "+hostOf(t, address)+"\n")
 	if s := clairwatch(t, "", "explain", "--config", config, "shop/web-1.a"); s.code != 0 || asked != "shop/web-1.a" {
 		t.Errorf("%+v, asked for %s", s, asked)
 	}
 	if s := clairwatch(t, "", "explain", "--address", hostOf(t, address), "shop"); s.code != 0 || asked != "shop/" {
+		t.Errorf("%+v, asked for %s", s, asked)
+	}
+	if s := clairwatch(t, "", "explain", "--address", hostOf(t, address), "shop/web", "--vulnerability", "RHSA-1: a & b"); s.code != 0 || asked != "shop/web RHSA-1: a & b" {
 		t.Errorf("%+v, asked for %s", s, asked)
 	}
 	for listen, want := range map[string]string{
@@ -220,11 +360,11 @@ func TestExplainAddress(t *testing.T) {
 
 // TestExplainRoute shows what the listener of the pages answers.
 func TestExplainRoute(t *testing.T) {
-	e, address := explainStand(t, func(ctx context.Context, namespace, _ string) (watcher.Explanation, error) {
+	e, address := explainStand(t, func(ctx context.Context, q watcher.Question) (watcher.Explanation, error) {
 		if _, limited := ctx.Deadline(); !limited {
 			t.Error("the question has no deadline")
 		}
-		return watcher.Explanation{Namespace: namespace}, nil
+		return watcher.Explanation{Namespace: q.Namespace, Vulnerability: q.Vulnerability}, nil
 	})
 	full, busy := explainStand(t, nil)
 	for range explainAtOnce {
@@ -237,7 +377,11 @@ func TestExplainRoute(t *testing.T) {
 		body                  string
 	}{
 		{"GET", address, "/explain?namespace=shop", 200, `"namespace": "shop"`},
-		{"GET", address, "/explain?namespace=shop&pod=web-1.a", 200, `"namespace": "shop"`},
+		{"GET", address, "/explain?namespace=shop&name=web-1.a", 200, `"namespace": "shop"`},
+		{"GET", address, "/explain?namespace=shop&vulnerability=CVE-2023-4911", 200, `"vulnerability": "CVE-2023-4911"`},
+		{"GET", address, "/explain?namespace=shop&vulnerability=%1b", 400, "want the name of one advisory"},
+		{"GET", address, "/explain?namespace=shop&vulnerability=%ff", 400, "want the name of one advisory"},
+		{"GET", address, "/explain?namespace=shop&vulnerability=" + strings.Repeat("a", 257), 400, "want the name of one advisory"},
 		{"GET", address, "/", 200, "a page"},
 		{"POST", address, "/", 200, "a page"}, // which is for the pages to refuse
 		{"GET", address, "/explain/", 200, "a page"},
@@ -247,7 +391,7 @@ func TestExplainRoute(t *testing.T) {
 		{"GET", address, "/explain?namespace=_all", 400, "is no name of a namespace"},
 		{"GET", address, "/explain?namespace=" + long, 400, "is no name of a namespace"},
 		{"GET", address, "/explain?namespace=%1b%5b31m", 400, `"error": "\"`},
-		{"GET", address, "/explain?namespace=shop&pod=../x", 400, "is no name of a pod"},
+		{"GET", address, "/explain?namespace=shop&name=../x", 400, "is no name of a pod or workload"},
 		{"GET", busy, "/explain?namespace=shop", 503, "others are asking"},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), c.method, c.address+c.path, nil)
@@ -278,7 +422,7 @@ func TestExplainRoute(t *testing.T) {
 func TestExplainSite(t *testing.T) {
 	inSite(t, func(t *testing.T, s *site) {
 		s.handler = newExplanations(s.source.watcher, s.handler)
-		w := s.get(explainPath + "?" + url.Values{"namespace": {"shop"}, "pod": {"api-7d4f"}}.Encode())
+		w := s.get(explainPath + "?" + url.Values{"namespace": {"shop"}, "name": {"api-7d4f"}}.Encode())
 		var e watcher.Explanation
 		if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || w.Code != 200 || e.Pods != 1 {
 			t.Fatalf("status %d, %v: %s", w.Code, err, w.Body)
@@ -289,7 +433,7 @@ func TestExplainSite(t *testing.T) {
 		}
 		for _, want := range []string{
 			"Namespace shop has a key of its own in the settings.", "default: its channel is in trouble since", "Slack does not know the webhook",
-			"Pod api-7d4f\n", "container api: registry.example.com/shop/api:v1\n", "waits to be told since", ": report\n",
+			"Pod api-7d4f\n", "container api: registry.example.com/shop/api:v1\n", "waits to be told since", ": report (its channel is in trouble, see above)\n",
 		} {
 			if !strings.Contains(text.String(), want) {
 				t.Errorf("it does not say %q:\n%s", want, &text)
@@ -327,17 +471,41 @@ func TestExplainHostileNames(t *testing.T) {
 			for k := range c.Scanners {
 				c.Scanners[k].Scanner = evil
 				if h := c.Scanners[k].Held; h != nil {
-					h.Ignored = []watcher.ExplainedIgnore{{ID: evil, Package: evil, Reason: evil, Matches: 1}}
+					h.Untold.Ignored = []watcher.ExplainedIgnored{{
+						ExplainedIgnore: watcher.ExplainedIgnore{ID: evil, Package: evil, Reason: evil, Matches: 1}, Counts: watcher.SeverityCount{Low: 1},
+					}}
 				}
 			}
 		}
 	}
 	_, address := explainStand(t, always(e))
-	for _, form := range []string{formTable, formJSON} {
-		s := clairwatch(t, "", "explain", "--address", address, "--output", form, "shop")
-		if s.code != 0 || !strings.Contains(s.out, "red") {
-			t.Errorf("%+v", s)
+	sought := soughtExplanation()
+	for i := range sought.Workloads[0].Containers {
+		for j := range sought.Workloads[0].Containers[i].Scanners {
+			for k := range sought.Workloads[0].Containers[i].Scanners[j].Found {
+				f := &sought.Workloads[0].Containers[i].Scanners[j].Found[k]
+				f.Name, f.Package, f.Installed, f.FixedIn, f.Severity, f.Ignore = evil, evil, evil, evil, evil, &watcher.ExplainedIgnore{ID: evil, Reason: evil}
+				for l := range f.Missed {
+					f.Missed[l].ID, f.Missed[l].Image = evil, evil
+				}
+			}
 		}
+	}
+	_, seeking := explainStand(t, always(sought))
+	for _, form := range []string{formTable, formJSON} {
+		for _, line := range [][]string{{"--address", address}, {"--address", seeking, "--vulnerability", "CVE-2024-1234"}} {
+			s := clairwatch(t, "", append([]string{"explain", "--output", form, "shop"}, line...)...)
+			if s.code != 0 || !strings.Contains(s.out, "red") {
+				t.Errorf("%+v", s)
+			}
+			s.harmless(t)
+		}
+	}
+	e = watcher.Explanation{Namespace: "shop", Pod: "web", Near: []string{evil}}
+	_, nothing := explainStand(t, always(e))
+	if s := clairwatch(t, "", "explain", "--address", nothing, "shop/web"); s.code != exitFound || !strings.Contains(s.errs, "red") {
+		t.Errorf("%+v", s)
+	} else {
 		s.harmless(t)
 	}
 }

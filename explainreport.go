@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -26,8 +27,10 @@ func writeExplanation(to io.Writer, form string, e watcher.Explanation) error {
 	switch {
 	case e.Pods > 0:
 		return nil
+	case len(e.Near) > 0:
+		return &foundError{fmt.Sprintf("there is no pod or workload %s in the namespace %s; the nearest names there: %s", e.Pod, e.Namespace, strings.Join(e.Near, ", "))}
 	case e.Pod != "":
-		return &foundError{fmt.Sprintf("there is no pod %s in the namespace %s", e.Pod, e.Namespace)}
+		return &foundError{fmt.Sprintf("there is no pod or workload %s in the namespace %s, nor any other", e.Pod, e.Namespace)}
 	}
 	return &foundError{"there is no pod in the namespace " + e.Namespace}
 }
@@ -37,6 +40,8 @@ type explained struct {
 	text strings.Builder
 	// scanners are those of the explanation by name.
 	scanners map[string]watcher.ExplainedScanner
+	// sought is the vulnerability that was asked about; empty: none.
+	sought string
 	// many says that reports were not read because there are too many.
 	many bool
 }
@@ -54,7 +59,7 @@ func (x *explained) say(indent int, format string, args ...any) {
 
 // writeExplained writes an explanation for people.
 func writeExplained(to io.Writer, e watcher.Explanation) error {
-	x := &explained{scanners: make(map[string]watcher.ExplainedScanner)}
+	x := &explained{scanners: make(map[string]watcher.ExplainedScanner), sought: e.Vulnerability}
 	x.settings(e)
 	var rows [][]string
 	for _, s := range e.Scanners {
@@ -65,7 +70,7 @@ func writeExplained(to io.Writer, e watcher.Explanation) error {
 		x.say(0, "")
 		_ = writeTable(&x.text, []string{"SCANNER", "CLAIR", "CHANNEL", "HEARS OF"}, rows) // to memory
 	}
-	notes := explained{}
+	notes := explained{sought: e.Vulnerability}
 	for _, s := range e.Scanners {
 		notes.scanner(s)
 	}
@@ -84,10 +89,13 @@ func writeExplained(to io.Writer, e watcher.Explanation) error {
 		x.say(0, "Nobody looks at what runs there: %s.", counted(e.Pods, "pod"))
 	case e.LeftOut > 0:
 		x.say(0, "")
-		x.say(0, "%s not listed: ask for one pod, %s/POD.", leftOut(e.LeftOut), e.Namespace)
+		x.say(0, "%s not listed: ask for one workload or pod, %s/NAME.", leftOut(e.LeftOut), e.Namespace)
+	case x.many && x.sought != "":
+		x.say(0, "")
+		x.say(0, "%s is not looked for in so many images: ask for one workload or pod, %s/NAME.", x.sought, e.Namespace)
 	case x.many:
 		x.say(0, "")
-		x.say(0, "Which rule keeps something from being told is not looked up for so many images: ask for one pod, %s/POD.", e.Namespace)
+		x.say(0, "Which rule keeps something from being told is not looked up for so many images: ask for one workload or pod, %s/NAME.", e.Namespace)
 	}
 	_, err := io.WriteString(to, x.text.String())
 	return err
@@ -106,8 +114,8 @@ func (x *explained) settings(e watcher.Explanation) {
 	is, mended := map[string]string{
 		watcher.AppliesOwn:      "has a key of its own in the settings",
 		watcher.AppliesAll:      "has no key of its own in the settings: _all applies",
-		watcher.AppliesOptedOut: "is opted out: its key in the settings is empty. Nobody hears of it",
-		watcher.AppliesNone:     "is not watched: it has no key in the settings, and there is no Scanner for all",
+		watcher.AppliesOptedOut: "is opted out: its key in the settings is empty, so that nobody hears of it, not even by _all",
+		watcher.AppliesNone:     "is not watched: it has no key in the settings, and there is no _all. Nobody hears of it",
 	}[s.Applies], ""
 	switch {
 	case len(s.Mistakes) == 0:
@@ -131,7 +139,10 @@ func (x *explained) scanner(s watcher.ExplainedScanner) {
 		x.say(0, "%s: its channel is in trouble since %s: %s. The next try is at %s.", s.Name, timeOf(s.TroubleSince), s.Trouble, timeOf(s.NextTry))
 	}
 	if s.Waiting > 0 {
-		x.say(0, "%s: %s for its channel.", s.Name, waits(s.Waiting))
+		x.say(0, "%s: %s for its channel, of all that it hears of.", s.Name, waits(s.Waiting))
+	}
+	if x.sought != "" {
+		return // which entry is about it, and which is not, is said with each container
 	}
 	idle := slices.DeleteFunc(slices.Clone(s.Ignore), func(i watcher.ExplainedIgnore) bool { return !i.Ended && (i.Matches > 0 || !s.IgnoreCounted) })
 	for n, i := range idle {
@@ -142,9 +153,17 @@ func (x *explained) scanner(s watcher.ExplainedScanner) {
 		case i.Ended:
 			x.say(0, "%s: the entry of ignore for %s has ended on %s.", s.Name, about(i), timeOf(i.Until))
 		default:
-			x.say(0, "%s: the entry of ignore for %s matches nothing here.", s.Name, about(i))
+			x.say(0, "%s: the entry of ignore for %s matches nothing here.%s", s.Name, about(i), seekIt(i))
 		}
 	}
+}
+
+// seekIt says how to see why an entry that matches nothing does so.
+func seekIt(i watcher.ExplainedIgnore) string {
+	if i.ID == "" {
+		return ""
+	}
+	return " See why with --vulnerability " + quoted(i.ID) + "."
 }
 
 func waits(n int) string {
@@ -235,16 +254,19 @@ func (x *explained) state(c watcher.ExplainedContainer) {
 		// Why is said for each Scanner.
 	default:
 		x.say(2, "Could not be scanned: %s. What to do: %s.", c.Advice, c.Remedy)
-		x.say(2, "Since %s, %s.%s", timeOf(c.Since), tries(c.Tries), again)
+		if c.Follows && again != "" {
+			again = strings.TrimSuffix(again, ".") + ", or some minutes after its credentials have changed."
+		}
+		x.say(2, "Since %s, %s.%s", timeOf(c.Since), tries(c.Tries, c.Tried), again)
 	}
 }
 
-// tries says how often something was tried.
-func tries(n int) string {
+// tries says how often something was tried, and when last.
+func tries(n int, last time.Time) string {
 	if n == 1 {
 		return "tried once"
 	}
-	return fmt.Sprintf("tried %d times", n)
+	return fmt.Sprintf("tried %d times, last at %s", n, timeOf(last))
 }
 
 // waitWords say what an image waits for, of the Clair whose address they take.
@@ -275,31 +297,104 @@ func (x *explained) view(c watcher.ExplainedContainer, v watcher.ExplainedView) 
 		x.say(2, "%s: does not look at it (%s)", v.Scanner, skipWords[v.Skipped])
 		return
 	}
-	x.say(2, "%s: %s", v.Scanner, toldOf(c, v, scanner.Tell))
+	if x.sought != "" {
+		x.found(c, v, scanner)
+	} else {
+		x.say(2, "%s: %s", v.Scanner, toldOf(c, v, scanner.Tell))
+		x.held(v, scanner)
+	}
 	if c.OptedOut && v.Skipped == "" {
 		x.say(3, `the annotation clairwatch.io/scan: "false" is not heeded: look.optOut is false`)
 	}
-	if held := v.Held; held != nil {
-		if n := held.MinSeverity.Counts(); n.Total() > 0 {
-			x.say(3, "held back by minSeverity %s: %s", scanner.MinSeverity, bySeverity(n))
-		}
-		if n := held.OnlyFixable.Counts(); n.Total() > 0 {
-			x.say(3, "held back by onlyFixable: %s", bySeverity(n))
-		}
-		for _, i := range held.Ignored {
-			x.say(3, "ignored: %s by %s%s", counted(i.Matches, "vulnerability"), about(i), printable(reasonOf(i)))
-		}
-	} else if v.Untold != nil && v.Unread != "" {
-		why := ""
-		if v.Unread == watcher.UnreadClair {
-			why = " (Clair does not give the report that says by which rule)"
-		}
-		x.say(3, "not told: %s%s", bySeverity(v.Untold.Counts()), why)
-		x.many = x.many || v.Unread == watcher.UnreadMany
+	if x.sought != "" && !slices.ContainsFunc(v.Found, func(f watcher.ExplainedFinding) bool { return f.Fate == watcher.FatePasses && !f.Told }) {
+		return // the news is about something else
+	}
+	in := ""
+	if scanner.Trouble != "" {
+		in = " (its channel is in trouble, see above)"
 	}
 	for _, n := range v.Pending {
-		x.say(3, "waits to be told since %s: %s", timeOf(n.Since), n.Kind)
+		x.say(3, "waits to be told since %s: %s%s", timeOf(n.Since), n.Kind, in)
 	}
+}
+
+// held says what rules do with what was told of an image, and with what was not.
+func (x *explained) held(v watcher.ExplainedView, scanner watcher.ExplainedScanner) {
+	if v.Held == nil {
+		if v.Untold != nil && v.Unread != "" {
+			x.say(3, "not told: %s%s", bySeverity(v.Untold.Counts()), unread(v))
+			x.many = x.many || v.Unread == watcher.UnreadMany
+		}
+		return
+	}
+	told, untold := v.Held.Told, v.Held.Untold
+	x.parts("of these by now:", []part{
+		{told.MinSeverity, below(scanner, told.MinSeverity.Unknown > 0)}, {told.OnlyFixable, withoutFix}, {told.Gone, "not in Clair's report any more"},
+	})
+	not := []part{{untold.MinSeverity, below(scanner, untold.MinSeverity.Unknown > 0)}, {untold.OnlyFixable, withoutFix}}
+	for _, i := range untold.Ignored {
+		not = append(not, part{i.Counts, ignoredBy(i.ExplainedIgnore)})
+	}
+	not = append(not, part{untold.Coming, coming(v, scanner.Tell)})
+	if v.Untold != nil {
+		x.parts("not told: "+bySeverity(v.Untold.Counts()), not)
+	}
+}
+
+// part is a part of what was told or was not, and why.
+type part struct {
+	count watcher.SeverityCount
+	why   string
+}
+
+// parts writes those parts that there are under a head; nothing where there are none.
+func (x *explained) parts(head string, all []part) {
+	all = slices.DeleteFunc(all, func(p part) bool { return p.count == watcher.SeverityCount{} })
+	if len(all) == 0 {
+		return
+	}
+	x.say(3, "%s", head)
+	for _, p := range all {
+		x.say(4, "%s: %s", bySeverity(p.count.Counts()), p.why)
+	}
+}
+
+// withoutFix says why onlyFixable holds something back.
+const withoutFix = "no fix, and onlyFixable is true"
+
+// below says why minSeverity holds something back, of which something can be unknown.
+func below(scanner watcher.ExplainedScanner, unknown bool) string {
+	said := "below minSeverity " + scanner.MinSeverity
+	if unknown {
+		said += " (Unknown counts as " + scanner.UnknownAs + ")"
+	}
+	return said
+}
+
+// ignoredBy says which entry ignores something.
+func ignoredBy(i watcher.ExplainedIgnore) string {
+	return "ignored by " + about(i) + reasonOf(i)
+}
+
+// coming says what becomes of what nothing holds back and was not told.
+func coming(v watcher.ExplainedView, tell settings.Tell) string {
+	switch {
+	case len(v.Pending) > 0:
+		return "about to be told"
+	case v.Told == nil && !tell.Report:
+		return "known without a message from the next look on, as tell.report is false"
+	case v.Told != nil && !tell.Disclosed:
+		return "known without a message from the next look on, as tell.disclosed is false"
+	}
+	return "told after the next look at the image"
+}
+
+// unread says why a report says no more.
+func unread(v watcher.ExplainedView) string {
+	if v.Unread == watcher.UnreadClair {
+		return " (Clair does not give the report that says by which rule)"
+	}
+	return ""
 }
 
 // toldOf says what a channel was told of an image.
@@ -312,18 +407,31 @@ func toldOf(c watcher.ExplainedContainer, v watcher.ExplainedView, tell settings
 	case v.Told == nil:
 		return "told nothing of it yet"
 	}
-	what := bySeverity(v.Told.Counts())
+	what, off := bySeverity(v.Told.Counts()), silent(tell)
 	switch {
 	case !tell.Report && what == "":
-		return "knows it without a message, as tell.report is false"
-	case !tell.Report:
-		return "knows of " + what + ", maybe without a message, as tell.report is false"
+		return "knows it runs, maybe without a message, as tell.report is false"
+	case off != "":
+		return "knows of " + cmp.Or(what, "no vulnerabilities") + ", maybe without a message, as " + off
 	case what == "" && c.State == string(watcher.StateNotCovered):
 		return "told that it was not checked"
 	case what == "":
 		return "told that it runs, and of no vulnerabilities"
 	}
 	return "told of " + what
+}
+
+// silent says which kinds of news about vulnerabilities a channel does not hear of; empty: it hears of all.
+func silent(tell settings.Tell) string {
+	switch {
+	case !tell.Report && !tell.Disclosed:
+		return "tell.report and tell.disclosed are false"
+	case !tell.Report:
+		return "tell.report is false"
+	case !tell.Disclosed:
+		return "tell.disclosed is false"
+	}
+	return ""
 }
 
 // reasonOf says why and until when something is ignored.

@@ -41,27 +41,52 @@ func (e *StandbyError) Error() string {
 }
 
 // Explain says which settings apply to a namespace, and what has become of its containers; with a name, to those of one
-// pod. Where rules hold back anything it fetches the reports of the images, unless they are too many: then their views
-// say UnreadMany. Its error is a *StandbyError, or that of ctx.
-func (w *Watcher) Explain(ctx context.Context, namespace, pod string) (Explanation, error) {
+// pod or workload. Where rules hold back anything, or a vulnerability is asked about, it fetches the reports of the
+// images, unless they are too many: then their views say UnreadMany. Its error is a *StandbyError, or that of ctx.
+func (w *Watcher) Explain(ctx context.Context, q Question) (Explanation, error) {
 	if !w.leading.Load() {
 		return Explanation{}, &StandbyError{w.lease.leader()}
 	}
-	pods := w.podsIn(namespace)
-	if pod != "" {
-		pods = slices.DeleteFunc(slices.Clone(pods), func(p *corev1.Pod) bool { return p.Name != pod })
-	}
 	assigned := w.assigned.Load()
-	x := &explainer{w: w, namespace: namespace, listeners: assigned.of(namespace), now: time.Now(),
+	e := Explanation{Namespace: q.Namespace, Vulnerability: q.Vulnerability, Settings: assigned.explain(q.Namespace)}
+	pods := w.podsIn(q.Namespace)
+	if q.Name != "" {
+		pods = e.choose(pods, q.Name)
+	}
+	x := &explainer{w: w, question: q, listeners: assigned.of(q.Namespace), now: time.Now(),
 		images: make(map[image]*explainedImage), readers: make(map[manifestAt][]reader)}
 	x.group(pods)
 	x.read(ctx)
 	if ctx.Err() != nil {
 		return Explanation{}, context.Cause(ctx)
 	}
-	e := Explanation{Namespace: namespace, Pod: pod, Settings: assigned.explain(namespace), Scanners: x.scanners(), Pods: len(pods)}
+	e.Scanners, e.Pods = x.scanners(), len(pods)
 	e.Workloads, e.LeftOut = x.workloads()
 	return e, nil
+}
+
+// choose returns the pod with a name or, where there is none, the pods of the workloads with that name, and notes which
+// it is.
+func (e *Explanation) choose(pods []*corev1.Pod, name string) []*corev1.Pod {
+	var one, of []*corev1.Pod
+	for _, pod := range pods {
+		if pod.Name == name {
+			one = append(one, pod)
+		}
+		if workload(pod).Name == name {
+			of = append(of, pod)
+		}
+	}
+	switch {
+	case len(one) > 0:
+		e.Pod = name
+		return one
+	case len(of) > 0:
+		e.Workload = name
+		return of
+	}
+	e.Pod, e.Near = name, nearest(name, pods)
+	return nil
 }
 
 // explain says which part of the settings applies to a namespace.
@@ -101,7 +126,7 @@ func (a *assignment) explain(namespace string) ExplainedSettings {
 // explainer answers one question.
 type explainer struct {
 	w         *Watcher
-	namespace string
+	question  Question
 	listeners []listener
 	now       time.Time
 	// groups are the containers, alike ones together, with the number of their pods; pods those of each workload.
@@ -207,7 +232,7 @@ func (x *explainer) group(pods []*corev1.Pod) {
 
 // imageOf returns the image of a container, if it is known what it runs.
 func (x *explainer) imageOf(p piece, platform registry.Platform) (image, bool) {
-	img := image{namespace: x.namespace, id: imageID(p.container), platform: platform}
+	img := image{namespace: x.question.Namespace, id: imageID(p.container), platform: platform}
 	return img, img.id != ""
 }
 
@@ -285,7 +310,8 @@ func (x *explainer) view(l listener, img image, e *explainedImage) *ExplainedVie
 	if e.digest == "" || e.step.state != StateScanned {
 		return v
 	}
-	if rules := l.rules.At(e.name, x.now); rules.MinSeverity > 0 || rules.OnlyFixable || len(rules.Ignore) > 0 {
+	rules := l.rules.At(e.name, x.now)
+	if v.Untold != nil || rules.MinSeverity > 0 || rules.OnlyFixable || len(rules.Ignore) > 0 || x.question.Vulnerability != "" {
 		at := manifestAt{l.clair, e.digest}
 		x.readers[at] = append(x.readers[at], reader{l, subjectOf{image: img, name: e.name, clair: l.clair}, v})
 	}
@@ -334,14 +360,7 @@ func (x *explainer) readOne(ctx context.Context, of manifestAt, rs []reader) {
 			r.view.Unread = UnreadClair
 			continue
 		}
-		rules := x.w.rulesAt(r.listener, r.of, of.digest, x.now)
-		held := report.Hold(rules)
-		r.view.Held = &ExplainedHeld{MinSeverity: severityCount(held.BySeverity), OnlyFixable: severityCount(held.WithoutFix)}
-		for i, c := range held.Ignored {
-			if c.Total() > 0 {
-				r.view.Held.Ignored = append(r.view.Held.Ignored, x.ignore(rules.Ignore[i], c.Total()))
-			}
-		}
+		x.judge(r, of.digest, report)
 	}
 }
 
@@ -387,10 +406,10 @@ func (x *explainer) ignores(listener int) (entries []ExplainedIgnore, counted bo
 		switch v := img.views[listener]; {
 		case v == nil:
 		case v.Held != nil:
-			for _, i := range v.Held.Ignored {
-				n := i.Matches
-				i.Matches = 0
-				matches[i] += n
+			for _, i := range v.Held.Untold.Ignored {
+				entry := i.ExplainedIgnore
+				entry.Matches = 0
+				matches[entry] += i.Matches
 			}
 		case img.step.state == StateNotCovered: // nothing was found in it
 		case img.step.state != StateScanned || v.Unread != "":
@@ -476,7 +495,8 @@ func (x *explainer) container(g alike) ExplainedContainer {
 		return c
 	}
 	c.Advice, c.Remedy = e.step.state.Advice()
-	c.Since, c.Tries, c.Next, c.Waits = e.step.since, e.step.alike, e.step.next, e.waits
+	c.Since, c.Tries, c.Tried, c.Next, c.Waits = e.step.since, e.step.alike, e.step.failed, e.step.next, e.waits
+	c.Follows = slices.Contains(refusedStates[:], e.step.state)
 	return c
 }
 

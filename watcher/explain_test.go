@@ -14,16 +14,23 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
-// explain asks the Watcher, and looks for webhooks in what it says.
-func (r *rig) explain(namespace, pod string) Explanation {
+// explain asks the Watcher about a namespace, or about what has a name there.
+func (r *rig) explain(namespace, name string) Explanation {
 	r.t.Helper()
-	e, err := r.w.Explain(r.t.Context(), namespace, pod)
+	return r.ask(Question{Namespace: namespace, Name: name})
+}
+
+// ask asks the Watcher, and looks for webhooks in what it says.
+func (r *rig) ask(q Question) Explanation {
+	r.t.Helper()
+	e, err := r.w.Explain(r.t.Context(), q)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -34,6 +41,15 @@ func (r *rig) explain(namespace, pod string) Explanation {
 	if strings.Contains(string(text), webhookPath) {
 		r.t.Errorf("a webhook is given away: %s", text)
 	}
+	for _, w := range e.Workloads {
+		for _, c := range w.Containers {
+			for _, v := range c.Scanners {
+				if wrong := wrongSums(v); wrong != "" {
+					r.t.Errorf("%s, %s: %s: %s", w.Name, c.Name, wrong, briefView(v))
+				}
+			}
+		}
+	}
 	var read Explanation
 	if err := json.Unmarshal(text, &read); err != nil {
 		r.t.Fatal(err)
@@ -42,6 +58,36 @@ func (r *rig) explain(namespace, pod string) Explanation {
 		r.t.Errorf("%v: as JSON it is\n%s\nand read\n%s", err, text, again)
 	}
 	return e
+}
+
+// wrongSums says which figures of a view do not add up; empty: all do.
+func wrongSums(v ExplainedView) string {
+	if v.Held == nil {
+		return ""
+	}
+	at := func(c *SeverityCount) findings.Counts {
+		if c == nil {
+			return findings.Counts{}
+		}
+		return c.Counts()
+	}
+	told, untold := v.Held.Told, v.Held.Untold
+	sum := untold.MinSeverity.Counts().Add(untold.OnlyFixable.Counts()).Add(untold.Coming.Counts())
+	for _, i := range untold.Ignored {
+		if sum = sum.Add(i.Counts.Counts()); i.Counts.Counts().Total() != i.Matches {
+			return "an entry of ignore"
+		}
+	}
+	if sum != at(v.Untold) {
+		return "what was not told"
+	}
+	less := told.MinSeverity.Counts().Add(told.OnlyFixable.Counts()).Add(told.Gone.Counts())
+	for _, s := range findings.Severities {
+		if less.Of(s) > at(v.Told).Of(s) {
+			return "what was told"
+		}
+	}
+	return ""
 }
 
 // brief writes what is said of the containers of an explanation, a line for each and for each view of it.
@@ -90,16 +136,36 @@ func briefView(v ExplainedView) string {
 	if v.Untold != nil {
 		add(" untold", *v.Untold)
 	}
-	if v.Held != nil {
-		if v.Held.MinSeverity != (SeverityCount{}) {
-			add(" minSeverity", v.Held.MinSeverity)
+	if h := v.Held; h != nil {
+		for _, c := range []struct {
+			name  string
+			count SeverityCount
+		}{
+			{"minSeverity", h.Untold.MinSeverity}, {"onlyFixable", h.Untold.OnlyFixable}, {"coming", h.Untold.Coming},
+			{"told and minSeverity", h.Told.MinSeverity}, {"told and onlyFixable", h.Told.OnlyFixable}, {"told and gone", h.Told.Gone},
+		} {
+			if c.count != (SeverityCount{}) {
+				add(" "+c.name, c.count)
+			}
 		}
-		if v.Held.OnlyFixable != (SeverityCount{}) {
-			add(" onlyFixable", v.Held.OnlyFixable)
-		}
-		for _, i := range v.Held.Ignored {
+		for _, i := range h.Untold.Ignored {
 			s += fmt.Sprintf(" ignored %d by %s%s", i.Matches, i.ID, i.Package)
 		}
+	}
+	for _, f := range v.Found {
+		s += fmt.Sprintf(" found %s in %s %s", f.Name, f.Package, f.Fate)
+		if f.Told {
+			s += " told"
+		}
+		if f.Ignore != nil {
+			s += fmt.Sprintf(" by %s%s", f.Ignore.ID, f.Ignore.Package)
+		}
+		for _, m := range f.Missed {
+			s += fmt.Sprintf(" missed by %s%s%s: %s", m.ID, m.Package, m.Image, strings.Join(m.By, "+"))
+		}
+	}
+	if v.FoundMore > 0 {
+		s += fmt.Sprintf(" and %d more", v.FoundMore)
 	}
 	if v.Unread != "" {
 		s += " unread " + v.Unread
@@ -205,7 +271,7 @@ func TestExplainRules(t *testing.T) {
 		if want := []string{"CVE-2026-0003 1 false", "CVE-2026-0009 0 false", "openssl 0 false", "CVE-2026-0001 0 true"}; !slices.Equal(ignores, want) || !s.IgnoreCounted {
 			t.Errorf("ignore %q, want %q; counted: %v", ignores, want, s.IgnoreCounted)
 		}
-		if i := e.Workloads[0].Containers[0].Scanners[0].Held.Ignored[0]; i.Reason != "not reachable" || i.Until.IsZero() {
+		if i := e.Workloads[0].Containers[0].Scanners[0].Held.Untold.Ignored[0]; i.Reason != "not reachable" || i.Until.IsZero() {
 			t.Errorf("neither why nor until when: %+v", i)
 		}
 		c := e.Workloads[0].Containers[0]
@@ -330,7 +396,8 @@ func TestExplainFailure(t *testing.T) {
 		r.wantBrief(e, "Pod app-1/1 container app/1: unauthorized", "  default: told of unauthorized")
 		c := e.Workloads[0].Containers[0]
 		what, remedy := State(CauseUnauthorized).Advice()
-		if c.Advice != what || c.Remedy != remedy || !c.Since.Equal(since) || c.Tries != 2 || !c.Next.After(time.Now()) {
+		if c.Advice != what || c.Remedy != remedy || !c.Since.Equal(since) || c.Tries != 2 || !c.Next.After(time.Now()) ||
+			!c.Tried.Equal(since.Add(recheck)) || !c.Follows {
 			t.Errorf("%+v", c)
 		}
 		// Another cause begins anew.
@@ -340,7 +407,7 @@ func TestExplainFailure(t *testing.T) {
 		r.start()
 		e = r.explain("shop", "")
 		r.wantBrief(e, "Pod app-1/1 container app/1: registry_failed", "  default: told of unauthorized")
-		if c := e.Workloads[0].Containers[0]; !c.Since.Equal(since) || c.Tries != 1 {
+		if c := e.Workloads[0].Containers[0]; !c.Since.Equal(since) || c.Tries != 1 || !c.Tried.Equal(since) || c.Follows {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -597,18 +664,18 @@ func TestExplainStandby(t *testing.T) {
 		r.cfg.Lease = LeaseConfig{Identity: "second"}
 		r.start()
 		r.pass(time.Minute)
-		_, err := r.w.Explain(t.Context(), "shop", "")
+		_, err := r.w.Explain(t.Context(), Question{Namespace: "shop"})
 		standby, ok := errors.AsType[*StandbyError](err)
 		if !ok || standby.Leader != "first" || !strings.HasSuffix(err.Error(), "ask the one that leads, first") {
 			t.Errorf("who stands by says %v", err)
 		}
-		if _, err := leader.Explain(t.Context(), "shop", ""); err != nil {
+		if _, err := leader.Explain(t.Context(), Question{Namespace: "shop"}); err != nil {
 			t.Error(err)
 		}
 		if err := end(); err != nil {
 			t.Error(err)
 		}
-		_, err = leader.Explain(t.Context(), "shop", "")
+		_, err = leader.Explain(t.Context(), Question{Namespace: "shop"})
 		if standby, ok := errors.AsType[*StandbyError](err); !ok || standby.Leader != "" {
 			t.Errorf("who has ended says %v", err)
 		}
@@ -648,7 +715,7 @@ func TestExplainWhileItRuns(t *testing.T) {
 		go func() {
 			defer close(done)
 			for range 40 {
-				if _, err := r.w.Explain(t.Context(), "shop", ""); err != nil {
+				if _, err := r.w.Explain(t.Context(), Question{Namespace: "shop"}); err != nil {
 					t.Error(err)
 				}
 				time.Sleep(time.Second)

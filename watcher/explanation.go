@@ -7,13 +7,29 @@ import (
 	"github.com/clairwatch/clairwatch/settings"
 )
 
-// Explanation says of the containers of a namespace, or of one pod, who looks at them and what has come of it. It is
-// data to be printed or sent, and holds no secret.
+// Question is what somebody wants explained.
+type Question struct {
+	// Namespace is required.
+	Namespace string
+	// Name is that of a pod or, where no pod has it, of what runs pods, as a Deployment. Empty: all of the namespace.
+	Name string
+	// Vulnerability is the name of an advisory, "CVE-2023-4911", to look for in what runs there. Empty: none.
+	Vulnerability string
+}
+
+// Explanation says of the containers of a namespace, or of some of its pods, who looks at them and what has come of it.
+// It is data to be printed or sent, and holds no secret.
 type Explanation struct {
 	Namespace string `json:"namespace"`
-	// Pod is the one that was asked about; empty: all.
-	Pod      string            `json:"pod,omitempty"`
-	Settings ExplainedSettings `json:"settings"`
+	// Pod is the one that was asked about, also when it is not there; Workload is what runs the pods that were asked
+	// about. Both are empty where all were.
+	Pod      string `json:"pod,omitempty"`
+	Workload string `json:"workload,omitempty"`
+	// Near are pods and workloads that there are, where Pod is not there: those whose names are most like it, first.
+	Near []string `json:"near,omitempty"`
+	// Vulnerability is the one that was asked about; empty: none.
+	Vulnerability string            `json:"vulnerability,omitempty"`
+	Settings      ExplainedSettings `json:"settings"`
 	// Scanners are those in force, in the order of the settings.
 	Scanners []ExplainedScanner `json:"scanners"`
 	// Pods is how many there are. None means that nothing runs there.
@@ -131,13 +147,16 @@ type ExplainedContainer struct {
 	// State is a State, StateNotPulled, StateNotMounted, StateNoDigest or StateNotLookedAt.
 	State string `json:"state"`
 	// Advice and Remedy say what happened to an image that could not be scanned or checked, and what to do. Since is
-	// since when, as far as this replica knows; Tries how often it was tried since.
+	// since when, as far as this replica knows; Tries how often it was tried since, and Tried when last.
 	Advice string    `json:"advice,omitempty"`
 	Remedy string    `json:"remedy,omitempty"`
 	Since  time.Time `json:"since,omitzero"`
 	Tries  int       `json:"tries,omitempty"`
-	// Next is when the image is looked at again, if nothing comes up before; zero where that is not settled.
-	Next time.Time `json:"next,omitzero"`
+	Tried  time.Time `json:"tried,omitzero"`
+	// Next is when the image is looked at again, if nothing comes up before; zero where that is not settled. Follows
+	// says that it is looked at again within minutes when the credentials for its registry have changed.
+	Next    time.Time `json:"next,omitzero"`
+	Follows bool      `json:"follows,omitempty"`
 	// Waits says what an untried image waits for at each Clair.
 	Waits []ExplainedWait `json:"waits,omitempty"`
 	// Scanners say what becomes of it, in their order; none where nobody hears of the namespace.
@@ -178,14 +197,19 @@ type ExplainedView struct {
 	// all the same, as something else in the namespace uses it. What follows is about the image.
 	Skipped   string `json:"skipped,omitempty"`
 	Elsewhere bool   `json:"elsewhere,omitempty"`
-	// Told counts what the channel was told, or what its settings (tell) have it not hear of; nil: nothing of the image.
+	// Told counts what the channel was told and is still there, or what its settings (tell) have it not hear of; nil:
+	// nothing of the image. What is ignored counts as not told, whatever was before.
 	Told *SeverityCount `json:"told,omitempty"`
 	// Failure is the Cause that it was told, or "loading" while it knows that Clair is; empty: none.
 	Failure string `json:"failure,omitempty"`
-	// Untold counts what is known and was not told, as the ledger has it: which rule it is the ledger does not know.
+	// Untold counts what is known and was not told; nil: there is none.
 	Untold *SeverityCount `json:"untold,omitempty"`
-	// Held says which rules hold back what; nil where there are none, or no report was read for the cause that Unread has.
+	// Held says by which rules; nil where nothing is held back, or no report was read for the cause that Unread has.
 	Held *ExplainedHeld `json:"held,omitempty"`
+	// Found are the findings of Explanation.Vulnerability, worst first, and FoundMore how many there are besides. With
+	// Held and without Found it is not in the image.
+	Found     []ExplainedFinding `json:"found,omitempty"`
+	FoundMore int                `json:"foundMore,omitempty"`
 	// Unread is UnreadMany or UnreadClair where a report would say more.
 	Unread string `json:"unread,omitempty"`
 	// Pending is news of the image that waits for the channel.
@@ -198,12 +222,81 @@ const (
 	UnreadClair = "clair" // Clair did not give it, or not in time
 )
 
-// ExplainedHeld counts what rules keep from being told.
+// ExplainedHeld says what the rules of now do with what the report has. It counts each vulnerability of a source package
+// once, by its severity of now, and so do the Told and Untold beside it.
 type ExplainedHeld struct {
+	// Told says of how much of Told nothing more is told, and why.
+	Told HeldTold `json:"told"`
+	// Untold is all of Untold, by what keeps it from being told.
+	Untold HeldUntold `json:"untold"`
+}
+
+// HeldTold is a part of what was told. The rest of it is what the rules let pass.
+type HeldTold struct {
+	// MinSeverity and OnlyFixable are what the rules of that name would hold back now.
+	MinSeverity SeverityCount `json:"minSeverity"`
+	OnlyFixable SeverityCount `json:"onlyFixable"`
+	// Gone is what the report does not have any more.
+	Gone SeverityCount `json:"gone"`
+}
+
+// HeldUntold is what was not told.
+type HeldUntold struct {
+	// MinSeverity and OnlyFixable are what the rules of that name hold back.
 	MinSeverity SeverityCount `json:"minSeverity"`
 	OnlyFixable SeverityCount `json:"onlyFixable"`
 	// Ignored are the entries that are about anything in the image.
-	Ignored []ExplainedIgnore `json:"ignored,omitempty"`
+	Ignored []ExplainedIgnored `json:"ignored,omitempty"`
+	// Coming is what nothing holds back: it waits for its channel, or for the next look at the image.
+	Coming SeverityCount `json:"coming"`
+}
+
+// ExplainedIgnored is an entry of ignore with what it ignores in one image. Its Matches are the sum of Counts.
+type ExplainedIgnored struct {
+	ExplainedIgnore
+	Counts SeverityCount `json:"counts"`
+}
+
+// What becomes of a finding.
+const (
+	FateIgnored     = "ignored"     // an entry of ignore is about it
+	FateMinSeverity = "minSeverity" // it is less severe
+	FateOnlyFixable = "onlyFixable" // it has no fix
+	FatePasses      = "passes"      // nothing holds it back
+)
+
+// ExplainedFinding is a vulnerability in one package of an image, and what one Scanner does with it.
+type ExplainedFinding struct {
+	// Name is that of the advisory at Clair, which can be another one than was asked for.
+	Name      string `json:"name"`
+	Package   string `json:"package"`
+	Installed string `json:"installed"`
+	// FixedIn is empty where there is no fix.
+	FixedIn  string `json:"fixedIn"`
+	Severity string `json:"severity"`
+	// Told says that the channel was told of it, or that its settings (tell) have it not hear of it.
+	Told bool `json:"told"`
+	// Fate is FateIgnored, FateMinSeverity, FateOnlyFixable or FatePasses, by the rules of now.
+	Fate string `json:"fate"`
+	// Ignore is the entry with FateIgnored; nil with others.
+	Ignore *ExplainedIgnore `json:"ignore,omitempty"`
+	// Missed are entries of ignore that name it and are not about it all the same.
+	Missed []ExplainedMiss `json:"missed,omitempty"`
+}
+
+// Why an entry of ignore is not about a finding: the field of it that does not fit.
+const (
+	MissedID      = "id"      // Clair knows it by another name
+	MissedPackage = "package" // it is in another one
+	MissedImage   = "image"   // it has a name that the pattern does not fit
+	MissedUntil   = "until"   // the entry has ended
+)
+
+// ExplainedMiss is an entry of ignore that is not about a finding. Its Matches are of no meaning and zero.
+type ExplainedMiss struct {
+	ExplainedIgnore
+	// By are the fields that do not fit: MissedID, MissedPackage, MissedImage, MissedUntil.
+	By []string `json:"by"`
 }
 
 // ExplainedNews is a piece of news that waits.

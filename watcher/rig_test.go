@@ -443,6 +443,8 @@ type vulnerability struct {
 	name     string
 	severity claircore.Severity
 	updater  string
+	unfixed  bool
+	links    string
 }
 
 // fakeClair indexes what it is given. Its reports have one critical finding unless scripted.
@@ -555,7 +557,11 @@ func reportOf(d string, found ...vulnerability) *claircore.VulnerabilityReport {
 		PackageVulnerabilities: make(map[string][]string),
 	}
 	for _, v := range found {
-		vr.Vulnerabilities[v.name] = &claircore.Vulnerability{ID: v.name, Name: v.name, NormalizedSeverity: v.severity, FixedInVersion: "3.0.2", Updater: v.updater}
+		fixed := "3.0.2"
+		if v.unfixed {
+			fixed = ""
+		}
+		vr.Vulnerabilities[v.name] = &claircore.Vulnerability{ID: v.name, Name: v.name, NormalizedSeverity: v.severity, FixedInVersion: fixed, Updater: v.updater, Links: v.links}
 		vr.PackageVulnerabilities["1"] = append(vr.PackageVulnerabilities["1"], v.name)
 	}
 	return vr

@@ -1,0 +1,221 @@
+package watcher
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/quay/claircore"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/clairwatch/clairwatch/slack"
+)
+
+// mixed are vulnerabilities of several severities, one of them without a fix.
+var mixed = []vulnerability{
+	{name: "CVE-2026-0001", severity: claircore.Critical}, {name: "CVE-2026-0002", severity: claircore.High},
+	{name: "CVE-2026-0003", severity: claircore.High, unfixed: true}, {name: "CVE-2026-0004", severity: claircore.Low},
+	{name: "CVE-2026-0005", severity: claircore.Low},
+}
+
+// TestExplainRulesChange has what was told and what was not add up by the rules of now, whichever rules it was told by.
+func TestExplainRulesChange(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		with := func(rules string) {
+			t.Helper()
+			r.settings(map[string]string{"shop": scanner("shop") + rules})
+			r.pass(settled)
+		}
+		want := func(view string) {
+			t.Helper()
+			r.wantBrief(r.explain("shop", ""), "Pod app-0/1 container app/1: scanned", "  default: "+view)
+		}
+		r.clairs[clairBase].found[digest(1)] = mixed
+		r.run(podOf("shop", "app-0", 1))
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.start()
+		r.pass(settled)
+		want("told 1 critical 2 high 2 low")
+		with("minSeverity: High\n")
+		want("told 1 critical 2 high 2 low told and minSeverity 2 low")
+		with("minSeverity: High\nonlyFixable: true\n")
+		want("told 1 critical 2 high 2 low told and minSeverity 2 low told and onlyFixable 1 high")
+		with("minSeverity: High\nignore: [{id: CVE-2026-0002}, {id: CVE-2026-0004}]\n")
+		want("told 1 critical 1 high 1 low untold 1 high 1 low told and minSeverity 1 low ignored 1 by CVE-2026-0002 ignored 1 by CVE-2026-0004")
+
+		// Another channel that begins with the rules hears of less, and in time of more: its channel is the one in trouble.
+		r.slack.set(func(ch slack.Webhook) error {
+			return &slack.Error{Kind: slack.Channel, Webhook: ch, Status: 404, Reason: "no_service"}
+		})
+		with("")
+		want("told 1 critical 1 high 1 low untold 1 high 1 low coming 1 high 1 low pending visible")
+	})
+}
+
+// TestExplainGone has what was told and is not in the report, before the look that says so.
+func TestExplainGone(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		c := r.clairs[clairBase]
+		c.found[digest(1)] = mixed
+		r.settings(map[string]string{"shop": scanner("shop") + "minSeverity: High\n"})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c.set(func(c *fakeClair) {
+			c.found[digest(1)] = append(slices.Clone(mixed[1:4]), vulnerability{name: "CVE-2026-0009", severity: claircore.High})
+		})
+		r.wantBrief(r.explain("shop", ""), "Pod app-0/1 container app/1: scanned",
+			"  default: told 1 critical 2 high untold 1 high 1 low minSeverity 1 low coming 1 high told and gone 1 critical")
+	})
+}
+
+// TestExplainUntoldWithoutRules has the rest of what rules held back that are none any more.
+func TestExplainUntoldWithoutRules(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.clairs[clairBase].found[digest(1)] = mixed
+		r.settings(map[string]string{"shop": scanner("shop") + "minSeverity: High\n"})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		r.slack.set(func(ch slack.Webhook) error {
+			return &slack.Error{Kind: slack.Channel, Webhook: ch, Status: 404, Reason: "no_service"}
+		})
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.pass(settled)
+		r.wantBrief(r.explain("shop", ""), "Pod app-0/1 container app/1: scanned",
+			"  default: told 1 critical 2 high untold 2 low coming 2 low pending visible")
+	})
+}
+
+// seek asks about one vulnerability in the pod app-0 and returns what is said of its container for each Scanner.
+func (r *rig) seek(vulnerability string) []string {
+	r.t.Helper()
+	e := r.ask(Question{Namespace: "shop", Name: "app-0", Vulnerability: vulnerability})
+	if e.Vulnerability != vulnerability {
+		r.t.Errorf("asked about %q, answered about %q", vulnerability, e.Vulnerability)
+	}
+	var views []string
+	for _, v := range e.Workloads[0].Containers[0].Scanners {
+		_, found, _ := strings.Cut(briefView(v), " found ")
+		views = append(views, v.Scanner+": "+found)
+		if v.Held == nil {
+			r.t.Errorf("no report was read: %+v", v)
+		}
+	}
+	return views
+}
+
+func (r *rig) wantSought(vulnerability string, want ...string) {
+	r.t.Helper()
+	if got := r.seek(vulnerability); !slices.Equal(got, want) {
+		r.t.Errorf("%s: got\n%s\nwant\n%s", vulnerability, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestExplainVulnerability asks what each Scanner did with one vulnerability.
+func TestExplainVulnerability(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		of := func(name, rules string) string {
+			return "- {name: " + name + ", clairBaseUrl: \"" + clairBase + "\", slackWebhookUrl: \"" + webhook(name) + "\", " + rules + "}\n"
+		}
+		r.settings(map[string]string{"shop": of("all", "minSeverity: Unknown") +
+			of("severe", "minSeverity: High") + of("fixed", "onlyFixable: true") +
+			of("ignoring", "ignore: [{id: cve-2026-0003}, {package: zlib}, {id: CVE-2026-0004, package: zlib}, {id: CVE-2026-0004, image: \"blog/*\"}, "+
+				"{id: CVE-2026-0004, image: \"shop/*\", until: 1999-01-01}, {package: openssl, image: \"blog/*\"}, {id: CVE-2026-0077}]")})
+		r.clairs[clairBase].found[digest(1)] = append(slices.Clone(mixed),
+			vulnerability{name: "GHSA-7777", severity: claircore.High, links: "https://nvd.nist.gov/vuln/detail/CVE-2026-0077"})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		r.clairs[clairBase].called()
+		const elsewhere = " missed by opensslblog/*: image"
+		r.wantSought("CVE-2026-0001", "all: CVE-2026-0001 in openssl passes told", "severe: CVE-2026-0001 in openssl passes told",
+			"fixed: CVE-2026-0001 in openssl passes told", "ignoring: CVE-2026-0001 in openssl passes told"+elsewhere)
+		if got := r.clairs[clairBase].called(); !slices.Equal(got, []string{"report"}) {
+			t.Errorf("Clair was asked for %v, want one report for all Scanners", got)
+		}
+		r.wantSought("cve-2026-0003", "all: CVE-2026-0003 in openssl passes told", "severe: CVE-2026-0003 in openssl passes told",
+			"fixed: CVE-2026-0003 in openssl onlyFixable", "ignoring: CVE-2026-0003 in openssl ignored by cve-2026-0003")
+		r.wantSought("CVE-2026-0004", "all: CVE-2026-0004 in openssl passes told", "severe: CVE-2026-0004 in openssl minSeverity",
+			"fixed: CVE-2026-0004 in openssl passes told", "ignoring: CVE-2026-0004 in openssl passes told"+
+				" missed by CVE-2026-0004zlib: package missed by CVE-2026-0004blog/*: image missed by CVE-2026-0004shop/*: until"+elsewhere)
+		r.wantSought("CVE-2026-0077", "all: GHSA-7777 in openssl passes told", "severe: GHSA-7777 in openssl passes told",
+			"fixed: GHSA-7777 in openssl passes told", "ignoring: GHSA-7777 in openssl passes told"+elsewhere+" missed by CVE-2026-0077: id")
+		r.wantSought("CVE-2026-9999", "all: ", "severe: ", "fixed: ", "ignoring: ")
+	})
+}
+
+// TestExplainVulnerabilityBounded has more findings of one name, and more entries that miss it, than anybody reads.
+func TestExplainVulnerabilityBounded(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		var entries []string
+		for n := range mostMissed + 2 {
+			entries = append(entries, fmt.Sprintf("{package: openssl, image: blog/%d}", n))
+		}
+		r.settings(map[string]string{"shop": scanner("shop") + "ignore: [" + strings.Join(entries, ", ") + "]\n"})
+		for n := range mostFound + 3 {
+			r.clairs[clairBase].found[digest(1)] = append(r.clairs[clairBase].found[digest(1)],
+				vulnerability{name: fmt.Sprintf("GHSA-%d", n), severity: claircore.High, links: "https://example.com/CVE-2026-0001"})
+		}
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		v := r.ask(Question{Namespace: "shop", Vulnerability: "CVE-2026-0001"}).Workloads[0].Containers[0].Scanners[0]
+		if len(v.Found) != mostFound || v.FoundMore != 3 || len(v.Found[0].Missed) != mostMissed {
+			t.Errorf("%d found and %d more, %d missed", len(v.Found), v.FoundMore, len(v.Found[0].Missed))
+		}
+	})
+}
+
+// TestExplainName asks for pods and for what runs them.
+func TestExplainName(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		of := func(kind, owner, name string) *corev1.Pod {
+			pod := podOf("shop", name, 1)
+			pod.Labels = map[string]string{podTemplateHash: "7d4f"}
+			yes := true
+			pod.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Name: owner, Controller: &yes}}
+			return pod
+		}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(of("ReplicaSet", "web-7d4f", "web-7d4f-aaaaa"), of("ReplicaSet", "web-7d4f", "web-7d4f-bbbbb"), of("StatefulSet", "web", "web-0"),
+			of("StatefulSet", "db", "db-0"), of("DaemonSet", "db-0", "db-0-x"), podOf("shop", "alone", 1), podOf("blog", "other", 1))
+		r.start()
+		r.pass(settled)
+		for name, c := range map[string]struct {
+			pod, workload string
+			pods          int
+			near          []string
+		}{
+			"web":              {"", "web", 3, nil},
+			"web-7d4f-aaaaa":   {"web-7d4f-aaaaa", "", 1, nil},
+			"db-0":             {"db-0", "", 1, nil}, // a pod comes before a workload
+			"alone":            {"alone", "", 1, nil},
+			"web-7d4f-ccccc":   {"web-7d4f-ccccc", "", 0, []string{"web", "web-7d4f-aaaaa", "web-7d4f-bbbbb", "web-0", "db-0-x"}},
+			"wbe":              {"wbe", "", 0, []string{"db", "web", "db-0", "web-0", "alone"}},
+			"other":            {"other", "", 0, []string{"web", "alone", "db", "db-0", "web-0"}},
+			"web-7d4f-aaaaa-1": {"web-7d4f-aaaaa-1", "", 0, []string{"web", "web-7d4f-aaaaa", "web-7d4f-bbbbb", "web-0", "db-0-x"}},
+		} {
+			e := r.explain("shop", name)
+			if e.Pod != c.pod || e.Workload != c.workload || e.Pods != c.pods || !slices.Equal(e.Near, c.near) {
+				t.Errorf("%s: pod %q, workload %q, %d pods, near %q", name, e.Pod, e.Workload, e.Pods, e.Near)
+			}
+		}
+		if e := r.explain("none", "web"); e.Pods != 0 || len(e.Near) > 0 {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"web", "", 3}, {"", "web", 3}, {"web", "web", 0}, {"web", "wib", 1}, {"web", "we", 1}, {"web", "webs", 1}, {"kitten", "sitting", 3}} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("%q and %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}
