@@ -133,15 +133,20 @@ func TestREADMECommandLines(t *testing.T) {
 // TestREADMEDocuments compares the JSON that the README shows with what the commands print.
 func TestREADMEDocuments(t *testing.T) {
 	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(section(t, read(t, "README.md"), "## Command line"), -1)
-	files := []string{"testdata/check-json.golden", "testdata/scan-several-json.golden", "testdata/explain-json.golden"}
+	files := [][]string{
+		{"testdata/check-json.golden"}, {"testdata/scan-several-json.golden"},
+		{"testdata/explain-json.golden", "testdata/explain-vulnerability-json.golden"},
+	}
 	if len(blocks) != len(files) {
 		t.Fatalf("the README shows %d documents", len(blocks))
 	}
 	for i, file := range files {
-		printed, _, _ := strings.Cut(read(t, file), "--- ")
 		want, got := make(map[string]bool), make(map[string]bool)
 		keysOfJSON(t, blocks[i][1], got)
-		keysOfJSON(t, printed, want)
+		for _, f := range file {
+			printed, _, _ := strings.Cut(read(t, f), "--- ")
+			keysOfJSON(t, printed, want)
+		}
 		delete(got, "cvss") // none of these has a score
 		for key := range want {
 			if !got[key] {

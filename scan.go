@@ -26,7 +26,7 @@ import (
 const clairVariable = envPrefix + "_CLAIR"
 
 // scanFlags are the flags of the daemon that scan has too.
-var scanFlags = [...]string{"docker-config", "registry-ca-file"}
+var scanFlags = [...]string{"data-quiet", "docker-config", "registry-ca-file"}
 
 // scanOptions are what scan was asked to do.
 type scanOptions struct {
@@ -54,11 +54,13 @@ that is there, otherwise of your own: $DOCKER_CONFIG/config.json, or
 
 Severities are Unknown, Negligible, Low, Medium, High and Critical. One that nobody
 knows counts as Medium for a threshold. An image that Clair has no data for is never
-called clean: it "was not checked", and fails with --fail-on.
+called clean: it "was not checked", and fails with --fail-on. While Clair is still
+loading its data nothing is reported, until no source has been new to it for
+--data-quiet.
 
 It ends with 0 when all images were looked at; with 2 when --fail-on is given and one
-of them has as much; otherwise with 1 when one of them could not be looked at. Errors
-are on the standard error, results on the standard output.`,
+of them has as much; otherwise with 1 when one of them could not be looked at, as while
+Clair is loading. Errors are on the standard error, results on the standard output.`,
 		Example: `  clairwatch scan --clair http://localhost:6060/ docker.io/library/alpine:3.20
 
   # in a pipeline: fail when there is something bad that an update ends
@@ -86,6 +88,7 @@ are on the standard error, results on the standard output.`,
 	flagKeys := someConfigFlags(cmd.Flags(), scanFlags[:]...)
 	usual := cmd.Flags().Lookup("docker-config")
 	usual.Usage, usual.DefValue = "docker config file with credentials of registries (default: the daemon's, or else your own)", ""
+	cmd.Flags().Lookup("data-quiet").Usage = "how long no source of Clair's data must have been new to it; 0s: report whatever there is"
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		cfg, err := loadConfig(configPath(config, cmd.Flags()), cmd.Flags(), flagKeys)
 		if err != nil {

@@ -189,6 +189,24 @@ func TestScanWhileClairIsLoading(t *testing.T) {
 	}
 }
 
+// What decides whether Clair is loading can be set by hand, and in the config.
+func TestScanDataQuiet(t *testing.T) {
+	r := newScanRig(t)
+	r.clair.clock = ""
+	if s := r.scan(t, inRegistry("shop/tool"), "--data-quiet", "0s"); s.code != 0 || !strings.Contains(s.out, "shop/tool") {
+		t.Errorf("by the flag: %+v", s)
+	}
+	t.Setenv("CLAIRWATCH_DATAQUIET", "0s")
+	if s := r.scan(t, inRegistry("shop/tool")); s.code != 0 {
+		t.Errorf("by the environment: %+v", s)
+	}
+	r.clair.clock = settledClock
+	t.Setenv("CLAIRWATCH_DATAMAX", "4h")
+	if s := r.scan(t, inRegistry("shop/tool"), "--data-quiet", "3h"); s.code != exitFailed || !strings.Contains(s.errs, "new less than 3h0m0s ago") {
+		t.Errorf("by a longer one: %+v", s)
+	}
+}
+
 func withAll(reports map[string]string, name string) map[string]string {
 	all := make(map[string]string)
 	for digest := range reports {

@@ -46,8 +46,8 @@ func (s *scanner) readData(ctx context.Context, base string, quiet, most time.Du
 	case loading && left == 0:
 		return fmt.Errorf("asking Clair at %s: it has no vulnerability data yet: wait until it has loaded some (its log says when), or see whether it has any updaters", base)
 	case loading:
-		return fmt.Errorf("asking Clair at %s: it is still loading its vulnerability data, so reports would be incomplete: try again in %s (or set dataQuiet: 0s in the config, to wait for nothing)",
-			base, max(left.Round(time.Second), time.Second))
+		return fmt.Errorf("asking Clair at %s: it is still loading its vulnerability data, so reports would be incomplete: a source of it was new less than %s ago (dataQuiet). Try again in %s, or have what there is reported with --data-quiet 0s",
+			base, quiet, max(left.Round(time.Second), time.Second))
 	}
 	s.updaters = make([]string, 0, len(updates.Updaters))
 	for _, u := range updates.Updaters {
@@ -86,6 +86,9 @@ func loadingFor(updates clair.Updates, quiet, most time.Duration) (left time.Dur
 // scan looks at one image. What is wrong is in the report.
 func (s *scanner) scan(ctx context.Context, name string) imageReport {
 	image, vr, err := s.report(ctx, name)
+	if clair.IsKind(err, clair.NotReady) {
+		err = fmt.Errorf("%w: try again when it has, which its log says", err)
+	}
 	if err != nil {
 		return imageReport{Image: name, Error: err.Error(), err: err}
 	}
