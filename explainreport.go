@@ -113,7 +113,7 @@ func (x *explained) settings(e watcher.Explanation) {
 	s := e.Settings
 	is, mended := map[string]string{
 		watcher.AppliesOwn:      "has a key of its own in the settings",
-		watcher.AppliesAll:      "has no key of its own in the settings: _all applies",
+		watcher.AppliesAll:      "has no key of its own in the settings: _all applies, whose channels hear of an image once for all namespaces",
 		watcher.AppliesOptedOut: "is opted out: its key in the settings is empty, so that nobody hears of it, not even by _all",
 		watcher.AppliesNone:     "is not watched: it has no key in the settings, and there is no _all. Nobody hears of it",
 	}[s.Applies], ""

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
@@ -217,5 +218,33 @@ func TestDistance(t *testing.T) {
 		if got := distance(c.a, c.b); got != c.want {
 			t.Errorf("%q and %q: %d, want %d", c.a, c.b, got, c.want)
 		}
+	}
+}
+
+// TestExplainShared has what the channel of _all was told of an image in another namespace.
+func TestExplainShared(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		state string
+		told  string
+	}{
+		"scanned": {nil, "scanned", "told 1 critical 2 high untold 2 low minSeverity 2 low"},
+		"refused": {registry.ErrUnsupported, "unsupported", "told of unsupported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				r.registry.failWith(func(int) error { return c.err })
+				r.settings(map[string]string{"_all": scanner("all") + "minSeverity: High\n"})
+				r.clairs[clairBase].found[digest(1)] = mixed
+				r.run(podOf("blog", "app-1", 1))
+				r.start()
+				r.pass(settled)
+				r.run(podOf("shop", "app-1", 1))
+				r.pass(settled)
+				for _, namespace := range []string{"blog", "shop"} {
+					r.wantBrief(r.explain(namespace, ""), "Pod app-1/1 container app/1: "+c.state, "  default: "+c.told)
+				}
+			})
+		})
 	}
 }
