@@ -221,6 +221,58 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// TestExplainTell says what a channel was told as far as what it wants to hear lets anybody know.
+func TestExplainTell(t *testing.T) {
+	all := settings.DefaultTell()
+	no := func(kinds string) settings.Tell {
+		tell := settings.DefaultTell()
+		for kind := range strings.FieldsSeq(kinds) {
+			*map[string]*bool{"report": &tell.Report, "disclosed": &tell.Disclosed, "removed": &tell.Removed, "failed": &tell.Failed}[kind] = false
+		}
+		return tell
+	}
+	none, some := &watcher.SeverityCount{}, &watcher.SeverityCount{High: 1}
+	for _, c := range []struct {
+		view watcher.ExplainedView
+		tell settings.Tell
+		want string
+	}{
+		{watcher.ExplainedView{}, all, "told nothing of it yet"},
+		{watcher.ExplainedView{Told: none}, all, "told that it runs, and of no vulnerabilities"},
+		{watcher.ExplainedView{Told: none}, no("report"), "knows it runs, maybe without a message, as tell.report is false"},
+		{watcher.ExplainedView{Told: some}, all, "told of 1 high"},
+		{watcher.ExplainedView{Told: some}, no("removed failed"), "told of 1 high"},
+		{watcher.ExplainedView{Told: some}, no("report"), "knows of 1 high, maybe without a message, as tell.report is false"},
+		{watcher.ExplainedView{Told: some}, no("disclosed"), "knows of 1 high, maybe without a message, as tell.disclosed is false"},
+		{watcher.ExplainedView{Told: some}, no("report disclosed"), "knows of 1 high, maybe without a message, as tell.report and tell.disclosed are false"},
+		{watcher.ExplainedView{Failure: "not_found"}, all, "told that it could not be scanned (not_found)"},
+		{watcher.ExplainedView{Failure: "not_found"}, no("failed"), "knows that it could not be scanned (not_found), maybe without a message, as tell.failed is false"},
+		{watcher.ExplainedView{Failure: "loading"}, all, "told that Clair has no report of it yet"},
+	} {
+		if got := toldOf(watcher.ExplainedContainer{State: "scanned"}, c.view, c.tell); got != c.want {
+			t.Errorf("%+v, %+v: %q, want %q", c.view, c.tell, got, c.want)
+		}
+	}
+	untold := watcher.ExplainedView{Told: some}
+	pending := watcher.ExplainedView{Pending: []watcher.ExplainedNews{{Kind: "report"}}}
+	for _, c := range []struct {
+		view watcher.ExplainedView
+		tell settings.Tell
+		want string
+	}{
+		{pending, no("report"), "about to be told"},
+		{untold, all, "told after the next look at the image"},
+		{untold, no("report"), "told after the next look at the image"},
+		{untold, no("disclosed"), "known without a message from the next look on, as tell.disclosed is false"},
+		{watcher.ExplainedView{}, no("disclosed"), "told after the next look at the image"},
+		{watcher.ExplainedView{}, no("report"), "known without a message from the next look on, as tell.report is false"},
+	} {
+		if got := coming(c.view, c.tell); got != c.want {
+			t.Errorf("%+v, %+v: %q, want %q", c.view, c.tell, got, c.want)
+		}
+	}
+}
+
 // TestExplainRefused has what is said when nothing can be explained.
 func TestExplainRefused(t *testing.T) {
 	refuses := func(err error) func(context.Context, watcher.Question) (watcher.Explanation, error) {
