@@ -6,6 +6,8 @@ import "slices"
 type Part struct {
 	// Findings are those concerned, worst first.
 	Findings []Finding
+	// Ignored are those that would be among them if nothing were ignored. There are none where nothing is told.
+	Ignored []ID
 	// Change is what has to be added to the record once they are told.
 	Change Record
 }
@@ -47,8 +49,10 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 	}
 	var d Difference
 	var silent []Entry
+	hushed := make(map[*Part][]Entry) // what is to be added to the record of what a part would tell and is ignored
+	judge := rules.judge()
 	seen := make(map[ID]bool, len(report.Findings))
-	for _, j := range rules.judge().each(report.Findings) {
+	for _, j := range judge.each(report.Findings) {
 		id, f := j.id, *j.finding
 		seen[id] = true
 		e, known := r.Find(id)
@@ -62,21 +66,31 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 		if !held.Told {
 			held.Severity = max(e.Severity, f.Severity)
 		}
+		var part *Part // that tells it, if the rules let it pass
 		switch {
-		case known && e.Told && e.Absent && !rises && j.verdict == passes:
-			d.Returned.Findings = append(d.Returned.Findings, f)
-		case j.verdict != passes, known && e.Told && !rises:
-			if !known || held != e {
-				silent = append(silent, held)
-			}
+		case known && e.Told && !e.Absent && !rises:
+		case known && e.Told && !rises:
+			part = &d.Returned
 		case !known && r.Basis.Updaters != nil && !r.Basis.has(NameID(f.Updater)):
-			d.Sourced.Findings = append(d.Sourced.Findings, f)
+			part = &d.Sourced
 		case !known:
-			d.Disclosed.Findings = append(d.Disclosed.Findings, f)
+			part = &d.Disclosed
 		case rises:
-			d.Rose.Findings = append(d.Rose.Findings, f)
+			part = &d.Rose
 		default:
-			d.Visible.Findings = append(d.Visible.Findings, f)
+			part = &d.Visible
+		}
+		changed := !known || held != e
+		switch {
+		case part != nil && j.verdict == passes:
+			part.Findings = append(part.Findings, f)
+		case part != nil && judge.onlyIgnores(j):
+			part.Ignored = append(part.Ignored, id)
+			if changed {
+				hushed[part] = append(hushed[part], held)
+			}
+		case changed:
+			silent = append(silent, held)
 		}
 	}
 	if basis.provesAbsence(r.Basis) {
@@ -91,7 +105,13 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 		d.Withdrawn.Change = NewRecord(Basis{}, told)
 	}
 	for _, p := range []*Part{&d.Disclosed, &d.Sourced, &d.Visible, &d.Rose, &d.Returned} {
-		p.Change = NewRecord(Basis{}, tellAll(p.Findings))
+		if len(p.Findings) == 0 {
+			p.Ignored = nil
+			silent = append(silent, hushed[p]...)
+			continue
+		}
+		// What is ignored is not known before the rest is told: whoever looks again until then counts it again.
+		p.Change = NewRecord(Basis{}, append(tellAll(p.Findings), hushed[p]...))
 	}
 	d.Silent = NewRecord(Basis{}, silent)
 	// Before the new updaters' findings are told they must stay new.
@@ -126,8 +146,10 @@ func (b Basis) followedBy(now Basis) Basis {
 func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 	var d Difference
 	var change []Entry
+	var ignored []ID
+	judge := rules.judge()
 	seen := make(map[ID]bool, len(report.Findings))
-	for _, j := range rules.judge().each(report.Findings) {
+	for _, j := range judge.each(report.Findings) {
 		id, f := j.id, *j.finding
 		seen[id] = true
 		e, known := r.Find(id)
@@ -137,6 +159,9 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 			is.Told = true
 			d.Renewed.Findings = append(d.Renewed.Findings, f)
 		case j.verdict == ignores:
+			if !e.Told && judge.onlyIgnores(j) {
+				ignored = append(ignored, id)
+			}
 			is = is.hush()
 		}
 		if !known || is != e {
@@ -153,7 +178,7 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 		d.Silent = record
 		return d
 	}
-	d.Renewed.Change = record
+	d.Renewed.Change, d.Renewed.Ignored = record, ignored
 	return d
 }
 

@@ -501,3 +501,51 @@ func BenchmarkCompare(b *testing.B) {
 		record.Compare(report, basis, rules.At("registry.example.com/shop/web:1", ignoreDay))
 	}
 }
+
+// What a part says was ignored is what it would tell besides if nothing were, and it does so until it is told.
+func TestCompareCountsIgnored(t *testing.T) {
+	ids := func(p Part) []ID {
+		var ids []ID
+		for _, f := range p.Findings {
+			ids = append(ids, f.ID())
+		}
+		return ids
+	}
+	bases := []Basis{basisWith("u"), basisWith("u", "v"), {Clair: NameID("other"), State: "s1"}}
+	counted := make([]int, len(Difference{}.parts()))
+	for seed := range uint64(4000) {
+		r := rand.New(rand.NewPCG(seed, 11))
+		record := anyReport(r).Record(bases[r.IntN(len(bases))], anyRules(r))
+		report, basis, rules := anyReport(r), bases[r.IntN(len(bases))], anyRules(r)
+		seen := make(map[ID]bool)
+		report.Findings = slices.DeleteFunc(report.Findings, func(f Finding) bool { // of a package in several versions one counts
+			again := seen[f.ID()]
+			seen[f.ID()] = true
+			return again
+		})
+		d := record.Compare(report, basis, rules)
+		looked := record.With(d.Silent).Compare(report, basis, rules)
+		rules.Ignore = nil
+		all := record.Compare(report, basis, rules)
+		for i, p := range d.parts() {
+			var want []ID
+			if len(p.Findings) > 0 || i == 4 && len(d.Vanished) > 0 {
+				told := ids(p)
+				want = slices.DeleteFunc(ids(all.parts()[i]), func(id ID) bool { return slices.Contains(told, id) })
+			}
+			slices.Sort(want)
+			if got := slices.Sorted(slices.Values(p.Ignored)); !slices.Equal(got, want) {
+				t.Fatalf("seed %d, part %d: %v, want %v", seed, i, got, want)
+			}
+			for _, id := range want { // what else is ignored by then would be visible
+				if !slices.Contains(looked.parts()[i].Ignored, id) {
+					t.Fatalf("seed %d, part %d: %v is not counted when it is looked at again", seed, i, id)
+				}
+			}
+			counted[i] += len(want)
+		}
+	}
+	if i := slices.Index(counted[:5], 0); i >= 0 {
+		t.Errorf("part %d never ignored anything: %v", i, counted)
+	}
+}

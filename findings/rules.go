@@ -76,12 +76,20 @@ func (j judge) of(f Finding) verdict {
 	switch {
 	case j.ignored.has(f):
 		return ignores
-	case j.rules.effective(f.Severity) < j.rules.MinSeverity, j.rules.OnlyFixable && !f.Fixable():
+	case j.holdsBack(f):
 		return heldBack
 	default:
 		return passes
 	}
 }
+
+// holdsBack says whether a finding is not told that nobody ignores.
+func (j judge) holdsBack(f Finding) bool {
+	return j.rules.effective(f.Severity) < j.rules.MinSeverity || j.rules.OnlyFixable && !f.Fixable()
+}
+
+// onlyIgnores says whether a finding would pass if nothing were ignored.
+func (j judge) onlyIgnores(f judged) bool { return f.verdict == ignores && !j.holdsBack(*f.finding) }
 
 // effective is the severity by which the rules go.
 func (r Rules) effective(s Severity) Severity {

@@ -26,6 +26,24 @@ type Share struct {
 	Fixable []ID
 	// Named are some of them, worst first.
 	Named []Finding
+	// Ignored are findings that would be among them if nothing were ignored, each once.
+	Ignored []ID
+}
+
+// OnlyIgnored counts what is ignored in some of the images and told in none, each once in however many images.
+func OnlyIgnored(images []Share) int {
+	ignored := make(map[ID]struct{})
+	for _, image := range images {
+		for _, id := range image.Ignored {
+			ignored[id] = struct{}{}
+		}
+	}
+	for _, image := range images {
+		for _, e := range image.Entries {
+			delete(ignored, e.ID)
+		}
+	}
+	return len(ignored)
 }
 
 // Fixable returns the identities of the findings with a fix, each once.

@@ -75,3 +75,20 @@ func TestSpreadOverPackages(t *testing.T) {
 		t.Errorf("got %+v", spreads)
 	}
 }
+
+// What one image ignores and another one is told of is told. What several ignore is one.
+func TestOnlyIgnored(t *testing.T) {
+	told := func(ids ...ID) (es []Entry) {
+		for _, id := range ids {
+			es = append(es, Entry{ID: id, Told: true})
+		}
+		return es
+	}
+	images := []Share{{Entries: told(1, 2), Ignored: []ID{3, 4}}, {Entries: told(3), Ignored: []ID{4, 5}}, {Entries: told(1)}}
+	if got := OnlyIgnored(images); got != 2 {
+		t.Errorf("%d, want those numbered 4 and 5", got)
+	}
+	if got := OnlyIgnored(nil); got != 0 {
+		t.Errorf("%d of nothing", got)
+	}
+}

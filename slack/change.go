@@ -52,6 +52,8 @@ type Change struct {
 	Counts findings.Counts
 	// Rules are those that let it pass. Zero: several, or not known. They matter for Visible only.
 	Rules findings.Rules
+	// Ignored is how many more would be told if the settings ignored nothing. Zero: not shown.
+	Ignored int
 	// Gone is how many vulnerabilities the new reports do not have any more. It is shown for Renewed only.
 	Gone int
 	// Updaters are the new sources, for example debian/updater, in the order to show. They are shown for
@@ -84,6 +86,9 @@ func (c Change) Message() Message {
 		text, lines = c.withdrawn()
 	default:
 		return Message{}
+	}
+	if ignored := moreIgnored(c.Ignored); ignored != nil {
+		lines = append(lines, ignored)
 	}
 	if images := c.imageNames(); len(images) > 0 {
 		lines = append(lines, grey(images...))

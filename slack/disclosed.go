@@ -1,6 +1,8 @@
 package slack
 
 import (
+	"slices"
+
 	"github.com/clairwatch/clairwatch/findings"
 )
 
@@ -12,6 +14,8 @@ type Disclosed struct {
 	Cluster string
 	// Summary sums up the new findings only, of which there must be one.
 	Summary findings.Summary
+	// Ignored is how many more are new and ignored by the settings. Zero: not shown.
+	Ignored int
 	// Place is where it runs; the zero value: not shown.
 	Place Place
 	// Link leads to the full report; empty: no link.
@@ -26,7 +30,11 @@ func (d Disclosed) Message() Message {
 	}
 	news := newlyReported(c)
 	r := Report{Image: d.Image, Cluster: d.Cluster, Summary: d.Summary, Place: d.Place, Link: d.Link}
-	return r.cardUnder([]inline{plain(": "), bold(news)}, ": "+news).message()
+	k := r.cardUnder([]inline{plain(": "), bold(news)}, ": "+news)
+	if ignored := moreIgnored(d.Ignored); ignored != nil {
+		k.details = slices.Insert(k.details, 1, ignored) // after the note of what is told
+	}
+	return k.message()
 }
 
 // newlyReported counts all findings and the worst of them.

@@ -19,6 +19,8 @@ type DisclosedMany struct {
 	Namespaces []string
 	// Counts counts the vulnerabilities, each once in however many images. Zero: there is no message.
 	Counts findings.Counts
+	// Ignored is how many more would be told if the settings ignored nothing. Zero: not shown.
+	Ignored int
 	// Rows are the worst of them in the order to show; eight are shown.
 	Rows []findings.Spread
 	// Images is the number of images concerned. Zero: as many as are named.
@@ -57,6 +59,9 @@ func (d DisclosedMany) Message() Message {
 		if len(rows) < c.Total() {
 			k.details = append(k.details, grey(verbatim("The "+number(len(rows))+" worst of "+number(c.Total()))))
 		}
+	}
+	if ignored := moreIgnored(d.Ignored); ignored != nil {
+		k.details = append(k.details, ignored)
 	}
 	if len(d.Named) > 0 {
 		k.details = append(k.details, grey(markup("In "+names(d.Named, d.images()))))

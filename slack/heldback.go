@@ -2,6 +2,7 @@ package slack
 
 import (
 	"github.com/quay/claircore"
+	slackgo "github.com/slack-go/slack"
 
 	"github.com/clairwatch/clairwatch/findings"
 )
@@ -25,6 +26,19 @@ func heldBack(r findings.Rules) string {
 
 // ignoredHere says that findings are not shown because somebody has decided so: "2 more are " goes before it.
 const ignoredHere = "ignored by this channel's settings"
+
+// moreIgnored is a quiet line that says how many findings a message would tell besides if nobody had decided not to hear
+// of them; nil when there are none.
+func moreIgnored(n int) slackgo.Block {
+	if n <= 0 {
+		return nil
+	}
+	are := " are "
+	if n == 1 {
+		are = " is "
+	}
+	return grey(verbatim("🔕 " + count(n, "more vulnerability") + are + ignoredHere))
+}
 
 // allLeftOut follows the counts of an image, or of several, of which nothing is told: it says why. There must be
 // something.

@@ -427,6 +427,7 @@ func messages() map[string]Message {
 		"widespread-one": withWidespread(func(w *Widespread) {
 			w.Images, w.Rows, w.Workloads, w.Pods, w.Finding.Severity = 0, w.Rows[1:2], 1, 8, claircore.Unknown
 		}).Message(),
+		"widespread-ignored": withWidespread(func(w *Widespread) { w.Ignored = 1 }).Message(),
 		"widespread-no-rows": Widespread{Finding: bookworm()[9], Images: 3}.Message(),
 		"widespread-bare":    Widespread{Rows: []Affected{{}}}.Message(),
 		"widespread-10kB": withWidespread(func(w *Widespread) {
@@ -455,6 +456,7 @@ func messages() map[string]Message {
 		"disclosed-many-no-fix": withDisclosedMany(func(d *DisclosedMany) {
 			d.Rows, d.Counts, d.Named, d.Images, d.Link = []findings.Spread{d.Rows[1], d.Rows[6]}, findings.Counts{Critical: 1, High: 1}, d.Named[:2], 0, ""
 		}).Message(),
+		"disclosed-many-ignored":     withDisclosedMany(func(d *DisclosedMany) { d.Ignored = 1234 }).Message(),
 		"disclosed-many-differ":      withDisclosedMany(differ).Message(),
 		"disclosed-many-differ.list": rung(withDisclosedMany(differ).Message(), 1),
 		"disclosed-many-bare":        DisclosedMany{Counts: findings.Counts{High: 1, Fixable: 1}, Rows: []findings.Spread{{}}}.Message(),
@@ -697,12 +699,18 @@ func messages() map[string]Message {
 			c.Rules.OnlyFixable = true
 			c.Counts, c.Worst = findings.Counts{High: 1, Fixable: 1}, spreadsOf(bookworm()[9:10]...)
 		}).Message(),
-		"visible":     change(Visible, 14).Message(),
-		"visible-one": withChange(Visible, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{Low: 1}, spreadsOf(bookworm()[1:2]...) }).Message(),
-		"rose":        change(Rose, 14).Message(),
-		"rose-one":    withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 1}, spreadsOf(bookworm()[11:12]...) }).Message(),
-		"rose-one-of": withChange(Rose, 14, func(c *Change) { c.Counts, c.Worst = findings.Counts{Critical: 1}, spreadsOf(bookworm()[5:6]...) }).Message(),
-		"rose-three":  withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 3}, spreadsOf(bookworm()[8:11]...) }).Message(),
+		"visible":         change(Visible, 14).Message(),
+		"visible-one":     withChange(Visible, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{Low: 1}, spreadsOf(bookworm()[1:2]...) }).Message(),
+		"rose":            change(Rose, 14).Message(),
+		"rose-one":        withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 1}, spreadsOf(bookworm()[11:12]...) }).Message(),
+		"rose-one-of":     withChange(Rose, 14, func(c *Change) { c.Counts, c.Worst = findings.Counts{Critical: 1}, spreadsOf(bookworm()[5:6]...) }).Message(),
+		"rose-three":      withChange(Rose, 1, func(c *Change) { c.Counts, c.Worst = findings.Counts{High: 3}, spreadsOf(bookworm()[8:11]...) }).Message(),
+		"renewed-ignored": withChange(Renewed, 1, func(c *Change) { c.Ignored = 2 }).Message(),
+		"sourced-ignored": withChange(Sourced, 14, func(c *Change) { c.Ignored = 2 }).Message(),
+		"visible-ignored": withChange(Visible, 14, func(c *Change) { c.Ignored = 12 }).Message(),
+		"rose-ignored": withChange(Rose, 1, func(c *Change) {
+			c.Counts, c.Worst, c.Ignored = findings.Counts{High: 1}, spreadsOf(bookworm()[11:12]...), 1
+		}).Message(),
 		"change-1000": withChange(Rose, 1000, func(c *Change) {
 			c.Worst, c.Counts, c.Rows, c.Namespaces = spreadsOf(many...), findings.Count(many), rows(1000, "shop/x:1"), strings.Split(long, "/")
 		}).Message(),
@@ -715,6 +723,11 @@ func messages() map[string]Message {
 		"disclosed":         disclosed(bookworm()[0], bookworm()[8]).Message(),
 		"disclosed-one":     disclosed(bookworm()[9]).Message(),
 		"disclosed-unknown": disclosed(alpine...).Message(),
+		"disclosed-ignored": func() Message {
+			d := disclosed(bookworm()[0], bookworm()[8])
+			d.Ignored = 3
+			return d.Message()
+		}(),
 	}
 }
 
@@ -982,7 +995,7 @@ func FuzzMessages(f *testing.F) {
 		cs := []Cause{{Name: s, Hint: link, Images: []Image{image, {}, image}}, {Name: link, Hint: s, Images: []Image{image}}}
 		counts := findings.Counts{Critical: n, Unknown: 1, Fixable: n}
 		changed := func(kind ChangeKind, images int, rules ...findings.Rules) Message {
-			c := Change{Kind: kind, Cluster: s, Namespaces: []string{s, link, s}, Images: n, Counts: counts, Gone: n, Updaters: slices.Repeat([]string{s, link}, images)}
+			c := Change{Kind: kind, Cluster: s, Namespaces: []string{s, link, s}, Images: n, Counts: counts, Ignored: n, Gone: n, Updaters: slices.Repeat([]string{s, link}, images)}
 			c.Counts.Critical = max(n, 1)
 			for _, r := range rules {
 				c.Rules = r
@@ -1002,10 +1015,10 @@ func FuzzMessages(f *testing.F) {
 		described := findings.Finding{Name: s, Package: s, FixedIn: link, Severity: fs[0].Severity, CVSS: score, Link: link, Description: strings.Repeat(s+" "+link, 20)}
 		spreads := slices.Repeat([]findings.Spread{{Finding: described, Images: n}, {Finding: fs[1], Images: -n}}, 5)
 		for _, m := range []Message{
-			Widespread{Cluster: s, Finding: described, Images: n, Rows: affected, Workloads: n, Pods: n, Link: link}.Message(),
+			Widespread{Cluster: s, Finding: described, Ignored: n, Images: n, Rows: affected, Workloads: n, Pods: n, Link: link}.Message(),
 			Widespread{Cluster: link, Finding: described, Rows: affected[:1], Link: s}.Message(),
 			Widespread{Finding: described, Images: 1 + max(n, 0)%9, Link: link}.Message(),
-			DisclosedMany{Cluster: s, Namespaces: []string{s, link}, Counts: findings.Counts{High: max(n, 1), Fixable: n}, Rows: spreads, Images: n, Named: slices.Repeat([]Image{image}, 9), Pods: n, Link: link}.Message(),
+			DisclosedMany{Cluster: s, Namespaces: []string{s, link}, Counts: findings.Counts{High: max(n, 1), Fixable: n}, Ignored: n, Rows: spreads, Images: n, Named: slices.Repeat([]Image{image}, 9), Pods: n, Link: link}.Message(),
 			DisclosedMany{Cluster: link, Counts: findings.Counts{Unknown: 1}, Rows: spreads[:1], Named: []Image{image}, Link: s}.Message(),
 			Removed{Cluster: s, Images: slices.Repeat([]RemovedImage{{Image: image, Namespace: s, Counts: counts}}, 1+max(n, 0)%9)}.Message(),
 			Inventory{Cluster: s, Images: n, Counts: counts, Hidden: findings.Counts{Low: n}, Rules: findings.Rules{MinSeverity: fs[0].Severity}, Again: true, Quiet: n, Worst: rows(1, s), Link: link}.Message(),
@@ -1018,7 +1031,7 @@ func FuzzMessages(f *testing.F) {
 			Report{Image: image, Cluster: link, Summary: summarize(link, n, fs[1]), Place: place, Link: s}.Message(),
 			Report{Image: image, Cluster: link, Summary: summarize(link, n), Place: place, Link: link}.Message(),
 			Report{Image: image, Cluster: link, Summary: findings.Summary{Counts: counts}, Link: s}.Message(),
-			Disclosed{Image: image, Cluster: s, Summary: summarize(s, n, fs...), Link: link}.Message(),
+			Disclosed{Image: image, Cluster: s, Summary: summarize(s, n, fs...), Ignored: n, Place: place, Link: link}.Message(),
 			Indexed{Image: image, Cluster: s, Distribution: link, Packages: n, Link: link}.Message(),
 			IndexedMany{Images: slices.Repeat([]Image{image}, 1+max(n, 0)%9), Cluster: s, Namespaces: []string{s, link}, Loading: true}.Message(),
 			Inventory{Cluster: s, Namespaces: []string{link}, Images: n, Pods: n, Counts: counts, Worst: rows(3, s), Failed: cs, Clean: n, NotCovered: n, Untried: n, Link: link}.Message(),

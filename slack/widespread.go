@@ -34,6 +34,8 @@ type Widespread struct {
 	// Finding is the vulnerability as the worst affected image has it. Its Description is shown, its versions are
 	// not: each image has its own. Where there are no rows, its FixedIn holds for all images.
 	Finding findings.Finding
+	// Ignored is how many other vulnerabilities are new in these images and ignored by the settings. Zero: not shown.
+	Ignored int
 	// Images is the number of images concerned, at least one. Zero: as many as there are rows.
 	Images int
 	// Rows are the images concerned in the order to show; eight are shown. Which fix there is, is told of those
@@ -61,6 +63,9 @@ func (w Widespread) Message() Message {
 	var part slackgo.MixedElement
 	if shown := min(len(w.Rows), mostAffected); shown > 0 && shown < w.images() {
 		part = verbatim(number(shown) + " of " + count(w.images(), "image"))
+	}
+	if ignored := moreIgnored(w.Ignored); ignored != nil {
+		k.details = append(k.details, ignored)
 	}
 	cluster, all := verbatim(details(w.Cluster)), anchor("All images", w.Link)
 	if part != nil || cluster != nil || all != nil {

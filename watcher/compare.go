@@ -86,14 +86,15 @@ func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r readi
 			w.lookAllAt(of.clair)
 		}
 		n.share = findings.Share{
-			Entries: part.Change.Entries, Fixable: findings.Fixable(part.Findings), Named: worstOf(part.Findings),
+			Entries: part.Entries(), Fixable: findings.Fixable(part.Findings), Named: worstOf(part.Findings), Ignored: part.Ignored,
 		}
 		switch part.kind {
 		case kindSourced:
 			n.updaters = updatersOf(part.Findings)
-		case kindRenewed: // whose change holds also what goes without saying
-			n.share.Entries, n.gone = part.Entries(), difference.Vanished
+		case kindRenewed:
+			n.gone = difference.Vanished
 		case kindWithdrawn: // which have no names any more
+			n.share.Entries = part.Change.Entries
 			_, n.summary.Counts = findings.Spreads([]findings.Share{n.share})
 		}
 		w.tell(n)

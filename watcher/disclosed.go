@@ -25,7 +25,8 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 	if len(images) == 1 {
 		return w.writeDisclosedIn(bySubject(ns)[0]) // what another Clair says of it is the next message
 	}
-	spreads, counts := findings.Spreads(sharesOf(images))
+	shares := sharesOf(images)
+	spreads, counts := findings.Spreads(shares)
 	l := letter{kind: "disclosed", news: ns}
 	all := w.byManifest()
 	pods := w.podsOf(ns, all)
@@ -33,6 +34,7 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 		l.message = slack.Widespread{
 			Cluster:   w.cfg.Cluster,
 			Finding:   spreads[0].Finding,
+			Ignored:   findings.OnlyIgnored(shares),
 			Images:    len(images),
 			Rows:      w.affected(images, all), // all of them say whether one version ends it
 			Workloads: len(workloads(slices.Collect(maps.Values(pods)))),
@@ -45,6 +47,7 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 		Cluster:    w.cfg.Cluster,
 		Namespaces: namespacesOf(ns),
 		Counts:     counts,
+		Ignored:    findings.OnlyIgnored(shares),
 		Rows:       spreads,
 		Images:     len(images),
 		Pods:       len(pods),
@@ -63,6 +66,7 @@ func (w *Watcher) writeDisclosedIn(group []*news) letter {
 		Image:   w.named(group[0]),
 		Cluster: w.cfg.Cluster,
 		Summary: group[0].summary,
+		Ignored: findings.OnlyIgnored(sharesOf(byDigest(group))),
 		Place:   w.place(group),
 		Link:    w.reportLink(group[0].subject.digest),
 	}
@@ -116,6 +120,7 @@ func sharesOf(byDigest map[string][]*news) []findings.Share {
 			record = record.With(findings.Record{Entries: n.share.Entries})
 			image.Fixable = append(image.Fixable, n.share.Fixable...)
 			image.Named = append(image.Named, n.share.Named...)
+			image.Ignored = append(image.Ignored, n.share.Ignored...)
 		}
 		image.Entries = record.Entries
 		shares = append(shares, image)

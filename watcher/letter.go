@@ -186,7 +186,9 @@ func (w *Watcher) writeChange(ns []*news) letter {
 	kind := changeKinds[ns[0].kind]
 	images, all := byDigest(ns), w.byManifest()
 	m := slack.Change{Kind: kind.is, Cluster: w.cfg.Cluster, Namespaces: namespacesOf(ns), Images: len(images), Rules: rulesOf(ns)}
-	m.Worst, m.Counts = findings.Spreads(sharesOf(images))
+	shares := sharesOf(images)
+	m.Worst, m.Counts = findings.Spreads(shares)
+	m.Ignored = findings.OnlyIgnored(shares)
 	gone := make(map[findings.ID]bool)
 	for _, n := range ns {
 		for _, e := range n.gone {
