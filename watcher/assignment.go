@@ -292,6 +292,7 @@ func (w *Watcher) putInForce() {
 	default: // it says so already
 	}
 
+	changed := make(map[string]bool)
 	for _, ns := range now.namespaces(before.namespaces(w.podNamespaces())) {
 		if equalListeners(before.of(ns), now.of(ns)) {
 			continue
@@ -303,10 +304,9 @@ func (w *Watcher) putInForce() {
 		for _, pod := range w.podsIn(ns) {
 			w.appeared(pod)
 		}
-		for _, img := range w.progress.filter(func(img image) bool { return img.namespace == ns }) {
-			w.look(img)
-		}
+		changed[ns] = true
 	}
+	w.lookEdited(w.progress.filter(func(img image) bool { return changed[img.namespace] }))
 	// What waits for a destination goes where its messages go now, or nowhere if it is gone.
 	for _, d := range w.pending.destinations() {
 		if ch, ok := now.channel(d); ok {
@@ -316,6 +316,20 @@ func (w *Watcher) putInForce() {
 		}
 	}
 	w.tidy(now)
+}
+
+// lookEdited queues images for which other settings are in force, together: however many there are, what an edit leads to
+// is one message of a kind. Those that have not been tried are waited for anyhow.
+func (w *Watcher) lookEdited(imgs []image) {
+	var tried []image
+	for _, img := range imgs {
+		if w.leading.Load() && !w.progress.isUntried(img) {
+			tried = append(tried, img)
+		} else {
+			w.look(img)
+		}
+	}
+	w.lookTogether(tried)
 }
 
 // tidy forgets what is of no use with the settings now in force. A channel that is not to be sent to yet, or of

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -105,5 +106,28 @@ func TestStandbyKnowsRotatedWebhook(t *testing.T) {
 		r.pass(time.Hour)
 		r.wantEach("old", "app1:v1 is running with")
 		r.wantEach("rotated", "app3:v1 is running with")
+	})
+}
+
+// What one edit brings to light in many images is one message of a kind, though Clair takes minutes to report on them.
+func TestEditIsOneMessage(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		const images = 300
+		const rules = "minSeverity: High\nignore: [{id: CVE-2026-0002}]\n"
+		r.cfg.GroupWait = time.Second / 2 // shorter than a report takes
+		c := r.clairs[clairBase]
+		data := map[string]string{"shop": scanner("shop") + rules, "blog": scanner("shop") + rules}
+		for n := range images {
+			c.found[digest(n+1)] = []vulnerability{critical, high, low}
+			r.run(podOf([]string{"shop", "blog"}[n%2], fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.settings(data)
+		r.start()
+		r.pass(settled)
+		r.slack.forget()
+		c.set(func(c *fakeClair) { c.reportLag = time.Second })
+		r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("shop")})
+		r.pass(time.Hour)
+		r.wantTexts("2 vulnerabilities…in *300 images*…no longer held back or ignored")
 	})
 }
