@@ -61,9 +61,10 @@ type record struct {
 
 // failure is why an image could not be scanned.
 type failure struct {
-	image Image
-	cause string
-	next  int64
+	image   Image
+	cause   string
+	next    int64
+	unheard bool
 }
 
 // New returns an empty book.
@@ -184,16 +185,21 @@ func (b *Book) apply(d *destination, t Told) *item {
 	case t.Failure.Cause == "":
 		return nil
 	case it == nil:
-		it = &item{of: d, failure: failure{image: t.Image, cause: t.Failure.Cause, next: unix(t.Failure.Next)}}
+		it = &item{of: d, failure: t.failure()}
 		b.add(it)
 		return it
 	default:
-		if it.cause != t.Failure.Cause || it.next != unix(t.Failure.Next) {
-			it.cause, it.next = t.Failure.Cause, unix(t.Failure.Next)
+		if f := t.failure(); it.failure != f {
+			it.failure = f
 			b.touch(it.shard)
 		}
 		return it
 	}
+}
+
+// failure is that of what was told.
+func (t Told) failure() failure {
+	return failure{image: t.Image, cause: t.Failure.Cause, next: unix(t.Failure.Next), unheard: t.Failure.Unheard}
 }
 
 // Change changes a record without a message: nobody waits for it to be written. Without a record it does
@@ -225,8 +231,8 @@ func (b *Book) rename(it *item, name string) {
 	}
 }
 
-// HasTold says whether a destination was told of an image: of its findings, or that it could not be scanned for any
-// cause but one.
+// HasTold says whether a destination was told of an image: of its findings, or, and heard it, that it could not be scanned
+// for any cause but one.
 func (b *Book) HasTold(d Destination, but string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -238,7 +244,7 @@ func (b *Book) HasTold(d Destination, but string) bool {
 		return true
 	}
 	for _, it := range known.failures {
-		if it.failure.cause != but {
+		if it.failure.cause != but && !it.failure.unheard {
 			return true
 		}
 	}
@@ -359,7 +365,9 @@ func (b *Book) HeldFailures(d Destination) []HeldFailure {
 	return held
 }
 
-func (f failure) export() Failure { return Failure{Cause: f.cause, Next: timeOf(f.next)} }
+func (f failure) export() Failure {
+	return Failure{Cause: f.cause, Next: timeOf(f.next), Unheard: f.unheard}
+}
 
 // SetFailureGone says since when a destination does not run an image that could not be scanned; zero when it
 // does.

@@ -110,7 +110,7 @@ func (w *world) told() Told {
 	}
 	t.Image = w.image()
 	if w.IntN(3) > 0 {
-		t.Failure = Failure{Cause: []string{"unauthorized", "not found"}[w.IntN(2)], Next: w.time()}
+		t.Failure = Failure{Cause: []string{"unauthorized", "not found"}[w.IntN(2)], Next: w.time(), Unheard: w.IntN(3) == 0}
 	}
 	return t
 }
@@ -435,6 +435,10 @@ func TestWhatWasTold(t *testing.T) {
 	b.Remember([]Told{{Destination: d, Image: Image{ID: "x"}, Failure: Failure{Cause: loading}}})
 	if b.HasTold(d, loading) || !b.HasTold(d, "other") {
 		t.Error("a failure that does not count is counted, or one that does is not")
+	}
+	b.Remember([]Told{{Destination: d, Image: Image{ID: "y"}, Failure: Failure{Cause: "not found", Unheard: true}}})
+	if f, known := b.Failure(d, Image{ID: "y"}); b.HasTold(d, loading) || !known || !f.Unheard || f.Cause != "not found" {
+		t.Errorf("a failure that nobody heard of counts as heard, or is not known: %+v", f)
 	}
 	b.Remember([]Told{{Destination: d, Digest: digest, Change: findings.NewRecord(findings.Basis{}, []findings.Entry{
 		{ID: 1, Severity: claircore.Critical, Told: true},

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"strings"
 
 	"github.com/clairwatch/clairwatch/findings"
 )
@@ -287,9 +288,11 @@ func (d *decoder) entries(told int) []entry {
 }
 
 func (d *decoder) failure() pageFailure {
-	return pageFailure{
+	f := pageFailure{
 		of:      d.of(),
 		failure: failure{image: d.image(""), cause: known(d, &d.causes, d.text), next: d.time()},
 		gone:    d.time(),
 	}
+	f.cause, f.unheard = strings.CutPrefix(f.cause, unheardCause)
+	return f
 }

@@ -326,11 +326,19 @@ func usuallyTold(entries []entry) int {
 	return told
 }
 
+// unheardCause goes before the cause of a failure that was kept from its destination, so that the form of the bytes is
+// what it was. No cause begins with it.
+const unheardCause = "unheard "
+
 func (e *encoder) failure(it *item) {
 	e.number(e.destinations[it.of])
 	e.image(it.image, "")
-	if !refer(e, e.causes, it.cause) {
-		e.text(it.cause)
+	cause := it.cause
+	if it.unheard {
+		cause = unheardCause + cause
+	}
+	if !refer(e, e.causes, cause) {
+		e.text(cause)
 	}
 	e.time(it.next)
 	e.time(it.gone)

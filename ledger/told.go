@@ -27,6 +27,9 @@ type Failure struct {
 	Cause string
 	// Next is when to try again, to the second; zero when that is not known.
 	Next time.Time
+	// Unheard says that it was kept from the destination, which does not want to hear of failures: neither it nor its
+	// end is told when that has changed.
+	Unheard bool
 }
 
 // Told is what a message told a destination: findings of an image, that an image could not be scanned, or

@@ -168,7 +168,8 @@ func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 		return n.loading && w.knowsLoading(n.destination, n.subject.digest, n.image)
 	case kindFailed:
 		f, told := w.book.Failure(n.destination, n.subject.image)
-		return told && f.Cause == string(n.cause) || w.sharesFailure(n.destination, n.subject.image, n.cause)
+		_, shared := w.sharedFailure(n.destination, n.subject.image, n.cause)
+		return shared || told && f.Cause == string(n.cause)
 	case kindRecovered:
 		f, told := w.book.Failure(n.destination, n.subject.image)
 		return !told || f.Cause != string(n.cause)

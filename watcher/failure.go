@@ -25,9 +25,13 @@ func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lastin
 			}
 			continue
 		}
-		if w.sharesFailure(l.destination, img.inLedger(), cause) {
+		// Who knows that it fails, though for another cause, is to hear when it no longer does.
+		unknown := known.Cause == "" || known.Unheard
+		failure := ledger.Failure{Cause: string(cause), Next: next, Unheard: unknown && !wants(l.tell, kindFailed)}
+		if shared, told := w.sharedFailure(l.destination, img.inLedger(), cause); told {
+			failure.Unheard = unknown && shared.Unheard
 			w.withdrawFailure(l.destination, img)
-			w.book.Remember([]ledger.Told{{Destination: l.destination, Image: img.inLedger(), Failure: ledger.Failure{Cause: string(cause), Next: next}}})
+			w.book.Remember([]ledger.Told{{Destination: l.destination, Image: img.inLedger(), Failure: failure}})
 			continue
 		}
 		w.tellOrNote(l, &news{
@@ -37,9 +41,7 @@ func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lastin
 			image:       img,
 			name:        name,
 			cause:       cause,
-			told: ledger.Told{Destination: l.destination, Image: img.inLedger(), Failure: ledger.Failure{
-				Cause: string(cause), Next: next,
-			}},
+			told:        ledger.Told{Destination: l.destination, Image: img.inLedger(), Failure: failure},
 		})
 	}
 }
@@ -75,14 +77,14 @@ func (w *Watcher) toldFailure(img image, listeners []listener) (next time.Time, 
 	return next, cause
 }
 
-// tellRecovery adds that an image which a destination knows has a report again, if that one was told that it could not
-// be scanned. Whoever does not know the image gets the report, which says as much. Until Slack has accepted it the
+// tellRecovery adds that an image which a destination knows has a report again, if that one heard that it could not be
+// scanned. Whoever does not know the image gets the report, which says as much. Until Slack has accepted it the
 // ledger has the failure, from which the daemon after this one tells it.
 func (w *Watcher) tellRecovery(l listener, of subjectOf) {
 	d := l.destination
 	switch known, told := w.book.Failure(d, of.image.inLedger()); {
 	case !told:
-	case known.Cause == causeLoading:
+	case known.Cause == causeLoading || known.Unheard:
 		w.book.ForgetFailure(d, of.image.inLedger())
 	default:
 		w.tellOrNote(l, &news{

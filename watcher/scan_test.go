@@ -385,7 +385,7 @@ func TestFailures(t *testing.T) {
 			r.wantTexts("could not be scanned", "app1:v1 is running with…2 pods")
 			// The failure is over: the next one is told again.
 			if c, told := r.w.book.Failure(ledger.Destination{Key: "shop", Name: "default"}, ledger.Image{ID: digest(1), Platform: "linux/amd64"}); told {
-				t.Errorf("the ledger still has the failure %q", c)
+				t.Errorf("the ledger still has the failure %q", c.Cause)
 			}
 		})
 	})

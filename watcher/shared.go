@@ -65,10 +65,17 @@ func (w *Watcher) sharingFailure(d ledger.Destination, img ledger.Image) []ledge
 	})
 }
 
-// sharesFailure says whether a Scanner of _all was told in another namespace that an image cannot be scanned, and why.
-func (w *Watcher) sharesFailure(d ledger.Destination, img ledger.Image, cause Cause) bool {
-	return slices.ContainsFunc(w.sharingFailure(d, img), func(o ledger.Destination) bool {
-		f, told := w.book.Failure(o, img)
-		return told && f.Cause == string(cause)
-	})
+// sharedFailure returns what a Scanner of _all was told in another namespace of an image that cannot be scanned for the same
+// cause, and whether it was.
+func (w *Watcher) sharedFailure(d ledger.Destination, img ledger.Image, cause Cause) (shared ledger.Failure, told bool) {
+	for _, o := range w.sharingFailure(d, img) {
+		f, known := w.book.Failure(o, img)
+		if !known || f.Cause != string(cause) {
+			continue
+		}
+		if shared, told = f, true; !f.Unheard { // that one namespace heard of is what counts
+			break
+		}
+	}
+	return shared, told
 }

@@ -193,36 +193,104 @@ func TestTellOffWhileItWaits(t *testing.T) {
 	}
 }
 
-// A failure that nobody wanted to hear of ends in silence, unless its end is wanted by then.
+// A failure that was kept from a channel ends in silence, also when the channel wants to hear of failures by then: it
+// never heard of this one. One that it heard of ends in silence only where it does not want to hear of that.
 func TestRecoveredOff(t *testing.T) {
-	const report, recovered = "app1:v1 is running with", "app1:v1 is scanned again"
+	const (
+		report, failed, recovered = "app1:v1 is running with", "app1:v1 could not be scanned", "app1:v1 is scanned again"
+		off, on                   = "tell: {failed: false}", ""
+	)
 	for name, test := range map[string]struct {
-		after string // the settings when it ends
-		want  []string
+		begins, ends string // the settings when it begins and when it ends
+		other        bool   // it has another cause by then
+		want         []string
 	}{
-		"off": {"tell: {failed: false}", []string{report}},
-		"on":  {"", []string{report, recovered}},
+		"off":                         {off, off, false, []string{report}},
+		"off, then on":                {off, on, false, []string{report}},
+		"off, then on, another cause": {off, on, true, []string{report, failed, recovered}},
+		"on, then off":                {on, off, false, []string{report, failed}},
+		"on, then off, another cause": {on, off, true, []string{report, failed}},
+		"on":                          {on, on, false, []string{report, failed, recovered}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inRig(t, func(t *testing.T, r *rig) {
-				r.cfg.Refresh = time.Hour
-				r.settings(map[string]string{"shop": scanner("shop") + "tell: {failed: false}"})
-				r.run(podOf("shop", "app-0", 1))
-				r.start()
-				r.pass(settled)
-				c := r.clairs[clairBase]
-				c.set(tooLarge)
-				r.pass(2 * time.Hour)
-				r.settings(map[string]string{"shop": scanner("shop") + test.after})
-				r.pass(2 * time.Hour)
-				r.wantTexts(report)
-				c.set(wellAgain)
-				r.pass(10 * time.Hour)
-				r.wantTexts(test.want...)
-				r.settings(map[string]string{"shop": scanner("shop")})
-				r.pass(10 * time.Hour)
-				r.wantTexts(test.want...)
+		for _, restarts := range []bool{false, true} {
+			t.Run(map[bool]string{false: name, true: name + ", restarted"}[restarts], func(t *testing.T) {
+				inRig(t, func(t *testing.T, r *rig) {
+					edit := func(tell string) {
+						r.settings(map[string]string{"shop": scanner("shop") + tell})
+						if restarts {
+							r.restart()
+						}
+						r.pass(3 * time.Hour)
+					}
+					r.cfg.Refresh = time.Hour
+					r.settings(map[string]string{"shop": scanner("shop") + test.begins})
+					r.run(podOf("shop", "app-0", 1))
+					r.start()
+					r.pass(settled)
+					c := r.clairs[clairBase]
+					c.set(tooLarge)
+					r.pass(2 * time.Hour)
+					edit(test.ends)
+					if test.other {
+						c.set(func(c *fakeClair) {
+							c.fail = onReport(func(call string) error { return &clair.Error{Op: call, Kind: clair.Invalid} })
+						})
+						r.pass(7 * time.Hour)
+					}
+					c.set(wellAgain)
+					r.pass(10 * time.Hour)
+					edit(on)
+					r.pass(10 * time.Hour)
+					r.wantTexts(test.want...)
+					r.wantNoFailure(1)
+				})
 			})
-		})
+		}
 	}
+}
+
+// Who knew that an image fails before it did not want to hear of failures hears that it is scanned again when it does,
+// whatever the cause has become meanwhile.
+func TestRecoveredAfterOff(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.Refresh = time.Hour
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c := r.clairs[clairBase]
+		c.set(tooLarge)
+		r.pass(2 * time.Hour)
+		r.settings(map[string]string{"shop": scanner("shop") + "tell: {failed: false}"})
+		c.set(func(c *fakeClair) {
+			c.fail = onReport(func(call string) error { return &clair.Error{Op: call, Kind: clair.Invalid} })
+		})
+		r.pass(7 * time.Hour)
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.pass(time.Hour)
+		c.set(wellAgain)
+		r.pass(7 * time.Hour)
+		r.wantTexts("app1:v1 is running with", "app1:v1 could not be scanned", "app1:v1 is scanned again")
+	})
+}
+
+// What one namespace of _all did not hear of no other one has heard of.
+func TestRecoveredOffInAll(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.Refresh = time.Hour
+		r.settings(map[string]string{"_all": scanner("all") + "tell: {failed: false}"})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c := r.clairs[clairBase]
+		c.set(tooLarge)
+		r.pass(2 * time.Hour)
+		r.settings(map[string]string{"_all": scanner("all")})
+		r.run(podOf("blog", "app-0", 1))
+		r.pass(2 * time.Hour)
+		c.set(wellAgain)
+		r.pass(10 * time.Hour)
+		r.wantTexts("app1:v1 is running with")
+		r.wantNoFailure(1)
+	})
 }
