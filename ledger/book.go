@@ -426,6 +426,18 @@ func (b *Book) ForgetDestination(d Destination) {
 	b.takeBack()
 }
 
+// ForgetEmpty forgets a destination of which the book has nothing but that it is known.
+func (b *Book) ForgetEmpty(d Destination) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	known := b.destinations[d]
+	if known == nil || len(known.records) > 0 || len(known.failures) > 0 {
+		return
+	}
+	b.touch(known.home)
+	delete(b.destinations, d)
+}
+
 // know returns a destination, which becomes known.
 func (b *Book) know(d Destination) *destination {
 	known := b.destinations[d]

@@ -497,3 +497,29 @@ func TestHushed(t *testing.T) {
 		t.Errorf("joined to %+v", record)
 	}
 }
+
+// A destination is forgotten when nothing is left of it, also in what is stored.
+func TestForgetEmpty(t *testing.T) {
+	b, d := New(), Destination{Key: "shop", Name: "default"}
+	image, digest := Image{ID: "x"}, "sha256:aa"
+	b.Remember([]Told{{Destination: d, Image: image, Failure: Failure{Cause: "not found"}}, {Destination: d, Digest: digest}})
+	for _, forget := range []func(){func() {}, func() { b.Forget(d, digest) }} {
+		forget()
+		if b.ForgetEmpty(d); !b.Known(d) {
+			t.Fatal("forgotten, though something was told")
+		}
+	}
+	b.ForgetFailure(d, image)
+	for _, s := range b.Dirty() {
+		_, version, _, err := b.Encode(s, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Saved(s, version)
+	}
+	b.ForgetEmpty(d)
+	if b.Known(d) || len(b.Dirty()) != 1 {
+		t.Errorf("known: %v; shards to be written: %v", b.Known(d), b.Dirty())
+	}
+	b.ForgetEmpty(d)
+}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/clairwatch/clairwatch/clair"
 )
 
 // Whoever hears of all namespaces hears of one that comes later, too. One that gets a key of its own goes on where the
@@ -118,6 +120,42 @@ func TestAllRemembers(t *testing.T) {
 		r.pass(time.Hour)
 		r.wantTexts("Now watching 2 images", "app2:v1 is running with")
 	})
+}
+
+// The ledger forgets a namespace that is gone, as soon as it has forgotten what ran and failed there, and not before: who
+// is back within that time is told nothing twice. A namespace with a key of its own is named by the settings.
+func TestAllForgets(t *testing.T) {
+	for name, c := range map[string]struct {
+		gone  time.Duration
+		known string
+		want  []string // what the channel hears of the namespaces that come back
+	}{
+		"within 30 days": {goneFor - time.Hour, "[{blog default} {lab default} {shop default}]", nil},
+		"later":          {goneFor + time.Hour, "[{blog default}]", []string{"app1:v1 is running with…shop", "app2:v1 could not be scanned"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				r.clairs[clairBase].failOf = map[string]error{digest(2): &clair.Error{Op: "asking for the report", Kind: clair.TooLarge}}
+				r.settings(map[string]string{"_all": scanner("all") + "tell: {removed: false}\n", "blog": scanner("blog") + "tell: {removed: false}\n"})
+				r.run(podOf("shop", "app-0", 1), podOf("lab", "app-0", 2), podOf("blog", "app-0", 3))
+				r.start()
+				r.pass(time.Hour)
+				for _, ns := range []string{"shop", "lab", "blog"} {
+					r.delete(ns, "app-0")
+				}
+				r.pass(2 * removalGrace)
+				r.skip(c.gone)
+				r.restart() // what is stored counts
+				if got := fmt.Sprint(r.w.book.Destinations()); got != c.known {
+					t.Errorf("the ledger knows %v, want %v", got, c.known)
+				}
+				r.slack.forget()
+				r.run(podOf("shop", "app-1", 1), podOf("lab", "app-1", 2))
+				r.pass(time.Hour)
+				r.wantEach("all", c.want...)
+			})
+		})
+	}
 }
 
 // With a mistake in _all, or in what all inherit, the last good settings stay in force, for namespaces that come later

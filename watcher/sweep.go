@@ -101,6 +101,7 @@ func (w *Watcher) sweep(now time.Time) {
 		w.book.SetAbsent(d, time.Time{})
 		w.sweepImages(d, running, unclear, now)
 		w.sweepFailures(d, now)
+		w.sweepVanished(assigned, d)
 	}
 	maps.DeleteFunc(w.missing, func(h heldImage, _ time.Time) bool {
 		_, listens := assigned.channel(h.destination)
@@ -121,6 +122,16 @@ func (w *Watcher) sweepAbsent(assigned *assignment, d ledger.Destination, now ti
 	case now.Sub(since) >= max(absentFor, w.keptForDeletion()):
 		w.book.ForgetDestination(d)
 	}
+}
+
+// sweepVanished forgets a destination that no key names, as those of _all, when nothing of it is left: namespaces come and
+// go, and _all would have the ledger know all that ever were. What was told there has been forgotten before it, goneFor
+// after the last pod.
+func (w *Watcher) sweepVanished(assigned *assignment, d ledger.Destination) {
+	if _, own := assigned.byNamespace[d.Key]; own || len(w.podsIn(d.Key)) > 0 || w.pending.has([]ledger.Destination{d}) {
+		return
+	}
+	w.book.ForgetEmpty(d)
 }
 
 // keptForDeletion is how long records must be kept that say what there is to delete from a Clair.
