@@ -59,7 +59,7 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 		rises := rules.rises(e.Severity, f.Severity)
 		held := e
 		held.ID, held.Absent = id, false
-		if j.verdict == ignores {
+		if j.verdict == ignores && judge.hushed.has(f) {
 			held = held.hush()
 		}
 		// A rise that the rules hold back is still to be told when they no longer do.
@@ -162,7 +162,9 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 			if !e.Told && judge.onlyIgnores(j) {
 				ignored = append(ignored, id)
 			}
-			is = is.hush()
+			if judge.hushed.has(f) {
+				is = is.hush()
+			}
 		}
 		if !known || is != e {
 			change = append(change, is)

@@ -244,7 +244,32 @@ func TestCompareIgnored(t *testing.T) {
 	osv := a
 	osv.Updater = "osv"
 
+	inSome := Rules{Ignore: []Ignore{{ID: "A", Image: "shop/*"}}}
+	oneName := inSome // it runs under no other name any more
+	oneName.Settled = true
+	settled := not
+	settled.Settled = true
+
 	for name, looks := range map[string][]look{
+		"in some images, and the names are others": {
+			{"first", of(a, b), here, all, ""}, {"one name", of(a, b), here, oneName, ""}, {"both", of(a, b), here, all, ""},
+		},
+		"in some images, and it rises under one name": {
+			{"first", of(find("A", "", low)), here, all, ""}, {"one name", of(a), here, oneName, ""}, {"both", of(a), here, all, "rose A"},
+		},
+		"in some images, and renewed under one name": {
+			{"first", of(a, b), here, all, ""}, {"one name", of(a, b), other, oneName, ""}, {"both", of(a, b), other, all, ""},
+		},
+		"in some images, and disclosed under one name": {
+			{"first", of(b), here, all, ""}, {"one name", of(a, b), here, oneName, ""}, {"both", of(a, b), here, all, "visible A"},
+		},
+		"in some images, added": {
+			{"first", of(a, b), here, all, ""}, {"added", of(a, b), here, inSome, ""}, {"again", of(a, b), here, oneName, ""},
+			{"ended", of(a, b), here, all, "visible A"},
+		},
+		"in all images, as before": {
+			{"first", of(a, b), here, all, ""}, {"told since", of(a, b), here, settled, ""}, {"ended", of(a, b), here, all, "visible A"},
+		},
 		"added, and removed": {
 			{"first", of(a, b), here, all, ""},
 			{"added", of(a, b), here, not, ""}, {"still", of(a, b), here, not, ""},

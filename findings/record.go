@@ -31,7 +31,7 @@ type Entry struct {
 	// falls and rises again, which is no news.
 	Severity Severity
 	// Told says that a message has counted it; one that the rules held back has not been told, and one that is
-	// ignored counts as not told, whatever was before.
+	// ignored counts as not told, whatever was before (but see Rules.Settled).
 	Told bool
 	// Absent says that a report that was believed did not hold it any more. It is kept while the image
 	// runs, so that its return is no news.

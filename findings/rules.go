@@ -17,12 +17,16 @@ type Rules struct {
 	// Ignore are the findings that somebody has decided not to hear of. Nil: none. What it says of images and times
 	// is heeded by At alone.
 	Ignore []Ignore
+	// Settled says that Ignore was the same when the image was last looked at. What is ignored in some images only, and
+	// has been told, was told while the image ran under another name too, and stays told: or one that comes and goes
+	// under that name would be told each time.
+	Settled bool
 }
 
 // Equal says whether two sets of rules are the same.
 func (r Rules) Equal(o Rules) bool {
 	return r.MinSeverity == o.MinSeverity && r.UnknownAs == o.UnknownAs && r.OnlyFixable == o.OnlyFixable &&
-		slices.Equal(r.Ignore, o.Ignore)
+		slices.Equal(r.Ignore, o.Ignore) && r.Settled == o.Settled
 }
 
 // At returns the rules as they hold for one image at a time: of Ignore only what is about the image and has not ended.
@@ -60,7 +64,7 @@ const (
 	passes verdict = iota
 	// heldBack: it is less severe than is told, or has no fix. What was told before stays told.
 	heldBack
-	// ignores: somebody has decided not to hear of it. It counts as not told.
+	// ignores: somebody has decided not to hear of it. It counts as not told, unless the rules are settled.
 	ignores
 )
 
@@ -68,9 +72,17 @@ const (
 type judge struct {
 	rules   Rules
 	ignored ignored
+	// hushed are those of the ignored that count as not told.
+	hushed ignored
 }
 
-func (r Rules) judge() judge { return judge{r, newIgnored(r.Ignore)} }
+func (r Rules) judge() judge {
+	j := judge{rules: r, ignored: newIgnored(r.Ignore)}
+	if j.hushed = j.ignored; r.Settled {
+		j.hushed = newIgnored(slices.DeleteFunc(slices.Clone(r.Ignore), func(i Ignore) bool { return i.Image != "" }))
+	}
+	return j
+}
 
 func (j judge) of(f Finding) verdict {
 	switch {

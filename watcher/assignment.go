@@ -29,9 +29,11 @@ type listener struct {
 	backend     string // what is at clair
 	notifier    string // what delivers to channel
 	rules       findings.Rules
-	tell        settings.Tell
-	look        settings.Look
-	channel     slack.Webhook
+	// byName says that something is ignored in some images only.
+	byName  bool
+	tell    settings.Tell
+	look    settings.Look
+	channel slack.Webhook
 }
 
 func (l listener) equal(o listener) bool {
@@ -416,7 +418,8 @@ func (w *Watcher) listenersOf(key string, scanners []settings.Scanner) ([]listen
 		if key == settings.AllKey {
 			d.Key = ""
 		}
-		ls = append(ls, listener{destination: d, backend: s.Backend, notifier: s.Notifier, clair: s.ClairBaseURL, rules: s.Rules, tell: s.Tell, look: s.Look, channel: channel})
+		byName := slices.ContainsFunc(s.Rules.Ignore, func(i findings.Ignore) bool { return i.Image != "" })
+		ls = append(ls, listener{destination: d, backend: s.Backend, notifier: s.Notifier, clair: s.ClairBaseURL, rules: s.Rules, byName: byName, tell: s.Tell, look: s.Look, channel: channel})
 	}
 	return ls, nil
 }

@@ -28,7 +28,7 @@ type subjectOf struct {
 // compare adds to a channel's news what its destination has not been told. It says false when that has to wait
 // until Clair has all of its data.
 func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r reading) bool {
-	l.rules = w.rulesAt(l, of, r.report.Digest, time.Now())
+	l.rules = w.judge(l, of, r.report.Digest, time.Now())
 	w.withdrawFailure(l.destination, of.image)
 	record, told := w.book.Record(l.destination, r.report.Digest)
 	if !told {
@@ -122,27 +122,6 @@ func (w *Watcher) updatersSince(ctx context.Context, base string, t time.Time) [
 		return nil
 	}
 	return d.updaters
-}
-
-// rulesAt are the rules of a listener for an image at a time. What is ignored in some images is ignored in this one if all
-// names fit under which it runs: which of them is found first changes from look to look.
-func (w *Watcher) rulesAt(l listener, of subjectOf, digest string, now time.Time) findings.Rules {
-	rules := l.rules.At(of.name, now)
-	if !slices.ContainsFunc(rules.Ignore, func(i findings.Ignore) bool { return i.Image != "" }) {
-		return rules
-	}
-	ls := w.assigned.Load().of(of.image.namespace)
-	for id, pod := range w.users(of.image.namespace, digest) {
-		if !seenBy(ls, pod, id) {
-			continue
-		}
-		for c := range containers(pod) {
-			if imageID(c) == id && c.spec != "" {
-				rules = rules.At(c.spec, now)
-			}
-		}
-	}
-	return rules
 }
 
 // newsOf is a piece of news about some findings of a report.

@@ -35,7 +35,8 @@ func (w *Watcher) appeared(pod *corev1.Pod) {
 	if len(imageIDs(pod)) == 0 {
 		return
 	}
-	if len(w.assigned.Load().of(pod.Namespace)) == 0 {
+	ls := w.assigned.Load().of(pod.Namespace)
+	if len(ls) == 0 {
 		// If the namespace gets a Scanner at this moment, assign finds the pod in the cache.
 		w.sayUnwatched(pod.Namespace)
 		return
@@ -49,11 +50,13 @@ func (w *Watcher) appeared(pod *corev1.Pod) {
 			w.images.AddAfter(img, after)
 		case look:
 			w.look(img)
+		default:
+			w.lookAtRenamed(ls, img, pod)
 		}
 	}
 }
 
-// disappeared queues the images of a pod that run no longer, on whatever kind of node it was.
+// disappeared queues the images of a pod that run no longer, on whatever kind of node it was, or not under each name.
 func (w *Watcher) disappeared(pod *corev1.Pod) {
 	ids := imageIDs(pod)
 	if len(ids) == 0 {
@@ -62,11 +65,12 @@ func (w *Watcher) disappeared(pod *corev1.Pod) {
 	w.lookAtGone(func(img image) bool { return img.namespace == pod.Namespace && slices.Contains(ids, img.id) })
 }
 
-// lookAtGone queues those of some images that no pod runs any more.
+// lookAtGone queues those of some images that no pod runs any more, or none under a name that counts.
 func (w *Watcher) lookAtGone(among func(image) bool) {
 	for _, img := range w.progress.filter(among) {
 		switch {
 		case len(w.running(img)) > 0:
+			w.lookAtUnnamed(img)
 		case w.leading.Load():
 			w.lookAnew(img)
 		default:

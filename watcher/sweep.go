@@ -103,6 +103,7 @@ func (w *Watcher) sweep(now time.Time) {
 		w.sweepFailures(d, now)
 		w.sweepVanished(assigned, d)
 	}
+	w.judged.sweep(func(h heldImage) bool { return len(running[h.digest]) > 0 || w.book.Has(h.destination, h.digest) })
 	maps.DeleteFunc(w.missing, func(h heldImage, _ time.Time) bool {
 		_, listens := assigned.channel(h.destination)
 		return !listens

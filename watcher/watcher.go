@@ -81,6 +81,7 @@ type Watcher struct {
 	// ended is until when ignores have been looked for that have ended; the sweep's own.
 	ended     time.Time
 	progress  *progress
+	judged    judgements
 	rounds    rounds
 	pending   *pending
 	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
@@ -116,6 +117,7 @@ func New(cfg Config) (*Watcher, error) {
 		book:       ledger.New(),
 		missing:    make(map[heldImage]time.Time),
 		reassigned: make(chan struct{}, 1),
+		judged:     judgements{of: make(map[heldImage]judgement)},
 	}
 	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
