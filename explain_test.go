@@ -84,7 +84,8 @@ func shopExplanation() watcher.Explanation {
 	debug := container(watcher.KindEphemeral, "debug", string(watcher.StateUntried), watcher.ExplainedView{Scanner: "default"}, watcher.ExplainedView{Scanner: "on-call"})
 	debug.Pods, debug.Next = 1, minute(6)
 	debug.Waits = []watcher.ExplainedWait{{Clair: "http://clair.clair:6000/", For: watcher.WaitsForSlot}, {Clair: "http://clair.other:6000/", For: watcher.WaitsForClair}}
-	loading := container(watcher.KindContainer, "loading", string(watcher.StateUntried), watcher.ExplainedView{Scanner: "default", Failure: "loading"})
+	loading := container(watcher.KindContainer, "loading", string(watcher.StateUntried), watcher.ExplainedView{Scanner: "default", Failure: "loading"},
+		watcher.ExplainedView{Scanner: "on-call", Failure: "not_found", Unheard: true})
 	loading.Waits = []watcher.ExplainedWait{{Clair: "http://clair.clair:6000/", For: watcher.WaitsForData}}
 	node := container(watcher.KindContainer, "node", string(watcher.StateUntried), watcher.ExplainedView{Scanner: "default"})
 	node.Waits = []watcher.ExplainedWait{{For: watcher.WaitsForNode}}
@@ -246,7 +247,9 @@ func TestExplainTell(t *testing.T) {
 		{watcher.ExplainedView{Told: some}, no("disclosed"), "knows of 1 high, maybe without a message, as tell.disclosed is false"},
 		{watcher.ExplainedView{Told: some}, no("report disclosed"), "knows of 1 high, maybe without a message, as tell.report and tell.disclosed are false"},
 		{watcher.ExplainedView{Failure: "not_found"}, all, "told that it could not be scanned (not_found)"},
-		{watcher.ExplainedView{Failure: "not_found"}, no("failed"), "knows that it could not be scanned (not_found), maybe without a message, as tell.failed is false"},
+		{watcher.ExplainedView{Failure: "not_found", Unheard: true}, no("failed"), "not told that it could not be scanned (not_found), as tell.failed was false"},
+		{watcher.ExplainedView{Failure: "not_found", Unheard: true}, all, "not told that it could not be scanned (not_found), as tell.failed was false"},
+		{watcher.ExplainedView{Failure: "not_found"}, no("failed"), "told that it could not be scanned (not_found)"},
 		{watcher.ExplainedView{Failure: "loading"}, all, "told that Clair has no report of it yet"},
 	} {
 		if got := toldOf(watcher.ExplainedContainer{State: "scanned"}, c.view, c.tell); got != c.want {

@@ -402,8 +402,8 @@ func toldOf(c watcher.ExplainedContainer, v watcher.ExplainedView, tell settings
 	switch {
 	case v.Failure == "loading":
 		return "told that Clair has no report of it yet"
-	case v.Failure != "" && !tell.Failed:
-		return "knows that it could not be scanned (" + v.Failure + "), maybe without a message, as tell.failed is false"
+	case v.Failure != "" && v.Unheard:
+		return "not told that it could not be scanned (" + v.Failure + "), as tell.failed was false"
 	case v.Failure != "":
 		return "told that it could not be scanned (" + v.Failure + ")"
 	case v.Told == nil:

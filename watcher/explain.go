@@ -283,7 +283,7 @@ func (w *Watcher) waitsFor(img image, bases []string) []ExplainedWait {
 func (x *explainer) view(l listener, img image, e *explainedImage) *ExplainedView {
 	v := &ExplainedView{Scanner: l.destination.Name}
 	failure, _ := x.w.book.Failure(l.destination, img.inLedger())
-	v.Failure = failure.Cause
+	v.Failure, v.Unheard = failure.Cause, failure.Unheard
 	subjects := []subject{failureOf(img)}
 	if e.digest != "" {
 		subjects = append(subjects, subject{digest: e.digest})

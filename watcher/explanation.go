@@ -202,6 +202,8 @@ type ExplainedView struct {
 	Told *SeverityCount `json:"told,omitempty"`
 	// Failure is the Cause that it was told, or "loading" while it knows that Clair is; empty: none.
 	Failure string `json:"failure,omitempty"`
+	// Unheard says that the failure was kept from it, because tell.failed was false.
+	Unheard bool `json:"unheard,omitempty"`
 	// Untold counts what is known and was not told; nil: there is none.
 	Untold *SeverityCount `json:"untold,omitempty"`
 	// Held says by which rules; nil where nothing is held back, or no report was read for the cause that Unread has.
