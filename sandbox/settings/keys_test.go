@@ -54,6 +54,14 @@ func (c *cluster) allOthers(t *testing.T) {
 	c.logs(t, from, mended+"_all")
 	c.mistaken(t)
 
+	seen := c.now() // the same image in one more of the namespaces
+	must(t, c.Run(c.wait(t), stage.Workload{Namespace: "others-d", Name: one.workload, Image: one.ref}))
+	must(t, c.AwaitRunning(c.wait(t), "others-d", one.workload, 1))
+	c.looked(t, seen, one)
+	c.nothingElse(t)
+	c.remove(t, "others-d", one)
+	c.nothingElse(t)
+
 	from = c.logged(t)
 	c.edit(t, "others-a", "# nobody\n")
 	c.logs(t, from, `msg="settings in force" .*added=\[others-a\]`)
