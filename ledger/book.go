@@ -57,6 +57,7 @@ type record struct {
 	basis    *findings.Basis
 	entries  []entry // in no order
 	jobs     bool
+	shared   bool
 }
 
 // failure is why an image could not be scanned.
@@ -65,6 +66,7 @@ type failure struct {
 	cause   string
 	next    int64
 	unheard bool
+	shared  bool
 }
 
 // New returns an empty book.
@@ -176,7 +178,7 @@ func (b *Book) apply(d *destination, t Told) *item {
 			return it
 		}
 		it := &item{of: d, record: b.pack(b.manifest(t.Digest), t.Change)}
-		it.name = t.Name
+		it.name, it.record.shared = t.Name, t.Shared
 		b.add(it)
 		return it
 	case t.Failure.Cause == "" && it != nil:
@@ -199,7 +201,7 @@ func (b *Book) apply(d *destination, t Told) *item {
 
 // failure is that of what was told.
 func (t Told) failure() failure {
-	return failure{image: t.Image, cause: t.Failure.Cause, next: unix(t.Failure.Next), unheard: t.Failure.Unheard}
+	return failure{image: t.Image, cause: t.Failure.Cause, next: unix(t.Failure.Next), unheard: t.Failure.Unheard, shared: t.Shared}
 }
 
 // Change changes a record without a message: nobody waits for it to be written. Without a record it does
@@ -258,37 +260,41 @@ func (b *Book) Has(d Destination, digest string) bool {
 	return b.recordOf(d, digest) != nil
 }
 
-// Holders returns the destinations that have a record of an image and run it, as far as is known, in order.
-func (b *Book) Holders(digest string) []Destination {
+// Sharer is a destination that was told of an image for others too.
+type Sharer struct {
+	Destination
+	// Jobs says that only Jobs ran the image.
+	Jobs bool
+}
+
+// Sharers returns the destinations with a record of an image that is Shared and not gone, in no order.
+func (b *Book) Sharers(digest string) []Sharer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	m := b.manifests[digest]
 	if m == nil {
 		return nil
 	}
-	var ds []Destination
+	var all []Sharer
 	for _, it := range m.records {
-		if it.gone == 0 {
-			ds = append(ds, it.of.Destination)
+		if it.record.shared && it.gone == 0 {
+			all = append(all, Sharer{it.of.Destination, it.jobs})
 		}
 	}
-	slices.SortFunc(ds, Destination.compare)
-	return ds
+	return all
 }
 
-// FailedFor returns the destinations that were told of an image that it could not be scanned, and run it, as far as is
-// known, in order.
-func (b *Book) FailedFor(i Image) []Destination {
+// FailureSharers returns the destinations with a failure of an image that is Shared and not gone, in no order.
+func (b *Book) FailureSharers(i Image) []Destination {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var ds []Destination
+	var all []Destination
 	for d, known := range b.destinations {
-		if it := known.failures[i]; it != nil && it.gone == 0 {
-			ds = append(ds, d)
+		if it := known.failures[i]; it != nil && it.failure.shared && it.gone == 0 {
+			all = append(all, d)
 		}
 	}
-	slices.SortFunc(ds, Destination.compare)
-	return ds
+	return all
 }
 
 // Told counts by severity what a record says that was told and was there when it was last looked at, and says
@@ -319,7 +325,7 @@ func (b *Book) Held(d Destination) []Held {
 	}
 	held := make([]Held, 0, len(known.records))
 	for digest, it := range known.records {
-		held = append(held, Held{Digest: digest, Name: it.name, Clair: it.basis.Clair, Gone: timeOf(it.gone), Jobs: it.jobs})
+		held = append(held, Held{Digest: digest, Name: it.name, Clair: it.basis.Clair, Gone: timeOf(it.gone), Jobs: it.jobs, Shared: it.record.shared})
 	}
 	slices.SortFunc(held, func(a, b Held) int { return cmp.Compare(a.Digest, b.Digest) })
 	return held
@@ -366,7 +372,7 @@ func (b *Book) HeldFailures(d Destination) []HeldFailure {
 }
 
 func (f failure) export() Failure {
-	return Failure{Cause: f.cause, Next: timeOf(f.next), Unheard: f.unheard}
+	return Failure{Cause: f.cause, Next: timeOf(f.next), Unheard: f.unheard, Shared: f.shared}
 }
 
 // SetFailureGone says since when a destination does not run an image that could not be scanned; zero when it

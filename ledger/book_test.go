@@ -106,11 +106,13 @@ func (w *world) told() Told {
 	if w.IntN(4) > 0 {
 		t.Digest, t.Change = w.digest(), w.record()
 		t.Name = []string{"", "shop/web:1", "shop/web:2"}[w.IntN(3)]
+		t.Shared = t.Name == "shop/web:2"
 		return t
 	}
 	t.Image = w.image()
 	if w.IntN(3) > 0 {
 		t.Failure = Failure{Cause: []string{"unauthorized", "not found"}[w.IntN(2)], Next: w.time(), Unheard: w.IntN(3) == 0}
+		t.Shared = !t.Failure.Unheard
 	}
 	return t
 }
@@ -247,7 +249,7 @@ func TestNothingChanged(t *testing.T) {
 			for _, h := range b.HeldFailures(d) {
 				b.SetFailureGone(d, h.Image, h.Gone)
 				b.SetNext(d, h.Image, h.Next)
-				b.Remember([]Told{{Destination: d, Image: h.Image, Failure: h.Failure}})
+				b.Remember([]Told{{Destination: d, Image: h.Image, Failure: h.Failure, Shared: h.Failure.Shared}})
 			}
 		}
 		b.Forget(Destination{Key: "nobody"}, digestOf("0"))
@@ -522,4 +524,42 @@ func TestForgetEmpty(t *testing.T) {
 		t.Errorf("known: %v; shards to be written: %v", b.Known(d), b.Dirty())
 	}
 	b.ForgetEmpty(d)
+}
+
+// Only what a record or a failure began with says for whom else it was told.
+func TestShared(t *testing.T) {
+	b := New()
+	shop, blog, ops := Destination{"shop", "default"}, Destination{"blog", "default"}, Destination{"ops", "default"}
+	image := Image{ID: "config", Platform: "linux/amd64"}
+	b.Remember([]Told{
+		{Destination: shop, Digest: digestOf("a"), Shared: true},
+		{Destination: blog, Digest: digestOf("a")},
+		{Destination: ops, Digest: digestOf("a"), Shared: true},
+		{Destination: shop, Image: image, Failure: Failure{Cause: "not found"}, Shared: true},
+		{Destination: blog, Image: image, Failure: Failure{Cause: "not found"}},
+	})
+	b.Remember([]Told{{Destination: shop, Digest: digestOf("a"), Name: "shop/web:1"}, {Destination: blog, Digest: digestOf("a"), Shared: true}})
+	b.SetJobs(ops, digestOf("a"), true)
+	stored := make(map[int][]byte)
+	want := func(sharers []Sharer, failing ...Destination) {
+		t.Helper()
+		write(t, b, stored, b.Dirty())
+		for _, b := range []*Book{b, load(t, stored)} {
+			got := b.Sharers(digestOf("a"))
+			slices.SortFunc(got, func(a, b Sharer) int { return a.compare(b.Destination) })
+			if !slices.Equal(got, sharers) || len(b.Sharers(digestOf("b"))) > 0 {
+				t.Errorf("%v share the record, want %v", got, sharers)
+			}
+			if got := b.FailureSharers(image); !slices.Equal(got, failing) {
+				t.Errorf("%v share the failure, want %v", got, failing)
+			}
+		}
+	}
+	want([]Sharer{{ops, true}, {shop, false}}, shop)
+	b.SetGone(shop, digestOf("a"), time.Unix(1, 0))
+	b.SetFailureGone(shop, image, time.Unix(1, 0))
+	want([]Sharer{{ops, true}})
+	b.SetFailureGone(shop, image, time.Time{})
+	b.Remember([]Told{{Destination: shop, Image: image, Failure: Failure{Cause: "denied"}}}) // for another reason it is another one
+	want([]Sharer{{ops, true}})
 }

@@ -36,6 +36,7 @@ type pageRecord struct {
 	basis    *findings.Basis
 	entries  []entry
 	jobs     bool
+	shared   bool
 	gone     int64
 }
 
@@ -239,8 +240,8 @@ func (d *decoder) basis() *findings.Basis {
 
 func (d *decoder) record() pageRecord {
 	r := pageRecord{of: d.of(), manifest: d.manifest(), basis: d.basis(), name: known(d, &d.names, d.text)}
-	flags := d.number(2*recordGone - 1)
-	r.jobs = flags&recordJobs != 0
+	flags := d.number(2*recordShared - 1)
+	r.jobs, r.shared = flags&recordJobs != 0, flags&recordShared != 0
 	if flags&recordGone != 0 {
 		r.gone = d.time()
 	}
@@ -293,6 +294,7 @@ func (d *decoder) failure() pageFailure {
 		failure: failure{image: d.image(""), cause: known(d, &d.causes, d.text), next: d.time()},
 		gone:    d.time(),
 	}
+	f.cause, f.shared = strings.CutPrefix(f.cause, sharedCause)
 	f.cause, f.unheard = strings.CutPrefix(f.cause, unheardCause)
 	return f
 }

@@ -234,6 +234,7 @@ func (e *encoder) basis(basis *findings.Basis) {
 const (
 	recordJobs = 1 << (worst + 1 + iota)
 	recordGone
+	recordShared
 )
 
 func (e *encoder) record(it *item) {
@@ -250,6 +251,9 @@ func (e *encoder) record(it *item) {
 	}
 	if it.gone != 0 {
 		flags |= recordGone
+	}
+	if it.record.shared {
+		flags |= recordShared
 	}
 	e.number(flags)
 	if it.gone != 0 {
@@ -326,9 +330,12 @@ func usuallyTold(entries []entry) int {
 	return told
 }
 
-// unheardCause goes before the cause of a failure that was kept from its destination, so that the form of the bytes is
-// what it was. No cause begins with it.
-const unheardCause = "unheard "
+// These go before the cause of a failure that was kept from its destination, or was told for others too, so that the form
+// of the bytes is what it was. No cause begins with them.
+const (
+	unheardCause = "unheard "
+	sharedCause  = "shared "
+)
 
 func (e *encoder) failure(it *item) {
 	e.number(e.destinations[it.of])
@@ -336,6 +343,9 @@ func (e *encoder) failure(it *item) {
 	cause := it.cause
 	if it.unheard {
 		cause = unheardCause + cause
+	}
+	if it.failure.shared {
+		cause = sharedCause + cause
 	}
 	if !refer(e, e.causes, cause) {
 		e.text(cause)

@@ -49,6 +49,7 @@ func (b *Book) Load(shard int, data []byte) (term uint64, err error) {
 			basis:    b.bases.share(*r.basis),
 			entries:  r.entries,
 			jobs:     r.jobs,
+			shared:   r.shared,
 		}}
 		b.loadItem(shard, it, it.of.records[it.manifest.digest])
 	}
@@ -117,6 +118,7 @@ func (b *Book) join(own, other *item) bool {
 		return own.gone != before.gone || own.failure != before.failure
 	}
 	own.jobs = own.jobs && other.jobs
+	own.record.shared = own.record.shared && other.record.shared
 	own.name = cmp.Or(own.name, other.name)
 	was := b.unpack(own.record)
 	is := joined(was, b.unpack(other.record))
@@ -126,7 +128,7 @@ func (b *Book) join(own, other *item) bool {
 		b.reweigh(own)
 		return true
 	}
-	return own.gone != before.gone || own.jobs != before.jobs || own.name != before.name
+	return own.gone != before.gone || own.jobs != before.jobs || own.record.shared != before.record.shared || own.name != before.name
 }
 
 // joined returns a record of all that two records of one image hold. A finding is absent only if both say so. One that

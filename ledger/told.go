@@ -30,6 +30,8 @@ type Failure struct {
 	// Unheard says that it was kept from the destination, which does not want to hear of failures: neither it nor its
 	// end is told when that has changed.
 	Unheard bool
+	// Shared is as in Told.
+	Shared bool
 }
 
 // Told is what a message told a destination: findings of an image, that an image could not be scanned, or
@@ -47,6 +49,9 @@ type Told struct {
 	// Image and Failure count when Digest is empty. A Failure without a Cause is over.
 	Image   Image
 	Failure Failure
+	// Shared says that it was told for other destinations too, those with other keys whose Scanner is the same one. It
+	// counts for what begins with this: the rest of a record was told before, and to whom is known.
+	Shared bool
 }
 
 // Held is a record without its findings.
@@ -61,6 +66,8 @@ type Held struct {
 	Gone time.Time
 	// Jobs says that only Jobs ran it.
 	Jobs bool
+	// Shared is as in Told.
+	Shared bool
 }
 
 // HeldFailure is an image that could not be scanned.

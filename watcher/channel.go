@@ -168,13 +168,12 @@ func (w *Watcher) hasTold(n *news, running func() map[string][]image) bool {
 		return n.loading && w.knowsLoading(n.destination, n.subject.digest, n.image)
 	case kindFailed:
 		f, told := w.book.Failure(n.destination, n.subject.image)
-		_, shared := w.sharedFailure(n.destination, n.subject.image, n.cause)
-		return shared || told && f.Cause == string(n.cause)
+		return told && f.Cause == string(n.cause) || w.sharesFailure(n.destination, n.subject.image, n.cause)
 	case kindRecovered:
 		f, told := w.book.Failure(n.destination, n.subject.image)
 		return !told || f.Cause != string(n.cause)
 	case kindRemoved: // it may have come back
-		return len(w.podsOf([]*news{n}, running())) > 0
+		return len(w.podsOf([]*news{n}, running())) > 0 || w.runsElsewhere(n.destination, n.subject.digest, running()[n.subject.digest])
 	case kindReport:
 		return w.book.Has(n.destination, n.subject.digest) || len(w.sharing(n.destination, n.subject.digest)) > 0
 	}
@@ -211,26 +210,35 @@ func (w *Watcher) record(ctx context.Context, channel slack.Webhook, at delivery
 
 // remember records news, before anything else is sent to its channel.
 func (w *Watcher) remember(ctx context.Context, ns []*news) error {
-	if shards := w.note(ns); len(shards) > 0 {
+	if shards := w.note(ns, true); len(shards) > 0 {
 		return w.shards.save(ctx, shards)
 	}
 	return nil
 }
 
-// note has the ledger know news as told. It returns the shards that are to be written for it.
-func (w *Watcher) note(ns []*news) (shards []int) {
+// note has the ledger know news as told, whether it was heard or kept from who does not want to hear of it. It returns the
+// shards that are to be written for it.
+func (w *Watcher) note(ns []*news, heard bool) (shards []int) {
+	assigned := w.assigned.Load()
 	var told []ledger.Told
 	for _, n := range ns {
 		if n.kind == kindIndexed && !n.loading { // of interest only until the report is there
 			continue
 		}
-		told = append(told, n.told)
-		if n.kind == kindReport { // so it could be scanned, under whatever id it runs
-			for _, i := range append(w.book.Images(n.subject.digest), n.image.inLedger()) {
+		news := n.told
+		news.Shared = heard && assigned.isOfAll(n.destination.Key)
+		told = append(told, news)
+		switch n.kind {
+		case kindRecovered:
+			told = append(told, w.endsOfFailures(n.destination, n.subject.image, n.cause)...)
+		case kindReport: // so it could be scanned, under whatever id it runs
+			images := w.book.Images(n.subject.digest)
+			if i := n.image.inLedger(); !slices.Contains(images, i) {
+				images = append(images, i)
+			}
+			for _, i := range images {
 				told = append(told, ledger.Told{Destination: n.destination, Image: i})
-				for _, d := range w.sharingFailure(n.destination, i) {
-					told = append(told, ledger.Told{Destination: d, Image: i})
-				}
+				told = append(told, w.endsOfFailures(n.destination, i, "")...)
 			}
 		}
 	}

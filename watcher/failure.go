@@ -28,10 +28,10 @@ func (w *Watcher) tellFailure(img image, name, clair string, cause Cause, lastin
 		// Who knows that it fails, though for another cause, is to hear when it no longer does.
 		unknown := known.Cause == "" || known.Unheard
 		failure := ledger.Failure{Cause: string(cause), Next: next, Unheard: unknown && !wants(l.tell, kindFailed)}
-		if shared, told := w.sharedFailure(l.destination, img.inLedger(), cause); told {
-			failure.Unheard = unknown && shared.Unheard
+		if w.sharesFailure(l.destination, img.inLedger(), cause) {
+			failure.Unheard = false
 			w.withdrawFailure(l.destination, img)
-			w.book.Remember([]ledger.Told{{Destination: l.destination, Image: img.inLedger(), Failure: failure}})
+			w.book.Remember([]ledger.Told{{Destination: l.destination, Image: img.inLedger(), Failure: failure, Shared: true}})
 			continue
 		}
 		w.tellOrNote(l, &news{

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/quay/claircore"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
@@ -149,4 +151,110 @@ func TestAllShareFailure(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was told under a key of its own, to whomever, the channel of _all has not heard; nor what was kept from it. Moved
+// to _all it is not repeated, but for the namespaces that come later it is told.
+func TestAllSharesWhatItHeard(t *testing.T) {
+	const report, failed = "app1:v1 is running with…blog", "app1:v1 could not be scanned…blog"
+	for name, tt := range map[string]struct {
+		before string
+		fails  bool
+		want   string
+	}{
+		"a key of its own":                     {before: "shop: " + scanner("shop"), want: report},
+		"a key of its own, told nothing":       {before: "shop: " + scanner("shop") + "tell: {report: false}\n", want: report},
+		"a key of its own, not to be scanned":  {before: "shop: " + scanner("shop"), fails: true, want: failed},
+		"kept from it, and not to be scanned":  {before: "_all: " + scanner("all") + "tell: {failed: false}\n", fails: true, want: failed},
+		"of another Clair in an own namespace": {before: "shop: " + scannerAt(secondBase, "shop"), want: report},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, func(t *testing.T, r *rig) {
+				if tt.fails {
+					r.clairs[clairBase].failOf = map[string]error{digest(1): &clair.Error{Op: "report", Kind: clair.TooLarge}}
+				}
+				key, value, _ := strings.Cut(tt.before, ": ")
+				r.settings(map[string]string{"_all": scanner("all"), key: value})
+				r.run(podOf("shop", "app-0", 1))
+				r.start()
+				r.pass(settled)
+				r.settings(map[string]string{"_all": scanner("all")})
+				r.pass(time.Hour)
+				r.wantEach("all")
+				r.run(podOf("blog", "app-0", 1))
+				r.pass(24 * time.Hour)
+				r.wantEach("all", tt.want)
+				r.run(podOf("late", "app-0", 1)) // and now it has
+				r.restart()
+				r.pass(24 * time.Hour)
+				r.wantEach("all", tt.want)
+			})
+		})
+	}
+}
+
+// That images known to many namespaces are scanned again is told once, however far apart they are looked at.
+func TestAllShareRecovery(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"_all": scanner("all")})
+		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c := r.clairs[clairBase]
+		c.set(func(c *fakeClair) {
+			c.failOf = map[string]error{digest(1): &clair.Error{Op: "report", Kind: clair.TooLarge}}
+		})
+		for _, ns := range []string{"shop", "blog"} {
+			r.w.look(image{namespace: ns, id: digest(1), platform: r.w.nodes.platform("node-1")})
+			r.pass(3 * time.Hour)
+		}
+		r.wantTexts("app1:v1 is running with", "app1:v1 could not be scanned…in shop")
+		c.set(func(c *fakeClair) { c.failOf = nil })
+		r.pass(48 * time.Hour)
+		r.wantTexts("app1:v1 is running with", "app1:v1 could not be scanned", "app1:v1 is scanned again")
+	})
+}
+
+// Two ends within removalGrace of one another are one: the last. The end of a Job's pod is none.
+func TestAllShareEndsApart(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"_all": scanner("all")})
+		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		job := podOf("cron", "job-0", 1)
+		job.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "job", UID: "job", Controller: new(true)}}
+		r.run(job)
+		r.pass(settled)
+		r.delete("shop", "app-0")
+		r.pass(removalGrace / 2)
+		r.delete("blog", "app-0")
+		r.pass(2 * removalGrace)
+		want := []string{"app1:v1 is running with", "app1:v1 is no longer running in blog"}
+		r.wantTexts(want...)
+		r.delete("cron", "job-0")
+		r.pass(2 * removalGrace)
+		r.wantTexts(want...)
+	})
+}
+
+// An end that waits to be told is none when the image comes to another namespace meanwhile.
+func TestAllShareEndTakenBack(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.GroupWait = time.Minute
+		r.settings(map[string]string{"_all": scanner("all")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(2 * time.Minute)
+		r.delete("shop", "app-0")
+		for r.w.pending.count() == 0 {
+			r.pass(time.Second)
+		}
+		r.run(podOf("blog", "app-0", 1))
+		r.pass(time.Hour)
+		r.wantTexts("app1:v1 is running with")
+		r.delete("blog", "app-0")
+		r.pass(time.Hour)
+		r.wantTexts("app1:v1 is running with", "app1:v1 is no longer running in blog")
+	})
 }

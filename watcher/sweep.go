@@ -172,7 +172,7 @@ func (w *Watcher) sweepImages(d ledger.Destination, running map[string][]image, 
 		case w.missing[key].IsZero():
 			w.missing[key] = now // and not more: an image that is about to be noted may be this one
 		case now.Sub(w.missing[key]) >= w.cfg.RemovalGrace:
-			w.gone(d, held, running[held.Digest], now)
+			w.gone(d, held, now)
 		}
 	}
 }
@@ -212,9 +212,9 @@ func repositoryOf(name string) string {
 }
 
 // gone has a destination told that an image runs no longer, unless only Jobs ran it, which end, or it runs where nobody
-// looks any more, or the destination does not want to hear of that, or hears of the image elsewhere.
-func (w *Watcher) gone(d ledger.Destination, held ledger.Held, running []image, now time.Time) {
-	if held.Jobs || w.isUsed(d.Key, held.Digest) || !w.wants(d, kindRemoved) || w.isShared(d, held.Digest, running) {
+// looks any more, or the destination does not want to hear of that, or is to hear it of another namespace.
+func (w *Watcher) gone(d ledger.Destination, held ledger.Held, now time.Time) {
+	if held.Jobs || w.isUsed(d.Key, held.Digest) || !w.wants(d, kindRemoved) || w.endsElsewhere(d, held.Digest, now) {
 		w.pending.withdraw(topic{d, kindRemoved, subject{digest: held.Digest}}) // of before somebody thought better of it
 		w.book.SetGone(d, held.Digest, now)
 		return

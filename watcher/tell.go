@@ -40,7 +40,7 @@ func (w *Watcher) tellOrNote(l listener, n *news) {
 		return
 	}
 	w.pending.withdraw(n.topic())
-	w.note([]*news{n})
+	w.note([]*news{n}, false)
 }
 
 // lookAtEnded queues the images of the namespaces in which somebody has ignored something until now.

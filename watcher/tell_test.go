@@ -273,24 +273,3 @@ func TestRecoveredAfterOff(t *testing.T) {
 		r.wantTexts("app1:v1 is running with", "app1:v1 could not be scanned", "app1:v1 is scanned again")
 	})
 }
-
-// What one namespace of _all did not hear of no other one has heard of.
-func TestRecoveredOffInAll(t *testing.T) {
-	inRig(t, func(t *testing.T, r *rig) {
-		r.cfg.Refresh = time.Hour
-		r.settings(map[string]string{"_all": scanner("all") + "tell: {failed: false}"})
-		r.run(podOf("shop", "app-0", 1))
-		r.start()
-		r.pass(settled)
-		c := r.clairs[clairBase]
-		c.set(tooLarge)
-		r.pass(2 * time.Hour)
-		r.settings(map[string]string{"_all": scanner("all")})
-		r.run(podOf("blog", "app-0", 1))
-		r.pass(2 * time.Hour)
-		c.set(wellAgain)
-		r.pass(10 * time.Hour)
-		r.wantTexts("app1:v1 is running with")
-		r.wantNoFailure(1)
-	})
-}
