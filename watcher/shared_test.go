@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/quay/claircore"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/ledger"
@@ -222,9 +221,7 @@ func TestAllShareEndsApart(t *testing.T) {
 		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 1))
 		r.start()
 		r.pass(settled)
-		job := podOf("cron", "job-0", 1)
-		job.OwnerReferences = []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "Job", Name: "job", UID: "job", Controller: new(true)}}
-		r.run(job)
+		r.run(byJob(podOf("cron", "job-0", 1)))
 		r.pass(settled)
 		r.delete("shop", "app-0")
 		r.pass(removalGrace / 2)
