@@ -100,7 +100,7 @@ func TestNothingIsLeftUnread(t *testing.T) {
 	const text = "- &a {clairBaseUrl: 'http://clair/', slackWebhookFile: shop, tell: {report: false}, ignore: [{id: x}, {id: y}]}\n" +
 		"- {<<: *a, name: last, minSeverity: Critical}\n"
 	with := func(left int) (*reader, error) {
-		r := newReader("shop", text, rules)
+		r := newReader("shop", text, rules.complete())
 		r.left = left
 		if scanners := r.scanners("shop", r.document(text), heritage{scanner: defaults()}); left > 1000 && len(scanners) != 2 {
 			t.Fatalf("%d Scanners: %v", len(scanners), r.err())

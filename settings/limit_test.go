@@ -136,6 +136,8 @@ func TestShown(t *testing.T) {
 		"Team-Payments-Production":             false, // which no namespace is called
 		"rkQz81bWmNe5TyUa7sDfGh3J":             false, // Slack
 		"T7G2K1QXA/B0F9ZR4LM":                  false,
+		"1pQ3rS5tU7y":                          false, // a piece of one
+		"CVE-2023-4911":                        true,
 		"xnesm3k8kiyy5gq7b1f4zt9rwo":           false, // Mattermost
 		"8x1qk3z9w7rty5u2m4n6p0aabc":           false,
 		"550e8400-e29b-41d4-a716-446655440000": false,

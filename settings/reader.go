@@ -88,7 +88,7 @@ func (r *reader) document(value string) *yaml.Node {
 	documents, err := documents(value)
 	switch {
 	case err != nil:
-		m := CheckSyntax(value)
+		m := checkSyntax(value, r.rules.prefixes)
 		whole.line = m.Line
 		r.wrong(whole, "%s", m.What)
 	case len(documents) > 1:

@@ -72,6 +72,9 @@ type Rules struct {
 	Backends []string
 	// Notifiers are the names of those that there are. Nil: NotifierSlack alone.
 	Notifiers []string
+
+	// prefixes is how much text may still be read to find the lines of mistakes, of all keys.
+	prefixes *int
 }
 
 // complete returns the rules with what their zero values mean.
@@ -82,6 +85,7 @@ func (rules Rules) complete() Rules {
 	if rules.Notifiers == nil {
 		rules.Notifiers = []string{NotifierSlack}
 	}
+	rules.prefixes = new(prefixLimit)
 	return rules
 }
 
@@ -102,7 +106,7 @@ func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
 	if err != nil {
 		mistakes[DefaultsKey] = err
 	}
-	for key, value := range data {
+	for _, key := range slices.Sorted(maps.Keys(data)) { // in order, as what is there for all may not do for the last
 		if key == DefaultsKey {
 			continue
 		}
@@ -110,7 +114,7 @@ func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
 			mistakes[key] = err
 			continue
 		}
-		scanners, err := parseKey(key, value, from, rules)
+		scanners, err := parseKey(key, data[key], from, rules)
 		if err != nil {
 			mistakes[key] = err
 		}

@@ -12,18 +12,25 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// prefixLimit bounds how much text is read in all to find the line of a mistake, in bytes.
+// prefixLimit bounds how much text is read in all to find the lines of mistakes, in bytes: those of all keys, because
+// nobody's settings are in force before all are read.
 const prefixLimit = 1 << 20
 
 // CheckSyntax says where and why a text is not YAML, as a Mistake without a path; nil where it is. It says nothing of
 // what is there: the library's own words quote the text, and often name the line where a block begins, not the one
 // that breaks it.
 func CheckSyntax(text string) *Mistake {
+	left := prefixLimit
+	return checkSyntax(text, &left)
+}
+
+// checkSyntax takes from left what it reads to find the line; when that is used up it says so in the Mistake.
+func checkSyntax(text string, left *int) *Mistake {
 	if _, err := documents(text); err == nil {
 		return nil
 	}
 	text = strings.TrimPrefix(text, "\ufeff")
-	m := locate(text)
+	m := locate(text, left)
 	m.What = "not valid YAML: " + m.What
 	return &m
 }
@@ -174,7 +181,7 @@ func (r *reached) Read(b []byte) (int, error) {
 }
 
 // locate finds the line of a text that is not YAML at which a person would look, and what is wrong there.
-func locate(text string) Mistake {
+func locate(text string, left *int) Mistake {
 	// The library counts lines from 0 and takes 0 for none. With one more before the first it names all of them.
 	r := &reached{text: "\n" + text}
 	_, err := documentsFrom(r)
@@ -191,7 +198,7 @@ func locate(text string) Mistake {
 		}
 	case colon, quote, start, escape, block:
 		line-- // the one that is before the first
-		opened := broken(text, line)
+		opened := broken(text, line, left)
 		if means != quote && opened > 0 && opened < line && slices.Contains([]trouble{comma, bracket}, misfit.at(lineOf(text, opened))) {
 			return Mistake{Line: line, What: fmt.Sprintf("%s; or the bracket that opens %s above is not closed", means.words(), counted(line-opened))}
 		}
@@ -199,7 +206,7 @@ func locate(text string) Mistake {
 		line = 0
 	}
 	if line < 1 {
-		line = broken(text, noticed)
+		line = broken(text, noticed, left)
 	}
 	if line < 1 {
 		return Mistake{Line: noticed, What: "on this line, or one before it: " + means.words()}
@@ -240,7 +247,7 @@ func (t trouble) at(line string) trouble {
 
 // broken returns the line after which a text is no YAML any more, at the most the one where that was noticed; 0 where
 // it takes too long to find out. What is open at that line, as a quote, was opened there.
-func broken(text string, noticed int) int {
+func broken(text string, noticed int, left *int) int {
 	ends := []int{0} // of lines
 	for i := range len(text) {
 		if text[i] == '\n' {
@@ -250,12 +257,12 @@ func broken(text string, noticed int) int {
 			break
 		}
 	}
-	left := prefixLimit
 	for line := min(noticed, len(ends)); line > 0; line-- {
 		before := text[:ends[line-1]]
-		if left -= len(before); left < 0 {
+		if *left < len(before) { // a shorter text may still be searched
 			return 0
 		}
+		*left -= len(before)
 		if _, err := documents(before); err == nil {
 			return line
 		}

@@ -124,6 +124,27 @@ func TestLineOfAMistakeIsBounded(t *testing.T) {
 	}
 }
 
+// What many keys need together is bounded, and those that it is enough for are always the same ones.
+func TestLinesOfAllMistakesAreBounded(t *testing.T) {
+	data := make(map[string]string)
+	for i := range 40 {
+		data[fmt.Sprintf("ns-%02d", i)] = "a: {\n" + strings.Repeat("x: 1,\n", 200)
+	}
+	vague := func() (keys []string) {
+		_, mistakes := Parse(data, rules)
+		for _, key := range mistakes.Keys() {
+			if strings.Contains(mistakes[key].Error(), "on this line, or one before it") {
+				keys = append(keys, key)
+			}
+		}
+		return keys
+	}
+	keys := vague()
+	if len(keys) == 0 || len(keys) > 38 || !slices.Equal(keys, vague()) {
+		t.Errorf("%d of %d lines are not found: %s", len(keys), len(data), keys)
+	}
+}
+
 func TestKeyError(t *testing.T) {
 	_, mistakes := Parse(map[string]string{"shop": "- {nmae: x}\n- 5"}, rules)
 	e, ok := errors.AsType[KeyError](mistakes["shop"])

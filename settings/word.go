@@ -19,20 +19,19 @@ func shown(s string) string {
 	return s
 }
 
-// Shown says whether a text looks like a name, and so may be repeated. It is a short word, since the secret part of a
-// webhook has at least 24 letters and digits, or a longer one as namespaces have them: short words of small letters in
-// which digits stand together, joined by dashes, dots or underscores. A secret has no such joints, and mixes letters
-// and digits.
+// Shown says whether a text looks like a name, and so may be repeated. It is words in which digits stand together, joined by
+// dashes, dots or underscores: a short one, since the secret part of a webhook has at least 24 letters and digits, or a
+// longer one of small letters, as namespaces have them. A secret has no such joints, and mixes letters and digits, which
+// tells a piece of it too, unless that is as short as any word.
 func Shown(s string) bool {
-	return short.MatchString(s) || s != "" && len(s) <= 63 && joined.MatchString(s)
+	return short.MatchString(s) || s != "" && (len(s) <= 20 && joined.MatchString(strings.ToLower(s)) || len(s) <= 63 && joined.MatchString(s))
 }
 
-var (
-	short  = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,20}$`)
-	joined = regexp.MustCompile(`^` + joint + `([-._]+` + joint + `)*$`)
-)
+var short = regexp.MustCompile(`^[-._a-zA-Z0-9]{1,8}$`)
 
-// joint is a word of small letters, then digits; or the other way round.
+var joined = regexp.MustCompile(`^` + joint + `([-._]+` + joint + `)*$`)
+
+// joint is a word of letters, then digits; or the other way round.
 const joint = `(?:[a-z]{0,20}[0-9]{0,8}|[0-9]{1,8}[a-z]{1,20})`
 
 // exactly returns a word if it is one of the known ones; otherwise nothing.
