@@ -94,8 +94,11 @@ daemon could not be asked, or is not the one that leads.`,
 			return err
 		}
 		explanation, err := askDaemon(cmd.Context(), base, q)
-		if err != nil {
+		switch {
+		case err != nil:
 			return err
+		case explanation.NamesPackage:
+			return fmt.Errorf("--vulnerability: %s is a package there; want the name of a vulnerability", printable(vulnerability))
 		}
 		return writeExplanation(cmd.OutOrStdout(), output.value, explanation)
 	}

@@ -194,6 +194,9 @@ func TestExplain(t *testing.T) {
 	near, soughtMany := gone, many
 	near.Near = []string{"web", "web-0"}
 	soughtMany.Vulnerability = "CVE-2024-1234"
+	misspelt, pkg := empty, soughtMany
+	misspelt.NearNamespaces = []string{"shop-eu", "shops"}
+	pkg.Vulnerability, pkg.NamesPackage = "openssl", true
 	for name, c := range map[string]struct {
 		explanation watcher.Explanation
 		args        string
@@ -208,6 +211,8 @@ func TestExplain(t *testing.T) {
 		"explain-no-pods":     {empty, "shop"},
 		"explain-no-pod":      {gone, "shop/web-1"},
 		"explain-near":        {near, "shop/web-1"},
+		"explain-misspelt":    {misspelt, "shop"},
+		"explain-package":     {pkg, "shop --vulnerability openssl"},
 
 		"explain-vulnerability":      {soughtExplanation(), "shop/web --vulnerability CVE-2024-1234"},
 		"explain-vulnerability-json": {soughtExplanation(), "shop/web --vulnerability CVE-2024-1234 --output json"},

@@ -75,7 +75,7 @@ func missed(m watcher.ExplainedMiss, f watcher.ExplainedFinding) string {
 		{watcher.MissedID, "Clair's name for it is " + f.Name},
 		{watcher.MissedPackage, "the package is " + f.Package},
 		{watcher.MissedImage, "the image runs under a name that " + m.Image + " does not match"},
-		{watcher.MissedUntil, "it has ended on " + timeOf(m.Until)},
+		{watcher.MissedUntil, "it ended on " + timeOf(m.Until)},
 	} {
 		if slices.Contains(m.By, by.field) {
 			why = append(why, by.words)

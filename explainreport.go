@@ -29,6 +29,8 @@ func writeExplanation(to io.Writer, form string, e watcher.Explanation) error {
 		return nil
 	case len(e.Near) > 0:
 		return &foundError{fmt.Sprintf("there is no pod or workload %s in the namespace %s; the nearest names there: %s", e.Pod, e.Namespace, strings.Join(e.Near, ", "))}
+	case len(e.NearNamespaces) > 0:
+		return &foundError{fmt.Sprintf("there is no pod in the namespace %s, and the settings have no key for it; did you mean %s?", e.Namespace, strings.Join(e.NearNamespaces, " or "))}
 	case e.Pod != "":
 		return &foundError{fmt.Sprintf("there is no pod or workload %s in the namespace %s, nor any other", e.Pod, e.Namespace)}
 	}
@@ -151,7 +153,7 @@ func (x *explained) scanner(s watcher.ExplainedScanner) {
 			x.say(0, "%s: %d more entries of ignore without effect.", s.Name, len(idle)-n)
 		case n > fewIgnores:
 		case i.Ended:
-			x.say(0, "%s: the entry of ignore for %s has ended on %s.", s.Name, about(i), timeOf(i.Until))
+			x.say(0, "%s: the entry of ignore for %s ended on %s.", s.Name, about(i), timeOf(i.Until))
 		default:
 			x.say(0, "%s: the entry of ignore for %s matches nothing here.%s", s.Name, about(i), seekIt(i))
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,6 +51,9 @@ func (w *Watcher) Explain(ctx context.Context, q Question) (Explanation, error) 
 	assigned := w.assigned.Load()
 	e := Explanation{Namespace: q.Namespace, Vulnerability: q.Vulnerability, Settings: assigned.explain(q.Namespace)}
 	pods := w.podsIn(q.Namespace)
+	if len(pods) == 0 && e.Settings.Applies != AppliesOwn && e.Settings.Applies != AppliesOptedOut {
+		e.NearNamespaces = likely(q.Namespace, assigned.namespaces(w.podNamespaces()))
+	}
 	if q.Name != "" {
 		pods = e.choose(pods, q.Name)
 	}
@@ -61,6 +65,7 @@ func (w *Watcher) Explain(ctx context.Context, q Question) (Explanation, error) 
 		return Explanation{}, context.Cause(ctx)
 	}
 	e.Scanners, e.Pods = x.scanners(), len(pods)
+	e.NamesPackage = x.asPackage.Load() && !x.asVulnerability.Load()
 	e.Workloads, e.LeftOut = x.workloads()
 	return e, nil
 }
@@ -135,6 +140,8 @@ type explainer struct {
 	images map[image]*explainedImage
 	// readers are those of each report that is to be fetched.
 	readers map[manifestAt][]reader
+	// asVulnerability and asPackage say that a report has a vulnerability, or a package, of the name that was asked about.
+	asVulnerability, asPackage atomic.Bool
 }
 
 // alike is what containers have in common that are explained together.

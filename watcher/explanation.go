@@ -27,8 +27,13 @@ type Explanation struct {
 	Workload string `json:"workload,omitempty"`
 	// Near are pods and workloads that there are, where Pod is not there: those whose names are most like it, first.
 	Near []string `json:"near,omitempty"`
-	// Vulnerability is the one that was asked about; empty: none.
+	// NearNamespaces are others that the settings name or that have pods, where this one is not known: those whose names are
+	// most like it, first. None where no name is.
+	NearNamespaces []string `json:"nearNamespaces,omitempty"`
+	// Vulnerability is the one that was asked about; empty: none. NamesPackage says that no vulnerability is called that, as
+	// far as reports were read, and a package is.
 	Vulnerability string            `json:"vulnerability,omitempty"`
+	NamesPackage  bool              `json:"namesPackage,omitempty"`
 	Settings      ExplainedSettings `json:"settings"`
 	// Scanners are those in force, in the order of the settings.
 	Scanners []ExplainedScanner `json:"scanners"`

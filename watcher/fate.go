@@ -89,6 +89,14 @@ func (x *explainer) seek(r reader, report findings.Report, rules findings.Rules,
 	if asked == "" {
 		return
 	}
+	for _, f := range report.Findings {
+		if f.IsCalled(asked) {
+			x.asVulnerability.Store(true)
+		}
+		if _, pkg := (findings.Ignore{Package: asked}).Names(f); pkg {
+			x.asPackage.Store(true)
+		}
+	}
 	var found []findings.Finding
 	for _, is := range []func(findings.Finding) bool{
 		func(f findings.Finding) bool { return f.IsCalled(asked) },

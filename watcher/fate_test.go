@@ -170,6 +170,47 @@ func TestExplainVulnerabilityBounded(t *testing.T) {
 	})
 }
 
+// TestExplainPackage is asked about a package where a vulnerability is wanted.
+func TestExplainPackage(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
+		r.start()
+		r.pass(settled)
+		for asked, want := range map[string]bool{"": false, "openssl": true, "CVE-2026-0001": false, "curl": false} {
+			if e := r.ask(Question{Namespace: "shop", Vulnerability: asked}); e.NamesPackage != want {
+				t.Errorf("%q names a package: %v, want %v", asked, e.NamesPackage, want)
+			}
+		}
+		// A vulnerability can be called like one.
+		r.clairs[clairBase].set(func(c *fakeClair) { c.found[digest(2)] = []vulnerability{{name: "OpenSSL", severity: claircore.High}} })
+		if e := r.ask(Question{Namespace: "shop", Vulnerability: "openssl"}); e.NamesPackage {
+			t.Error("the vulnerability is taken for a package")
+		}
+	})
+}
+
+// TestExplainNearNamespaces proposes namespaces that have a key or pods to who asks about one that has neither.
+func TestExplainNearNamespaces(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop"), "_all": scanner("all"), "quiet": "", "wrong": "x"})
+		r.run(podOf("ship", "a", 1), podOf("kube-system", "b", 2))
+		r.start()
+		r.pass(settled)
+		for namespace, want := range map[string][]string{
+			"shp": {"ship", "shop"}, "shpo": {"ship", "shop"}, "kube-sytem": {"kube-system"}, "wrng": {"wrong"}, "qiet": {"quiet"}, "web": nil,
+			"shop": nil, "ship": nil, "quiet": nil, "wrong": nil, // are known
+		} {
+			if e := r.explain(namespace, ""); !slices.Equal(e.NearNamespaces, want) {
+				t.Errorf("%s: got %q, want %q", namespace, e.NearNamespaces, want)
+			}
+		}
+		if e := r.explain("shp", "web"); !slices.Equal(e.NearNamespaces, []string{"ship", "shop"}) {
+			t.Errorf("with a name: %q", e.NearNamespaces)
+		}
+	})
+}
+
 // TestExplainName asks for pods and for what runs them.
 func TestExplainName(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {

@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,11 +27,24 @@ func nearest(name string, pods []*corev1.Pod) []string {
 			slips[of] = 0
 		}
 	}
-	names := make([]string, 0, len(slips))
-	for n := range slips {
-		names = append(names, n)
+	return fewestSlips(slips)
+}
+
+// likely returns the names that a misspelt one may have been meant to be, those with the fewest slips first: at most two,
+// and in no more than half of the name.
+func likely(name string, known []string) []string {
+	slips := make(map[string]int)
+	for _, n := range known {
+		if d := distance(name, n); d > 0 && d <= 2 && 2*d <= len(n) {
+			slips[n] = d
+		}
 	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(slips[a], slips[b]), cmp.Compare(a, b)) })
+	return fewestSlips(slips)
+}
+
+// fewestSlips returns the first names by the number of their slips.
+func fewestSlips(slips map[string]int) []string {
+	names := slices.SortedFunc(maps.Keys(slips), func(a, b string) int { return cmp.Or(cmp.Compare(slips[a], slips[b]), cmp.Compare(a, b)) })
 	return names[:min(len(names), mostNear)]
 }
 
