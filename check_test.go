@@ -27,7 +27,6 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/clairwatch/clairwatch/clair"
-	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack/slackstand"
@@ -412,7 +411,7 @@ func TestCheckEmptyFiles(t *testing.T) {
 	files := map[string]string{"settings.yaml": "shop: |\n  clairBaseUrl: http://clair.clair:6000/\n  slackWebhookFile: none.txt\n", "none.txt": "\n", "empty.yaml": " \n"}
 	for file, want := range map[string]string{
 		"empty.yaml":    "PROBLEM  it is empty: want the YAML of a ConfigMap, or its data",
-		"settings.yaml": "shop.slackWebhookFile: the file none.txt is empty: put the address of the webhook into the key none.txt of the Secret that is mounted there",
+		"settings.yaml": "shop.slackWebhookFile (line 2 of the key, line 3 of settings.yaml): the file none.txt is empty: put the address of the webhook into the key none.txt of the Secret that is mounted there",
 	} {
 		s := check(t, files, "--offline", "--docker-config", "", "--webhook-folder", ".", "-f", file)
 		if !strings.Contains(s.out, want) || s.code != exitFound {
@@ -424,24 +423,45 @@ func TestCheckEmptyFiles(t *testing.T) {
 // Who has a look hears of what ends within a week.
 func TestCheckIgnoresThatEnd(t *testing.T) {
 	now := time.Date(2027, 2, 27, 15, 0, 0, 0, time.UTC)
-	of := func(until string) findings.Ignore {
-		all, wrong := settings.Parse(map[string]string{"shop": scannerOf("http://a/", webhook("x"), "ignore: [{id: A, package: p, until: "+until+"}]")}, settings.Rules{})
-		if len(wrong) > 0 {
-			t.Fatal(wrong)
-		}
-		return all["shop"][0].Rules.Ignore[0]
+	text := "- {name: first, ignore: []}\n- ignore:\n"
+	for _, until := range []string{"2027-02-27", "2027-02-28", "2027-03-06T15:00:00Z", "2027-03-06T15:00:01Z", "2027-02-27T16:00:00+01:00", "null"} {
+		text += "  - {id: A, package: p, until: " + until + "}\n"
 	}
-	got := ends("w", "shop[1]", []findings.Ignore{
-		of("2027-02-27"), of("2027-02-28"), of("2027-03-06T15:00:00Z"), of("2027-03-06T15:00:01Z"), of("2027-02-27T16:00:00+01:00"), {ID: "B"},
-	}, now)
+	all, wrong := settings.Parse(map[string]string{"_defaults": scannerOf("http://a/", webhook("x"), ""), "shop": text}, settings.Rules{})
+	if len(wrong) > 0 {
+		t.Fatal(wrong)
+	}
+	c := &checkup{options: checkOptions{settingsFile: "s.yaml"}}
+	got := c.ends("w", all["shop"][1], writtenValue{line: 9, before: 9}, now)
 	want := []row{
-		{"w", isWarning, "shop[1].ignore[0] (A p): it has ended on 2027-02-27, so its findings are told: take it out, or decide anew"},
-		{"w", isInfo, "shop[1].ignore[1] (A p): it ends on 2027-02-28; from then on its findings are told"},
-		{"w", isInfo, "shop[1].ignore[2] (A p): it ends on 2027-03-06T15:00:00Z; from then on its findings are told"},
-		{"w", isWarning, "shop[1].ignore[4] (A p): it has ended on 2027-02-27T15:00:00Z, so its findings are told: take it out, or decide anew"},
+		{"w", isWarning, "shop[1].ignore[0] (line 3 of the key, line 12 of s.yaml): A p: it ended on 2027-02-27, so its findings are told: take it out, or decide anew"},
+		{"w", isInfo, "shop[1].ignore[1] (line 4 of the key, line 13 of s.yaml): A p: it ends on 2027-02-28; from then on its findings are told"},
+		{"w", isInfo, "shop[1].ignore[2] (line 5 of the key, line 14 of s.yaml): A p: it ends on 2027-03-06T15:00:00Z; from then on its findings are told"},
+		{"w", isWarning, "shop[1].ignore[4] (line 7 of the key, line 16 of s.yaml): A p: it ended on 2027-02-27T15:00:00Z, so its findings are told: take it out, or decide anew"},
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// TestCheckStumbles has what a new user writes into a manifest.
+func TestCheckStumbles(t *testing.T) {
+	const head = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: clairwach\ndata:\n"
+	hook := "slackWebhookUrl: https://hooks.slack.com" + slackstand.Path("all-"+webhookSecret) + "\n"
+	const clairAt = "clairBaseUrl: http://clair.clair:6000/\n"
+	for golden, file := range map[string]string{
+		// kubectl apply drops null; nothing is indented below web; and two keys are like fields.
+		"check-no-value": head + "  _all: |\n    " + clairAt + "    " + hook + "  _defaults:\n  shop:\n  docs: ~ # not us\n  quiet: ''\n" +
+			"  web:\n  " + clairAt + "  onlyFixable: true\n  backend: clair\n  Web_Team: x\n",
+		"check-no-value-no-all": head + "  shop:\n",
+		"check-tell-off": head + "  _defaults: |\n    " + clairAt + "    " + hook + "    tell: {report: false, disclosed: false, removed: false}\n" +
+			"  shop: |\n    # nothing at all\n    tell: {failed: false}\n  some: |\n    minSeverity: High\n" +
+			"  two: |\n    - name: a\n      tell: {failed: false}\n    - name: b\n",
+		"check-all-mistaken": head + "  shop: |\n    minSeverity: High\n  blog: text\n",
+	} {
+		t.Run(golden, func(t *testing.T) {
+			check(t, map[string]string{"settings.yaml": file}, "--offline", "--docker-config", "", "-f", "settings.yaml").golden(t, golden)
+		})
 	}
 }
 

@@ -49,72 +49,110 @@ func (c *checkup) readSettings(ctx context.Context, cluster cluster) settingsFou
 	}}
 	all, wrong := settings.Parse(data, rules)
 	found := settingsFound{scanners: all, doubt: wrong[settings.DefaultsKey] != nil, rows: []row{{what, isOK, counted(len(data), "key")}}}
-	inherited := settings.Inherited(data, rules).Rules.Ignore
+	if written.name != "" && written.name != c.cfg.Settings {
+		found.rows = append(found.rows, row{what, isWarning, fmt.Sprintf("the ConfigMap is called %s; the daemon reads %s (settings)", printableKey(written.name), c.cfg.Settings)})
+	}
+	inherited := settings.Inherited(data, rules)
+	forAll := len(all[settings.AllKey]) > 0 || wrong[settings.AllKey] != nil
 	now := time.Now()
 	for _, key := range slices.Sorted(maps.Keys(data)) {
 		rows := c.mistakesOf(key, wrong[key], written.values[key])
 		switch {
 		case written.values[key].noText: // and so none of it is in force
 			all[key] = nil
+		case written.values[key].none && wrong[key] == nil && key != settings.AllKey && key != settings.DefaultsKey: // for which it is the same
+			rows = []row{c.leftOut(key, written.values[key], forAll)}
 		case errors.Is(wrong[key], settings.ErrDefaults): // which are not in force, as little as these
 			rows = []row{{rowOfKey(key), isSkipped, "it inherits from _defaults: mend that first"}}
 		case wrong[key] != nil:
 		case key == settings.DefaultsKey:
-			rows = append([]row{{rowOfKey(key), isOK, "every Scanner inherits it"}}, ends(rowOfKey(key), key, inherited, now)...)
+			rows = append([]row{{rowOfKey(key), isOK, "every Scanner inherits it"}}, c.ends(rowOfKey(key), inherited, written.values[key], now)...)
 		default:
 			var scanners []checkedScanner
-			rows, scanners = c.checkKey(key, all, inherited, now)
+			rows, scanners = c.checkKey(key, all, inherited.Rules.Ignore, written.values[key], now)
 			if len(scanners) > 0 {
 				found.effective = append(found.effective, checkedKey{key, scanners})
 			}
 		}
 		found.rows = append(found.rows, rows...)
 	}
+	none := !slices.ContainsFunc(slices.Collect(maps.Values(all)), func(scanners []settings.Scanner) bool { return len(scanners) > 0 })
+	if none && slices.ContainsFunc(found.rows, func(r row) bool { return r.Outcome == isProblem }) {
+		found.rows = append(found.rows, row{"Clairs and channels of the settings", isSkipped, "not tried, as no Scanner can be read: mend the settings first"})
+	}
 	if c.lacksFolder() && slices.ContainsFunc(slices.Concat(slices.Collect(maps.Values(all))...), func(s settings.Scanner) bool { return s.SlackWebhookFile != "" }) {
-		found.rows = append(found.rows, row{"webhookFolder " + c.cfg.WebhookFolder, isWarning, "it is not here, so the files of slackWebhookFile were not looked at: check them where the daemon runs"})
+		found.rows = append(found.rows, row{slack.WebhookFolder(c.cfg.WebhookFolder).String(), isWarning, "it is not here, so the files of slackWebhookFile were not looked at: check them where the daemon runs"})
 	}
 	return found
 }
 
 // mistakesOf has a row for each mistake of a key, with the line of the file too where that is known.
 func (c *checkup) mistakesOf(key string, mistake error, v writtenValue) []row {
-	what, file := rowOfKey(key), c.options.settingsFile
-	if file == "-" {
-		file = "the input"
-	}
-	where := printableKey(key)
-	if v.line > 0 {
-		where = fmt.Sprintf("%s (line %d of %s)", where, v.line, file)
-	}
+	what, where := rowOfKey(key), c.whereIs(key, v)
+	noText := v.noText && settings.CheckKey(key) == nil // otherwise it is to stand elsewhere
 	var rows []row
 	switch {
-	case v.noText:
+	case noText:
 		rows = []row{{what, isProblem, where + ": a value of a ConfigMap is a text: write | behind the colon, and its fields on the lines after that, indented"}}
 	case v.folded && mistake != nil: // the rest follows from that
 		return []row{{what, isProblem, where + ": its text begins with >, which makes one line of several: write | in its place"}}
 	}
 	of, ok := errors.AsType[settings.KeyError](mistake)
 	switch {
-	case mistake == nil, errors.Is(mistake, settings.ErrDefaults), v.noText && len(of) == 1 && of[0].Path == key: // it is no map at all
+	case mistake == nil, errors.Is(mistake, settings.ErrDefaults), noText && len(of) == 1 && of[0].Path == key: // it is no map at all
 		return rows
 	case !ok:
 		return append(rows, mistakes(what, mistake)...)
 	}
 	for _, m := range of {
-		switch {
-		case v.noText: // the lines of its text are nowhere to be seen
-			m.Line = 0
-		case v.before > 0 && m.Line > 0:
-			m.Path = fmt.Sprintf("%s (line %d of the key, line %d of %s)", m.Path, m.Line, v.before+m.Line, file)
-			m.Line = 0
-		}
-		rows = append(rows, row{what, isProblem, m.Error()})
+		rows = append(rows, row{what, isProblem, c.inFile(m, v)})
 	}
 	return rows
 }
 
+// fileName is what people call the file with the settings.
+func (c *checkup) fileName() string {
+	if c.options.settingsFile == "-" {
+		return "the input"
+	}
+	return c.options.settingsFile
+}
+
+// whereIs names a key, and its line of the file where that is known.
+func (c *checkup) whereIs(key string, v writtenValue) string {
+	if v.line == 0 {
+		return printableKey(key)
+	}
+	return fmt.Sprintf("%s (line %d of %s)", printableKey(key), v.line, c.fileName())
+}
+
+// inFile says a mistake in the value of a key, with the line of the file too where that is known: if it has no line in the
+// value, that of the key.
+func (c *checkup) inFile(m settings.Mistake, v writtenValue) string {
+	switch {
+	case v.noText && m.Line > 0: // the lines of its text are nowhere to be seen
+		m.Line = 0
+	case m.Line == 0 && v.line > 0:
+		m.Path = fmt.Sprintf("%s (line %d of %s)", m.Path, v.line, c.fileName())
+	case m.Line > 0 && v.before > 0:
+		m.Path = fmt.Sprintf("%s (line %d of the key, line %d of %s)", m.Path, m.Line, v.before+m.Line, c.fileName())
+		m.Line = 0
+	}
+	return m.Error()
+}
+
+// leftOut is the row of a key without a value, which a ConfigMap in a cluster cannot have; forAll: there are Scanners for
+// namespaces without a key.
+func (c *checkup) leftOut(key string, v writtenValue, forAll bool) row {
+	so := ""
+	if forAll {
+		so = ", so " + settings.AllKey + " would hear of it"
+	}
+	return row{rowOfKey(key), isProblem, c.whereIs(key, v) + ": there is no value, and kubectl apply leaves such a key out" + so + `: write "" to opt out`}
+}
+
 // checkKey has the rows of a key that could be read, and its Scanners if they could be in force.
-func (c *checkup) checkKey(key string, all settings.Settings, inherited []findings.Ignore, now time.Time) ([]row, []checkedScanner) {
+func (c *checkup) checkKey(key string, all settings.Settings, inherited []findings.Ignore, v writtenValue, now time.Time) ([]row, []checkedScanner) {
 	what, scanners := rowOfKey(key), all[key]
 	switch _, forAll := all.Of(""); { // "" is no namespace
 	case len(scanners) > 0:
@@ -127,11 +165,7 @@ func (c *checkup) checkKey(key string, all settings.Settings, inherited []findin
 	}
 	var good, rows []row
 	var effective []checkedScanner
-	for i, s := range scanners {
-		path := key
-		if len(scanners) > 1 {
-			path = fmt.Sprintf("%s[%d]", key, i)
-		}
+	for _, s := range scanners {
 		channel, err := c.channelOf(s)
 		checked := newCheckedScanner(s)
 		is := isOK
@@ -139,7 +173,7 @@ func (c *checkup) checkKey(key string, all settings.Settings, inherited []findin
 		case errors.Is(err, errNoFolder): // which is told once
 			is = isInfo
 		case err != nil:
-			rows = append(rows, row{what, isProblem, path + "." + err.Error()})
+			rows = append(rows, row{what, isProblem, c.inFile(s.WebhookMistake(err.Error()), v)})
 		default:
 			checked.Channel = channel.String()
 		}
@@ -149,8 +183,11 @@ func (c *checkup) checkKey(key string, all settings.Settings, inherited []findin
 		}
 		good = append(good, row{what, is, found})
 		effective = append(effective, checked)
+		if s.Tell == (settings.Tell{}) {
+			rows = append(rows, row{what, isWarning, c.inFile(s.TellMistake("all of it is off, so the channel hears nothing: turn on what it is to hear, or take the Scanner out"), v)})
+		}
 		if !slices.Equal(s.Rules.Ignore, inherited) { // which is told once
-			rows = append(rows, ends(what, path, s.Rules.Ignore, now)...)
+			rows = append(rows, c.ends(what, s, v, now)...)
 		}
 	}
 	if slices.ContainsFunc(rows, func(r row) bool { return r.Outcome == isProblem }) { // none of them is in force
@@ -162,11 +199,14 @@ func (c *checkup) checkKey(key string, all settings.Settings, inherited []findin
 // endsSoon is how long before the end of an ignore somebody hears of it.
 const endsSoon = 7 * 24 * time.Hour
 
-// ends has a row for each ignore that has ended, or does so soon.
-func ends(what, path string, ignores []findings.Ignore, now time.Time) []row {
+// ends has a row for each ignore of a Scanner that has ended, or does so soon.
+func (c *checkup) ends(what string, s settings.Scanner, v writtenValue, now time.Time) []row {
 	var rows []row
-	for i, entry := range ignores {
-		about := fmt.Sprintf("%s.ignore[%d] (%s)", path, i, strings.TrimSpace(entry.ID+" "+entry.Package))
+	say := func(is outcome, entry int, said string) {
+		rows = append(rows, row{what, is, c.inFile(s.IgnoreMistake(entry, said), v)})
+	}
+	for i, entry := range s.Rules.Ignore {
+		about := strings.TrimSpace(entry.ID + " " + entry.Package)
 		until := entry.Until.Format(time.RFC3339)
 		if entry.Until.Equal(entry.Until.Truncate(24 * time.Hour)) {
 			until = entry.Until.Format(time.DateOnly)
@@ -174,9 +214,9 @@ func ends(what, path string, ignores []findings.Ignore, now time.Time) []row {
 		switch {
 		case entry.Until.IsZero():
 		case !entry.Until.After(now):
-			rows = append(rows, row{what, isWarning, about + ": it has ended on " + until + ", so its findings are told: take it out, or decide anew"})
+			say(isWarning, i, about+": it ended on "+until+", so its findings are told: take it out, or decide anew")
 		case !entry.Until.After(now.Add(endsSoon)):
-			rows = append(rows, row{what, isInfo, about + ": it ends on " + until + "; from then on its findings are told"})
+			say(isInfo, i, about+": it ends on "+until+"; from then on its findings are told")
 		}
 	}
 	return rows

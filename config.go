@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/clairwatch/clairwatch/registry"
+	"github.com/clairwatch/clairwatch/slack"
 )
 
 // Config are the settings of the daemon itself, as config.yaml has them. A key is the name of the field
@@ -151,7 +152,7 @@ func defaults() Config {
 		// Where deploy/clairwatch.yaml mounts the Secret.
 		DockerConfig: "/etc/clairwatch-secret/config.json",
 
-		WebhookFolder: "/etc/clairwatch-secret",
+		WebhookFolder: string(slack.ManifestFolder),
 		Clairs:        []ClairConfig{},
 		Registries:    []registry.Registry{},
 

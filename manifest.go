@@ -23,6 +23,8 @@ const manifestLimit = 4 << 20
 
 // manifest is what a file says of the settings ConfigMap.
 type manifest struct {
+	// name is that of the ConfigMap; empty: it has none, as where there is its data alone.
+	name string
 	data map[string]string
 	// values say how each key's value is written, as far as that is known.
 	values map[string]writtenValue
@@ -34,6 +36,8 @@ type writtenValue struct {
 	line int
 	// before is the line of the file before the first one of its text; 0: its lines are not those of the file.
 	before int
+	// none: there is no value, or it is null.
+	none bool
 	// folded: > makes one line of several.
 	folded bool
 	// noText: it is a map, a list or a number. What the key has in data is that in YAML, without the lines.
@@ -68,22 +72,24 @@ func readManifest(from io.Reader, name string) (manifest, error) {
 	if empty {
 		return manifest{}, errors.New("it is empty: want the YAML of a ConfigMap, or its data")
 	}
+	if len(found) == 0 {
+		return manifest{}, fmt.Errorf("there is no ConfigMap in it: want one, or among several one that is called %s", name)
+	}
 	if len(found) > 1 {
 		found = slices.DeleteFunc(found, func(m configMap) bool { return m.Metadata.Name != name })
 	}
 	if len(found) != 1 {
 		return manifest{}, fmt.Errorf("want one ConfigMap, or one that is called %s (settings)", name)
 	}
-	m := manifest{data: make(map[string]string, len(found[0].Data)), values: found[0].document.values(found[0].bare)}
+	m := manifest{name: found[0].Metadata.Name, data: make(map[string]string, len(found[0].Data)), values: found[0].document.values(found[0].bare)}
 	for key, raw := range found[0].Data {
 		var value string
+		v := m.values[key]
+		v.none = string(raw) == "null"
 		if json.Unmarshal(raw, &value) != nil {
-			value = string(raw)
-			v := m.values[key]
-			v.noText = true
-			m.values[key] = v
+			value, v.noText = string(raw), true
 		}
-		m.data[key] = value
+		m.data[key], m.values[key] = value, v
 	}
 	return m, nil
 }
@@ -151,12 +157,56 @@ func (d document) configMap() (*configMap, error) {
 	return m, nil
 }
 
+// nodes are what a document holds, with its lines; nil where that cannot be known.
+func (d document) nodes() (root *yamlv3.Node) {
+	defer func() {
+		if recover() != nil { // the library has had texts at which it panics
+			root = nil
+		}
+	}()
+	root = new(yamlv3.Node)
+	if yamlv3.Unmarshal([]byte(d.text), root) != nil {
+		return nil
+	}
+	return root
+}
+
+// twice returns the key that stands in a line for the second time in a map, and the line of the first; 0: there is none.
+func (d document) twice(line int) (key string, first int) {
+	root := d.nodes()
+	if root == nil {
+		return "", 0
+	}
+	left := []*yamlv3.Node{root}
+	for len(left) > 0 {
+		n := left[len(left)-1]
+		left = append(left[:len(left)-1], n.Content...)
+		if n.Kind != yamlv3.MappingNode {
+			continue
+		}
+		lines := make(map[string]int)
+		for at := n.Content; len(at) >= 2; at = at[2:] {
+			key := at[0]
+			if key.Kind != yamlv3.ScalarNode {
+				continue
+			}
+			before, twice := lines[key.Value]
+			if twice && key.Line == line {
+				return key.Value, before
+			}
+			if !twice {
+				lines[key.Value] = key.Line
+			}
+		}
+	}
+	return "", 0
+}
+
 // values say how the values of a ConfigMap are written; bare: the document is its data alone.
-func (d document) values(bare bool) (values map[string]writtenValue) {
-	values = make(map[string]writtenValue)
-	defer func() { _ = recover() }() // the library has had texts at which it panics; then nothing is known
-	var root yamlv3.Node
-	if yamlv3.Unmarshal([]byte(d.text), &root) != nil || len(root.Content) == 0 {
+func (d document) values(bare bool) map[string]writtenValue {
+	values := make(map[string]writtenValue)
+	root := d.nodes()
+	if root == nil || len(root.Content) == 0 {
 		return values
 	}
 	data := root.Content[0]
@@ -177,6 +227,8 @@ func (d document) values(bare bool) (values map[string]writtenValue) {
 			v.before = d.before + value.Line
 		case value.Style&yamlv3.FoldedStyle != 0:
 			v.folded = true
+		case value.Kind == yamlv3.ScalarNode && !strings.Contains(value.Value, "\n"):
+			v.before = d.before + value.Line - 1
 		}
 		values[at[0].Value] = v
 	}
@@ -185,7 +237,7 @@ func (d document) values(bare bool) (values map[string]writtenValue) {
 
 var lineNumber = regexp.MustCompile(`line (\d{1,9})`)
 
-// notYAML says where a document is no YAML, and nothing of what is there.
+// notYAML says where a document is no YAML, and of what is there nothing but the name of a key.
 func (d document) notYAML(err error) error {
 	if m := settings.CheckSyntax(d.text); m != nil {
 		return fmt.Errorf("line %d: %s", d.before+m.Line, m.What)
@@ -196,6 +248,9 @@ func (d document) notYAML(err error) error {
 	}
 	line, _ := strconv.Atoi(at[1]) // of digits
 	if strings.Contains(err.Error(), "already set in map") {
+		if key, first := d.twice(line); first > 0 {
+			return fmt.Errorf("line %d: the key %s stands there twice, first in line %d", d.before+line, printableKey(key), d.before+first)
+		}
 		return fmt.Errorf("line %d: the key stands there twice", d.before+line)
 	}
 	return fmt.Errorf("it is no valid YAML, see line %d", d.before+line)

@@ -15,6 +15,7 @@ func TestReadManifest(t *testing.T) {
 	const cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata:\n  %s: |\n    a: b\n"
 	one, two := fmt.Sprintf(cm, "clairwatch", "shop"), fmt.Sprintf(cm, "other", "web")
 	const want = "want one ConfigMap, or one that is called clairwatch (settings)"
+	const none = "there is no ConfigMap in it: want one, or among several one that is called clairwatch"
 	for text, want := range map[string]string{
 		one:                 "shop",
 		two:                 "web", // there is but one
@@ -29,15 +30,17 @@ func TestReadManifest(t *testing.T) {
 		fmt.Sprintf(cm, "a", "shop") + "---\n" + two:   want,
 		"":                                     "it is empty: want the YAML of a ConfigMap, or its data",
 		" \n# nothing\n---\n":                  "it is empty: want the YAML of a ConfigMap, or its data",
-		"kind: Secret\ndata: {}":               want,
+		"kind: Secret\ndata: {}":               none,
 		"kind: 5\n":                            "it is no manifest: want the YAML of a ConfigMap, or its data",
 		"- a\n":                                "it is no map: want the YAML of a ConfigMap, or its data",
 		"shop: " + webhookSecret + ": x\n":     "line 1: not valid YAML: a second colon: a text with a colon and a space in it needs quotes",
 		"a: b\n\"" + webhookSecret + "\": [\n": "line 2: not valid YAML: a bracket, [ or {, that is not closed, or closes nothing",
 		one + "---\na: b\n\tc: d\n":            "line 9: not valid YAML: a tab: indent with spaces",
-		"a: b\na: c\n":                         "line 2: the key stands there twice",
-		"a: x\n---\n\na: b\na: c\n":            "line 5: the key stands there twice",
-		strings.Repeat("#", manifestLimit+1):   "it has more than 4 MiB: want the YAML of a ConfigMap",
+		"a: b\na: c\n":                         "line 2: the key a stands there twice, first in line 1",
+		"a: x\n---\n\na: b\na: c\n":            "line 5: the key a stands there twice, first in line 4",
+		"a: x\n\"" + webhookSecret + "/\": b\n\"" + webhookSecret + "/\": c\n": "line 3: the key (not shown) stands there twice, first in line 2",
+		one + "  web: ''\n  shop: x\n":                                         "line 8: the key shop stands there twice, first in line 5",
+		strings.Repeat("#", manifestLimit+1):                                   "it has more than 4 MiB: want the YAML of a ConfigMap",
 	} {
 		m, err := readManifest(strings.NewReader(text), "clairwatch")
 		got := strings.Join(slices.Sorted(maps.Keys(m.data)), " ")

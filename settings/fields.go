@@ -71,7 +71,9 @@ func (r *reader) defaults(at place, s *Scanner) map[string]place {
 		r.wrong(at, "want one map of fields that every Scanner inherits")
 		return nil
 	}
+	s.written = written{path: at.path}
 	given := read(r, at, scannerFields, s)
+	s.written.note(given)
 	if name, ok := given["name"]; ok { // which are the records, and two of a key cannot share one
 		r.wrong(name, "cannot be inherited: what a Scanner has told is remembered under its name")
 	}
@@ -81,8 +83,8 @@ func (r *reader) defaults(at place, s *Scanner) map[string]place {
 
 // scanners reads a key's Scanner or its list of them.
 func (r *reader) scanners(key string, n *yaml.Node, from heritage) []Scanner {
-	whole := place{path: key, node: n}
-	written := []place{{path: key, node: n}}
+	whole := place{path: key, line: n.Line, node: n}
+	entries := []place{whole}
 	switch {
 	case n.Kind == yaml.MappingNode:
 	case n.Kind != yaml.SequenceNode:
@@ -92,15 +94,17 @@ func (r *reader) scanners(key string, n *yaml.Node, from heritage) []Scanner {
 		r.wrong(whole, "%d Scanners; want at most %d", len(n.Content), scannerLimit)
 		return nil
 	default:
-		written = r.entries(whole)
-		if len(written) == 1 {
-			written[0].path = key
+		entries = r.entries(whole)
+		if len(entries) == 1 {
+			entries[0].path = key
 		}
 	}
 	var scanners []Scanner
-	for _, at := range written {
+	for _, at := range entries {
 		s, before := from.scanner, r.found()
+		s.written = written{path: at.path}
 		given := read(r, at, scannerFields, &s)
+		s.written.note(given)
 		if _, ok := given["slackWebhookFile"]; ok {
 			if _, both := given["slackWebhookUrl"]; !both { // then it stands in the place of the one that is inherited
 				s.SlackWebhookURL = Secret{}
@@ -149,11 +153,11 @@ func (r *reader) checkMissing(at place, s Scanner, given map[string]place, from 
 		})
 	}
 	if s.Backend == BackendClair && s.ClairBaseURL == "" && missing("clairBaseUrl") && !from.mayHave("backend") {
-		r.wrong(place{path: at.path + ".clairBaseUrl"}, "missing: %s", wantClair)
+		r.wrong(at.field("clairBaseUrl"), "missing: %s", wantClair)
 	}
 	if s.Notifier == NotifierSlack && s.SlackWebhookURL == (Secret{}) && s.SlackWebhookFile == "" &&
 		missing("slackWebhookUrl", "slackWebhookFile") && !from.mayHave("notifier") {
-		r.wrong(place{path: at.path + ".slackWebhookUrl"},
+		r.wrong(at.field("slackWebhookUrl"),
 			"missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile")
 	}
 }

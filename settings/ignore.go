@@ -56,6 +56,7 @@ func readIgnore(r *reader, s *Scanner, at place) {
 			r.wrong(at, "want an id or a package, or both")
 		}
 		entries = append(entries, entry)
+		s.written.ignore = append(s.written.ignore, at.line)
 	}
 	s.Rules.Ignore = entries
 }

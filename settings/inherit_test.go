@@ -106,7 +106,7 @@ look: {finished: false}
 	// Nothing to inherit.
 	for _, empty := range []string{"", "# nothing", "{}", "~"} {
 		s, mistakes := Parse(map[string]string{DefaultsKey: empty, "shop": "{}"}, rules)
-		if got := mistakes["shop"]; len(mistakes) != 1 || got == nil || !strings.HasPrefix(got.Error(), "shop.clairBaseUrl: missing: ") || len(s["shop"]) > 0 {
+		if got := mistakes["shop"]; len(mistakes) != 1 || got == nil || !strings.HasPrefix(got.Error(), "shop.clairBaseUrl (line 1): missing: ") || len(s["shop"]) > 0 {
 			t.Errorf("%q: got %v, %v", empty, s, mistakes)
 		}
 	}
@@ -115,8 +115,8 @@ look: {finished: false}
 func TestMistakesInDefaults(t *testing.T) {
 	for value, want := range map[string]string{
 		"minSeverty: High":         `_defaults.minSeverty (line 1): no such field; did you mean minSeverity?`,
-		"- minSeverity: High":      `_defaults: want one map of fields that every Scanner inherits`,
-		webhook:                    `_defaults: want one map of fields that every Scanner inherits`,
+		"- minSeverity: High":      `_defaults (line 1): want one map of fields that every Scanner inherits`,
+		webhook:                    `_defaults (line 1): want one map of fields that every Scanner inherits`,
 		"tell: {}\nname: shop":     `_defaults.name (line 2): cannot be inherited: what a Scanner has told is remembered under its name`,
 		"tell: [":                  `_defaults (line 1): not valid YAML: a bracket, [ or {, that is not closed, or closes nothing`,
 		"slackWebhookUrl: http://": `_defaults.slackWebhookUrl (line 1): the webhook's host is not allowed`,
@@ -134,8 +134,8 @@ func TestMistakesInDefaults(t *testing.T) {
 func TestMistakeInDefaultsIsOfEveryKey(t *testing.T) {
 	const one = "clairBaseUrl: http://clair.clair:6000/\nslackWebhookUrl: " + webhook
 	const waits = "inherits from _defaults, which has a mistake"
-	const lacksClair = "lacking.clairBaseUrl: missing: want an address such as http://clair.clair:6000/"
-	const lacksWebhook = "lacking.slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile"
+	const lacksClair = "lacking.clairBaseUrl (line 1): missing: want an address such as http://clair.clair:6000/"
+	const lacksWebhook = "lacking.slackWebhookUrl (line 1): missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile"
 	const own = `own.minSeverity (line 3): "Hihg" is not known; want one of Unknown, Negligible, Low, Medium, High, Critical; did you mean High?` + "\n" +
 		`own.tell (line 4): want a map of fields: indexed, report, disclosed, withdrawn, removed, failed`
 	for defaults, lacking := range map[string]string{

@@ -39,7 +39,7 @@ func TestLimits(t *testing.T) {
 		"a long text":           {long(valueLimit), ""},
 		"a longer one":          {long(valueLimit + 1), "shop: longer than 256 KiB: want a Scanner or a short list of them"},
 		"many Scanners":         {scanners(scannerLimit), ""},
-		"more Scanners":         {scanners(scannerLimit + 1), "shop: 51 Scanners; want at most 50"},
+		"more Scanners":         {scanners(scannerLimit + 1), "shop (line 1): 51 Scanners; want at most 50"},
 		"much to ignore":        {ignore(ignoreLimit), ""},
 		"more to ignore":        {ignore(ignoreLimit + 1), "shop.ignore (line 3): 501 entries; want at most 500"},
 		"a long reason":         {entry("reason", reasonLimit), ""},
@@ -105,8 +105,8 @@ func TestNamesOfTheCaller(t *testing.T) {
 		required + "notifier: email": `shop.notifier (line 3): "email" is not known; want one of slack, matrix`,
 		// What another backend or notifier needs it says itself.
 		"backend: trivy\nnotifier: matrix": "",
-		"backend: trivy":                   "shop.slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile",
-		"notifier: matrix":                 "shop.clairBaseUrl: missing: want an address such as http://clair.clair:6000/",
+		"backend: trivy":                   "shop.slackWebhookUrl (line 1): missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile",
+		"notifier: matrix":                 "shop.clairBaseUrl (line 1): missing: want an address such as http://clair.clair:6000/",
 	} {
 		if got := refused(value, more); got != want {
 			t.Errorf("%q:\n got %s\nwant %s", value, got, want)

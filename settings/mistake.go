@@ -9,7 +9,7 @@ import (
 type Mistake struct {
 	// Path is where: the key, or a field in it.
 	Path string
-	// Line is where in the key's text, from 1. 0: no line of it can be named.
+	// Line is where in the key's text, from 1; for what is missing, where its Scanner begins. 0: no line of it can be named.
 	Line int
 	// What is wrong, and what would be right. It repeats nothing that may be a webhook.
 	What string
@@ -23,7 +23,7 @@ func (m Mistake) Error() string {
 	return fmt.Sprintf("%s (line %d): %s", m.Path, m.Line, m.What)
 }
 
-// KeyError is all that is wrong with the text of a key, in the order of the text.
+// KeyError is all that is wrong with a key or its text, in the order of the text.
 type KeyError []Mistake
 
 // Error has a line for each mistake.

@@ -92,6 +92,7 @@ func (r *reader) document(value string) *yaml.Node {
 		whole.line = m.Line
 		r.wrong(whole, "%s", m.What)
 	case len(documents) > 1:
+		whole.line = documents[1].Line
 		r.wrong(whole, "several YAML documents: %s", wantScanner)
 	case len(documents) == 1:
 		return documents[0]
@@ -205,11 +206,39 @@ func meant(name string, all [3][]offer) string {
 	return ""
 }
 
+// dotted returns how a part of a field is written that was named with a dot, as people speak of it; empty where none was.
+func dotted[T any](name string, fields []field[T]) string {
+	var spoken, written []string
+	for _, f := range fields {
+		for _, part := range f.parts {
+			of, part, _ := strings.Cut(part, ".")
+			spoken = append(spoken, f.name+"."+part)
+			if strings.HasSuffix(of, "[]") {
+				written = append(written, f.name+": [{"+part+": …}]")
+			} else {
+				written = append(written, f.name+": {"+part+": …}")
+			}
+		}
+	}
+	if !strings.Contains(name, ".") {
+		return ""
+	}
+	if i := slices.Index(spoken, nearest(name, spoken)); i >= 0 {
+		return written[i]
+	}
+	return ""
+}
+
 // stranger notes that nobody knows a field, and returns the one that was probably meant in its place, or nobodys.
 func stranger[T any](r *reader, p pair, beside []pair, fields []field[T]) string {
 	if len(r.mistakes) == mistakeLimit { // nobody reads what was meant
 		r.more++
 		return nobodys
+	}
+	if part := dotted(p.name, fields); part != "" {
+		of, _, _ := strings.Cut(part, ":")
+		r.wrong(p.place, "no such field; did you mean %s?", part)
+		return of
 	}
 	field := meant(p.name, offers(fields))
 	switch {

@@ -1,6 +1,8 @@
 package settings
 
 import (
+	"fmt"
+
 	"github.com/clairwatch/clairwatch/findings"
 )
 
@@ -26,6 +28,9 @@ type Scanner struct {
 	Tell Tell `json:"tell"`
 	// Look says which of the namespace's images are looked at.
 	Look Look `json:"look"`
+
+	// written is no part of what it is, so that a line more above it is no change.
+	written written
 }
 
 // Tell says which kinds of news a channel hears. DefaultTell has what it hears where nothing is said.
@@ -65,7 +70,49 @@ type Look struct {
 // DefaultLook is what is looked at where the settings say nothing.
 func DefaultLook() Look { return Look{Init: true, Ephemeral: true, Volumes: true, Finished: true} }
 
-// Equal says whether two Scanners are the same.
+// written says where a Scanner stands in the text of its key.
+type written struct {
+	path string
+	// fields are the lines of its own fields by their names, ignore those of the entries of its own ignore.
+	fields map[string]int
+	ignore []int
+}
+
+// note keeps the lines of fields.
+func (w *written) note(given map[string]place) {
+	w.fields = make(map[string]int, len(given))
+	for name, at := range given {
+		w.fields[name] = at.line
+	}
+}
+
+// WebhookMistake is something that is wrong with the webhook of a Scanner, or with the file that is to hold it. It has no
+// line where the field is inherited.
+func (s Scanner) WebhookMistake(what string) Mistake {
+	if s.SlackWebhookFile != "" {
+		return s.mistake("slackWebhookFile", what)
+	}
+	return s.mistake("slackWebhookUrl", what)
+}
+
+// TellMistake is something that is wrong with tell. It has no line where the Scanner does not write it.
+func (s Scanner) TellMistake(what string) Mistake { return s.mistake("tell", what) }
+
+func (s Scanner) mistake(field, what string) Mistake {
+	return Mistake{Path: s.written.path + "." + field, Line: s.written.fields[field], What: what}
+}
+
+// IgnoreMistake is something that is wrong with an entry of ignore, by its index. It has no line where ignore is
+// inherited.
+func (s Scanner) IgnoreMistake(entry int, what string) Mistake {
+	m := Mistake{Path: fmt.Sprintf("%s.ignore[%d]", s.written.path, entry), What: what}
+	if entry < len(s.written.ignore) {
+		m.Line = s.written.ignore[entry]
+	}
+	return m
+}
+
+// Equal says whether two Scanners are the same, wherever they stand.
 func (s Scanner) Equal(o Scanner) bool {
 	return s.Rules.Equal(o.Rules) && s.Name == o.Name && s.Backend == o.Backend && s.Notifier == o.Notifier &&
 		s.ClairBaseURL == o.ClairBaseURL && s.SlackWebhookURL == o.SlackWebhookURL && s.SlackWebhookFile == o.SlackWebhookFile &&

@@ -53,7 +53,7 @@ func (s Settings) Of(namespace string) (key string, scanners []Scanner) {
 }
 
 // Mistakes are the keys that could not be read, and what is wrong with each: a line for each mistake, and never a value
-// that may be a webhook. What is wrong with the text of a key is a KeyError.
+// that may be a webhook. What is wrong with a key or its text is a KeyError.
 type Mistakes map[string]error
 
 // Keys returns the keys in order.
@@ -110,7 +110,7 @@ func Parse(data map[string]string, rules Rules) (Settings, Mistakes) {
 		if key == DefaultsKey {
 			continue
 		}
-		if err := checkKey(key); err != nil {
+		if err := CheckKey(key); err != nil {
 			mistakes[key] = err
 			continue
 		}
@@ -149,18 +149,28 @@ func Inherited(data map[string]string, rules Rules) Scanner {
 	return from.scanner
 }
 
-func checkKey(key string) error {
+// CheckKey says why there can be no such key, a KeyError without a line; nil where there can.
+func CheckKey(key string) error {
+	if what := wrongWithKey(key); what != "" {
+		return KeyError{{Path: shown(key), What: what}}
+	}
+	return nil
+}
+
+func wrongWithKey(key string) string {
 	switch {
-	case key == AllKey || label.MatchString(key):
-		return nil
+	case key == AllKey || key == DefaultsKey || label.MatchString(key):
+		return ""
 	case strings.HasPrefix(key, "_"):
-		msg := fmt.Sprintf("%s: the only keys that begin with _ are %s and %s; any other is the name of a namespace", shown(key), AllKey, DefaultsKey)
+		msg := fmt.Sprintf("the only keys that begin with _ are %s and %s; any other is the name of a namespace", AllKey, DefaultsKey)
 		if near := nearest(key, []string{AllKey, DefaultsKey}); near != "" {
 			msg += fmt.Sprintf("; did you mean %s?", near)
 		}
-		return errors.New(msg)
+		return msg
+	case slices.ContainsFunc(scannerFields, func(f field[Scanner]) bool { return f.name == key || slices.Contains(f.also, key) }):
+		return "this is a field of a Scanner: indent it below its namespace"
 	default:
-		return fmt.Errorf("%s: a key is the name of a namespace: %s", shown(key), wantLabel)
+		return "a key is the name of a namespace: " + wantLabel
 	}
 }
 
@@ -187,7 +197,7 @@ func parseDefaults(value string, rules Rules) (heritage, error) {
 	r := newReader(DefaultsKey, value, rules)
 	from := heritage{scanner: defaults()}
 	if n := r.document(value); n != nil {
-		from.given = r.defaults(place{path: DefaultsKey, node: n}, &from.scanner)
+		from.given = r.defaults(place{path: DefaultsKey, line: n.Line, node: n}, &from.scanner)
 	}
 	if r.left < 0 { // not all were read
 		from.given = nil
@@ -203,6 +213,9 @@ func parseKey(key, value string, from heritage, rules Rules) ([]Scanner, error) 
 	var scanners []Scanner
 	if n := r.document(value); n != nil {
 		scanners = r.scanners(key, n, from)
+	}
+	if r.found() > 0 && slices.Contains(names(scannerFields), key) { // a namespace can have the name, and hardly does
+		r.wrong(place{path: key}, "this is a field of a Scanner too: if it is meant as that, indent it below its namespace")
 	}
 	if err := r.err(); err != nil {
 		return nil, err

@@ -176,6 +176,7 @@ func TestKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	const form = "a key is the name of a namespace: at most 63 of a-z, 0-9 and -, beginning and ending with a letter or digit"
+	const field = "this is a field of a Scanner: indent it below its namespace"
 	const under = "_al: the only keys that begin with _ are _all and _defaults; any other is the name of a namespace"
 	for key, want := range map[string]string{
 		"shop":                  "",
@@ -189,6 +190,9 @@ func TestKeys(t *testing.T) {
 		"-shop":                 `-shop: ` + form,
 		"shop-":                 `shop-: ` + form,
 		webhook:                 "(not shown): " + form,
+		"clairBaseUrl":          "clairBaseUrl: " + field,
+		"webhookUrl":            "webhookUrl: " + field, // which was meant to be one
+		"ignore":                "",
 		"_all":                  "",
 		"_al":                   under + "; did you mean _all?",
 		"_ALL":                  strings.Replace(under, "_al", "_ALL", 1) + "; did you mean _all?",
@@ -204,6 +208,61 @@ func TestKeys(t *testing.T) {
 		if got != want || (len(settings) == 1) != (want == "") {
 			t.Errorf("%q: got %q, want %q", key, got, want)
 		}
+	}
+}
+
+// A namespace can be called like a field. Where it has a mistake, the field may be what was meant.
+func TestFieldAsKey(t *testing.T) {
+	const hint = ": this is a field of a Scanner too: if it is meant as that, indent it below its namespace"
+	for key, c := range map[string]struct{ value, want string }{
+		"backend": {"clair", "backend (line 1): neither a map nor a list: " + wantScanner + "\nbackend" + hint},
+		"tell":    {required + "removed: false", "tell.removed (line 3): no such field; did you mean tell.removed?\ntell" + hint},
+		"look":    {required, ""},
+		"name":    {"", ""},
+	} {
+		_, mistakes := Parse(map[string]string{key: c.value}, rules)
+		got := ""
+		if err := mistakes[key]; err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", key, got, c.want)
+		}
+	}
+	_, mistakes := Parse(map[string]string{DefaultsKey: "minSeverity: Hgh", "look": "minSeverity: Low"}, rules)
+	if err := mistakes["look"]; err == nil || strings.Contains(err.Error(), "no such field") || !strings.HasSuffix(err.Error(), hint) {
+		t.Errorf("what it lacks is a mistake too: %v", err)
+	}
+}
+
+// What is found out later about a Scanner that could be read is said with its line, if that is its own.
+func TestLinesOfAScanner(t *testing.T) {
+	data := map[string]string{
+		DefaultsKey: "# all\nclairBaseUrl: http://clair/\nslackWebhookFile: all\nignore:\n- id: A\n# why\n- id: B\n",
+		"one":       "\nslackWebhookFile: one\ntell: {removed: false}\n",
+		"list":      "- name: a\n- name: b\n  slackWebhookFile: b\n  ignore: [{id: A},\n    {id: B}]\n- name: c\n  slackWebhookUrl: " + webhook,
+	}
+	s := must(t, data)
+	s[DefaultsKey] = []Scanner{Inherited(data, rules)}
+	for want, got := range map[string]Mistake{
+		"one.slackWebhookFile (line 2): x":       s["one"][0].WebhookMistake("x"),
+		"one.tell (line 3): x":                   s["one"][0].TellMistake("x"),
+		"one.ignore[1]: x":                       s["one"][0].IgnoreMistake(1, "x"),
+		"list[0].slackWebhookFile: x":            s["list"][0].WebhookMistake("x"),
+		"list[0].tell: x":                        s["list"][0].TellMistake("x"),
+		"list[1].slackWebhookFile (line 3): x":   s["list"][1].WebhookMistake("x"),
+		"list[1].ignore[1] (line 5): x":          s["list"][1].IgnoreMistake(1, "x"),
+		"list[2].slackWebhookUrl (line 7): x":    s["list"][2].WebhookMistake("x"),
+		"_defaults.ignore[1] (line 7): x":        s[DefaultsKey][0].IgnoreMistake(1, "x"),
+		"_defaults.slackWebhookFile (line 3): x": s[DefaultsKey][0].WebhookMistake("x"),
+	} {
+		if got.Error() != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+	moved := must(t, map[string]string{DefaultsKey: "\n\n" + data[DefaultsKey], "one": "# moved\n" + data["one"]})
+	if !moved["one"][0].Equal(s["one"][0]) {
+		t.Error("a line more is a change")
 	}
 }
 
@@ -270,7 +329,7 @@ func TestWebhookOfAnotherHost(t *testing.T) {
 	}
 }
 
-const lacksWebhook = "shop.slackWebhookUrl: missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile"
+const lacksWebhook = "shop.slackWebhookUrl (line 1): missing: want the address of an incoming webhook, https://hooks.slack.com/services/…, or slackWebhookFile"
 
 func TestSecretIsNeverPrinted(t *testing.T) {
 	s := Scanner{SlackWebhookURL: NewSecret(webhook)}

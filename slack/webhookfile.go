@@ -17,16 +17,19 @@ const webhookFileLimit = 4 << 10
 // WebhookFolder is the folder of the files that hold webhooks, as a Secret is mounted. Empty: there is none.
 type WebhookFolder string
 
+// ManifestFolder is where deploy/clairwatch.yaml mounts the Secret clairwatch.
+const ManifestFolder WebhookFolder = "/etc/clairwatch-secret"
+
 // Webhook reads the webhook that a file holds, with white space around it ignored; parse reads its address. The errors
-// hold nothing of the file, and no path.
+// hold nothing of the file.
 func (folder WebhookFolder) Webhook(name string, parse func(address string) (Webhook, error)) (Webhook, error) {
 	address, err := folder.read(name)
 	if err != nil {
-		return Webhook{}, fmt.Errorf("slackWebhookFile: %w", err)
+		return Webhook{}, err
 	}
 	webhook, err := parse(address)
 	if err != nil {
-		return Webhook{}, fmt.Errorf("slackWebhookFile: what the file %s holds: %w", name, err)
+		return Webhook{}, fmt.Errorf("what the file %s holds: %w", name, err)
 	}
 	return webhook, nil
 }
@@ -53,8 +56,27 @@ func (folder WebhookFolder) read(name string) (string, error) {
 			return string(text), nil
 		}
 	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("there is no file %s in the folder of webhooks: put it into the Secret that is mounted there", name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("the file %s in %s cannot be read", name, folder)
 	}
-	return "", fmt.Errorf("the file %s in the folder of webhooks cannot be read", name)
+	if _, err := os.Stat(string(folder)); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s does not exist: mount a Secret there that has a file %s", folder, name)
+	}
+	return "", folder.lacks(name)
+}
+
+// lacks says that there is no file of a name, and where to put it.
+func (folder WebhookFolder) lacks(name string) error {
+	if folder == ManifestFolder {
+		return fmt.Errorf("there is no file %s in %s, where the manifest mounts the Secret clairwatch: put it into that Secret", name, folder)
+	}
+	return fmt.Errorf("there is no file %s in %s: put it into the Secret that is mounted there", name, folder)
+}
+
+// String names a folder for people. What is no absolute path may be a webhook that was written in the wrong place.
+func (folder WebhookFolder) String() string {
+	if !filepath.IsAbs(string(folder)) {
+		return "the folder of webhooks (webhookFolder)"
+	}
+	return string(folder) + " (webhookFolder)"
 }

@@ -382,8 +382,11 @@ func (w *Watcher) resolve(written *corev1.ConfigMap, before *assignment) *assign
 		ls, err := w.listenersOf(key, scanners)
 		if err != nil {
 			now.unread[key] = err
-			if was := now.mistakes[key]; was == nil || errors.Is(was, settings.ErrDefaults) { // what is wrong with the text comes first
+			switch was := now.mistakes[key]; { // what is wrong with the text comes first
+			case was == nil:
 				now.mistakes[key] = err
+			case errors.Is(was, settings.ErrDefaults):
+				now.mistakes[key] = withoutLine(err) // which was that of the last good text
 			}
 			if ls = before.own(key); key != settings.AllKey {
 				ls = before.of(key)
@@ -396,6 +399,15 @@ func (w *Watcher) resolve(written *corev1.ConfigMap, before *assignment) *assign
 		}
 	}
 	return now
+}
+
+// withoutLine is a mistake that names no line.
+func withoutLine(err error) error {
+	if m, ok := errors.AsType[settings.Mistake](err); ok {
+		m.Line = 0
+		return m
+	}
+	return err
 }
 
 // own returns the listeners that a key has, if any.
@@ -412,7 +424,7 @@ func (w *Watcher) listenersOf(key string, scanners []settings.Scanner) ([]listen
 	for _, s := range scanners {
 		channel, err := w.channelOf(s)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+			return nil, s.WebhookMistake(err.Error())
 		}
 		d := ledger.Destination{Key: key, Name: s.Name}
 		if key == settings.AllKey {

@@ -123,7 +123,7 @@ func TestEventsLater(t *testing.T) {
 			err error
 		}
 		var refused atomic.Pointer[refusal]
-		refused.Store(&refusal{"shop: ", errors.New("the API is away")})
+		refused.Store(&refusal{"shop (line 1): ", errors.New("the API is away")})
 		r.kube.PrependReactor("create", "events", func(a clienttesting.Action) (bool, runtime.Object, error) {
 			e, ok := a.(clienttesting.CreateAction).GetObject().(*corev1.Event)
 			now := refused.Load()
@@ -134,12 +134,12 @@ func TestEventsLater(t *testing.T) {
 		})
 		r.settings(map[string]string{"blog": "x", "shop": "x"})
 		r.start()
-		r.wantTold("Warning SettingsMistake blog: ")
+		r.wantTold("Warning SettingsMistake blog (line 1): ")
 		r.pass(time.Hour)
 		r.wantTold()
 		refused.Store(nil)
 		r.pass(eventsAgain)
-		r.wantTold("Warning SettingsMistake shop: ")
+		r.wantTold("Warning SettingsMistake shop (line 1): ")
 		r.pass(time.Hour)
 		r.wantTold()
 
@@ -172,6 +172,6 @@ func TestEventsOfTheLeaderAlone(t *testing.T) {
 		r.wantTold()
 		r.wantLogged(1, "standing by")
 		r.pass(time.Minute) // the other one is not heard of any more
-		r.wantTold("Warning SettingsMistake shop: ")
+		r.wantTold("Warning SettingsMistake shop (line 1): ")
 	})
 }

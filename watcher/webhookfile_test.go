@@ -27,13 +27,13 @@ func (r *rig) put(name, text string) {
 func TestWebhookFile(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		r.cfg.WebhookFolder = t.TempDir()
-		const mistake = "Warning SettingsMistake shop: slackWebhookFile: "
-		const kept = "; the last good settings stay in force"
+		const mistake = "Warning SettingsMistake shop.slackWebhookFile (line 2): "
+		missing := mistake + "there is no file shop in " + r.cfg.WebhookFolder + " (webhookFolder): put it into the Secret that is mounted there; "
 		r.settings(map[string]string{"shop": byFile("shop"), "blog": scanner("blog")})
 		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 2))
 		r.start()
 		r.pass(time.Hour)
-		r.wantTold(mistake + "there is no file shop in the folder of webhooks: put it into the Secret that is mounted there; the namespace is not watched until it is mended")
+		r.wantTold(missing + "the namespace is not watched until it is mended")
 		r.wantLogged(1, "mistake in the settings")
 		r.wantEach("blog", "app2:v1 is running with")
 
@@ -61,7 +61,7 @@ func TestWebhookFile(t *testing.T) {
 		}
 		r.put("shop", "")
 		r.pass(2 * sweepEvery)
-		r.wantTold(mistake + "there is no file shop in the folder of webhooks: put it into the Secret that is mounted there" + kept)
+		r.wantTold(missing + "the last good settings stay in force")
 		r.run(podOf("shop", "app-2", 4))
 		r.pass(settled)
 		r.wantEach("other", "app3:v1", "app4:v1 is running with")
@@ -86,7 +86,7 @@ func TestWebhookFile(t *testing.T) {
 		r.restart()
 		r.run(podOf("shop", "app-4", 6))
 		r.pass(time.Hour)
-		r.wantTold(mistake + "there is no file shop in the folder of webhooks: put it into the Secret that is mounted there; the namespace is not watched")
+		r.wantTold(missing + "the namespace is not watched")
 		r.put("shop", webhook("other"))
 		r.pass(2*sweepEvery + settled)
 		r.wantTold("Normal SettingsMended shop: mended")
@@ -106,13 +106,29 @@ func TestWebhookFileOfMany(t *testing.T) {
 		r.start()
 		r.pass(settled)
 		r.wantEach("team", "Now watching 2 images")
-		r.wantTold("Warning SettingsMistake blog: slackWebhookFile: there is no file blog")
+		r.wantTold("Warning SettingsMistake blog.slackWebhookFile (line 1): there is no file blog")
 		r.put("team", webhook("other"))
 		r.pass(2 * sweepEvery)
 		r.run(podOf("shop", "app-1", 4), podOf("lab", "app-1", 5))
 		r.pass(settled)
 		r.wantEach("team", "Now watching 2 images")
 		r.wantEach("other", "app4:v1 is running with", "app5:v1 is running with")
+	})
+}
+
+// Of a list the Scanner is named; a file that all inherit has no line of the key's; and a folder that is not there is said
+// to be missing.
+func TestWebhookFileIsNamed(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.WebhookFolder = filepath.Join(t.TempDir(), "none")
+		r.settings(map[string]string{
+			"_defaults": "clairBaseUrl: " + clairBase + "\nslackWebhookFile: all",
+			"list":      "- name: a\n  slackWebhookUrl: " + webhook("a") + "\n- name: b\n  slackWebhookFile: b",
+			"inherits":  "minSeverity: Low",
+		})
+		r.start()
+		missing := r.cfg.WebhookFolder + " (webhookFolder) does not exist: mount a Secret there that has a file "
+		r.wantTold("Warning SettingsMistake inherits.slackWebhookFile: "+missing+"all", "Warning SettingsMistake list[1].slackWebhookFile (line 4): "+missing+"b")
 	})
 }
 
@@ -125,11 +141,11 @@ func TestWebhookFileGoneWhileDefaultsAreWrong(t *testing.T) {
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
 		r.pass(settled)
-		r.settings(map[string]string{"_defaults": "minSeverity: Lwo", "shop": byFile("shop")})
+		r.settings(map[string]string{"_defaults": "minSeverity: Lwo", "shop": "# another line\n" + byFile("shop")})
 		r.wantTold("Warning SettingsMistake _defaults.minSeverity (line 1): ")
 		r.put("shop", "")
 		r.pass(2 * sweepEvery)
-		r.wantTold("Warning SettingsMistake shop: slackWebhookFile: there is no file shop in the folder of webhooks: put it into the Secret that is mounted there; the last good settings stay in force")
+		r.wantTold("Warning SettingsMistake shop.slackWebhookFile: there is no file shop in " + r.cfg.WebhookFolder + " (webhookFolder): put it into the Secret that is mounted there; the last good settings stay in force") // the line of what is in force is another
 		r.wantLogged(2, "mistake in the settings")
 		r.run(podOf("shop", "app-1", 2))
 		r.pass(settled)

@@ -233,7 +233,7 @@ func (e *story) settingsMistakes(t *testing.T) {
 	must(t, e.Run(ctx, stage.Workload{Namespace: "wrong", Name: "gate", Image: e.Image(image.PlatformGate)}))
 	for _, c := range []struct{ text, want string }{
 		{"backend: [clair", `wrong .line 1.: not valid YAML`},
-		{"just text", "wrong: neither a map nor a list"},
+		{"just text", "wrong .line 1.: neither a map nor a list"},
 		{"backend: trivy\n" + e.Scanner("wrong"), `wrong.backend .line 2.: stands there twice`},
 		{strings.Replace(e.Scanner("wrong"), "backend: clair", "backend: trivy", 1), `wrong.backend .line 1.: .*trivy.* is not known; want .*clair`},
 		{e.Scanner("wrong") + "minSeverty: High\n", `wrong.minSeverty .line 5.: no such field; did you mean minSeverity`},
