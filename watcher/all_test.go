@@ -171,6 +171,7 @@ func TestMistakesForAll(t *testing.T) {
 		}
 		return data
 	}
+	effects := map[string]string{"_all": "the last good settings stay in force", "_defaults": "all keys keep their last good settings"}
 	for key, bad := range map[string]map[string]string{
 		"_all":      edited("_all", scanner("all")+"minSeverty: Low\n"),
 		"_defaults": edited("_defaults", "minSeverity: Lwo\n"),
@@ -183,7 +184,7 @@ func TestMistakesForAll(t *testing.T) {
 				r.pass(settled)
 				r.settings(bad)
 				r.wantLogged(1, `msg="mistake in the settings"`)
-				r.wantLogged(1, `effect="the last good settings stay in force"`)
+				r.wantLogged(1, `effect="`+effects[key]+`"`)
 				r.wantTold("Warning SettingsMistake " + key + ".minSever")
 				if got := r.metric("clairwatch_settings_mistakes", key); got != 1 {
 					t.Errorf("%v mistakes, want 1", got)
@@ -229,5 +230,56 @@ func TestSettingsInForce(t *testing.T) {
 		r.settings(map[string]string{"shop": scanner("other"), "_defaults": "minSeverity: Low"})
 		r.settings(map[string]string{"shop": scanner("other"), "_defaults": "minSeverity: High"})
 		r.wantLogged(1, `msg="settings in force" changed=[shop] added=[] removed=[] keys=1`)
+	})
+}
+
+// A key is in force when it was read without a mistake once: not when nobody hears of its namespace because of one, nor
+// when those of _all stand in.
+func TestSettingsNotInForce(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.WebhookFolder = t.TempDir()
+		const inForce, waits = `msg="settings in force"`, `level=WARN msg="settings wait until _defaults is mended"`
+		data := map[string]string{"_all": scanner("all"), "shop": scanner("shop"), "out": ""}
+		edit := func(key, value string) {
+			data[key] = value
+			r.settings(data)
+		}
+		r.settings(data)
+		r.start()
+		r.wantLogged(1, inForce+` changed=[] added="[_all out shop]" removed=[] keys=3`)
+
+		// Its file is missing.
+		edit("platform", byFile("platform"))
+		r.wantLogged(1, inForce)
+		r.put("platform", webhook("platform"))
+		r.pass(2 * sweepEvery)
+		r.wantLogged(1, inForce+" changed=[] added=[platform] removed=[] keys=4")
+
+		// What it inherits has a mistake. Of those that are in force already nothing is to be said.
+		edit("_defaults", "minSeverity: Hgh")
+		r.wantLogged(1, `effect="all keys keep their last good settings"`)
+		r.wantLogged(0, waits)
+		edit("blog", scanner("blog"))
+		edit("lab", scanner("lab"))
+		edit("out", "minSeverty: Low") // its opt-out is what stays
+		r.wantLogged(1, waits+` keys=[blog]`)
+		r.wantLogged(1, waits+` keys=[lab]`)
+		r.wantLogged(2, inForce)
+		edit("_defaults", "minSeverity: Low")
+		r.wantLogged(1, inForce+` changed="[_all platform shop]" added="[blog lab]" removed=[] keys=6`)
+		r.wantLogged(2, waits)
+
+		// After a restart none of them is in force, as before with those that are new.
+		edit("_defaults", "minSeverity: Hgh")
+		many := make(map[string]string)
+		for i := range 1000 {
+			many[fmt.Sprintf("ns-%03d", i)] = scanner("many")
+		}
+		many["_defaults"] = "minSeverity: Hgh"
+		r.settings(many)
+		r.restart()
+		r.wantLogged(2, waits+` keys="[ns-000 ns-001 `)
+		r.wantLogged(2, `ns-018 ns-019 and 980 more]"`)
+		r.wantLogged(1, `effect="no namespace is watched until it is mended"`)
 	})
 }

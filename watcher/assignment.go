@@ -56,6 +56,9 @@ type assignment struct {
 	mistakes settings.Mistakes
 	// unread says of each key why its Scanners' files cannot be read. It is among mistakes, unless the text has one.
 	unread map[string]error
+	// inForce are the keys, in order, of which what was last read without a mistake is in force. A key that never was is
+	// none, whether nobody hears of its namespace or those of AllKey stand in.
+	inForce []string
 	// configMap is where the settings are written; empty: nowhere.
 	configMap types.UID
 }
@@ -398,6 +401,13 @@ func (w *Watcher) resolve(written *corev1.ConfigMap, before *assignment) *assign
 			now.byNamespace[key] = ls
 		}
 	}
+	for key := range now.settings {
+		if _, was := slices.BinarySearch(before.inForce, key); !was && now.mistakes[key] != nil || key == settings.AllKey && len(now.all) == 0 {
+			continue
+		}
+		now.inForce = append(now.inForce, key)
+	}
+	slices.Sort(now.inForce)
 	return now
 }
 
@@ -470,23 +480,29 @@ func (w *Watcher) logSettings(before, now *assignment) {
 	}
 	changed, added, removed := now.since(before)
 	if len(changed)+len(added)+len(removed) > 0 {
-		w.log.Info("settings in force", "changed", few(changed), "added", few(added), "removed", few(removed), "keys", len(now.keys()))
+		w.log.Info("settings in force", "changed", few(changed), "added", few(added), "removed", few(removed), "keys", len(now.inForce))
+	}
+	waited := before.waiting()
+	waits := slices.DeleteFunc(now.waiting(), func(key string) bool {
+		_, said := slices.BinarySearch(waited, key)
+		return said
+	})
+	if len(waits) > 0 {
+		w.log.Warn("settings wait until "+settings.DefaultsKey+" is mended", "keys", few(waits))
 	}
 }
 
-// keys returns those in force, in order. One that was never read without a mistake is not, one that opts out is.
-func (a *assignment) keys() []string {
-	keys := slices.Collect(maps.Keys(a.byNamespace))
-	if len(a.all) > 0 {
-		keys = append(keys, settings.AllKey)
-	}
-	slices.Sort(keys)
-	return slices.DeleteFunc(keys, func(key string) bool { return a.mistakes[key] != nil && len(a.own(key)) == 0 })
+// waiting returns the keys, in order, that are not in force because of a mistake in what they inherit alone.
+func (a *assignment) waiting() []string {
+	return slices.DeleteFunc(a.mistakes.Keys(), func(key string) bool {
+		_, is := slices.BinarySearch(a.inForce, key)
+		return is || !errors.Is(a.mistakes[key], settings.ErrDefaults)
+	})
 }
 
 // since returns which keys are not in force as they were before.
 func (a *assignment) since(before *assignment) (changed, added, removed []string) {
-	were, are := before.keys(), a.keys()
+	were, are := slices.Clone(before.inForce), a.inForce
 	for _, key := range are {
 		if _, was := slices.BinarySearch(were, key); !was {
 			added = append(added, key)

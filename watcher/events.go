@@ -141,7 +141,10 @@ func mistakeNote(a *assignment, key string) string {
 
 // effectOf says what a mistake in a key causes.
 func effectOf(a *assignment, key string) string {
-	if len(a.own(key)) > 0 || key == settings.DefaultsKey && !a.isEmpty() {
+	if key == settings.DefaultsKey && !a.isEmpty() {
+		return "all keys keep their last good settings"
+	}
+	if len(a.own(key)) > 0 {
 		return "the last good settings stay in force"
 	}
 	switch key {

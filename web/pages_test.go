@@ -146,7 +146,7 @@ var manyChannels = []Channel{
 }
 
 var fewMistakes = []Mistake{
-	{Key: "_defaults", Lines: []string{"_defaults.clairBaseUrl (line 1): not an http or https address: want an address such as http://clair.clair:6000/"}, Effect: "the last good settings stay in force"},
+	{Key: "_defaults", Lines: []string{"_defaults.clairBaseUrl (line 1): not an http or https address: want an address such as http://clair.clair:6000/"}, Effect: "all keys keep their last good settings"},
 	{Key: "checkout", Lines: []string{
 		"checkout[1].minSeverty (line 7): no such field; did you mean minSeverity?",
 		"checkout[1].slackWebhookUrl (line 8): the webhook has no path",

@@ -15,6 +15,7 @@ import (
 const (
 	mistake   = `level=ERROR msg="mistake in the settings" key=`
 	inForce   = ` effect="the last good settings stay in force"`
+	allKept   = ` effect="all keys keep their last good settings"`
 	unwatched = ` effect="the namespace is not watched until it is mended"`
 	mended    = `msg="mistake in the settings is mended" key=`
 )
@@ -85,7 +86,7 @@ func (c *cluster) defaultsBroken(t *testing.T) {
 	webhook := func(channel string) string { return "slackWebhookUrl: " + c.gate.Webhook(channel) + "\n" }
 	from := c.logged(t)
 	c.edit(t, "_defaults", clair+"onlyFixable: maybe\n")
-	c.logs(t, from, mistake+`_defaults error="_defaults.onlyFixable \(line 2\): .*`+inForce)
+	c.logs(t, from, mistake+`_defaults error="_defaults.onlyFixable \(line 2\): .*`+allKept)
 	c.mistaken(t, "_defaults")
 	c.event(t, reasonMistake, "_defaults.onlyFixable (line 2): ")
 	c.edit(t, "inherits", webhook("inherits-to"))
