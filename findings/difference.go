@@ -6,7 +6,8 @@ import "slices"
 type Part struct {
 	// Findings are those concerned, worst first.
 	Findings []Finding
-	// Ignored are those that would be among them if nothing were ignored. There are none where nothing is told.
+	// Ignored are those that would be among them if nothing were ignored: what counts as not told from now on is among
+	// what is Visible or Renewed. There are none where nothing is told.
 	Ignored []ID
 	// Change is what has to be added to the record once they are told.
 	Change Record
@@ -37,7 +38,8 @@ type Difference struct {
 	// Vanished are, where Renewed is told, those that were told and are gone.
 	Vanished []Entry
 	// Silent is what is to be added to the record without a message; empty when there is nothing. It takes back
-	// that findings were told which are ignored now: when they no longer are they are Visible.
+	// that findings were told which are ignored now: when they no longer are they are Visible. It does so at once:
+	// before a message is accepted the image can be looked at again, by when what is ignored is settled.
 	Silent Record
 }
 
@@ -56,12 +58,13 @@ func (r Record) Compare(report Report, basis Basis, rules Rules) Difference {
 		id, f := j.id, *j.finding
 		seen[id] = true
 		e, known := r.Find(id)
+		if e.Told && judge.takesBack(j) {
+			e = e.hush()
+			silent = append(silent, e)
+		}
 		rises := rules.rises(e.Severity, f.Severity)
 		held := e
 		held.ID, held.Absent = id, false
-		if j.verdict == ignores && judge.hushed.has(f) {
-			held = held.hush()
-		}
 		// A rise that the rules hold back is still to be told when they no longer do.
 		if !held.Told {
 			held.Severity = max(e.Severity, f.Severity)
@@ -145,7 +148,7 @@ func (b Basis) followedBy(now Basis) Basis {
 // renew compares with the report of another Clair, or of other scanners.
 func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 	var d Difference
-	var change []Entry
+	var change, hushed []Entry
 	var ignored []ID
 	judge := rules.judge()
 	seen := make(map[ID]bool, len(report.Findings))
@@ -153,18 +156,17 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 		id, f := j.id, *j.finding
 		seen[id] = true
 		e, known := r.Find(id)
-		is := Entry{ID: id, Severity: max(e.Severity, f.Severity), Told: e.Told}
+		if e.Told && judge.takesBack(j) {
+			e = e.hush()
+			hushed = append(hushed, e)
+		}
+		is := Entry{ID: id, Severity: max(e.Severity, f.Severity), Told: e.Told, Hushed: e.Hushed}
 		switch {
 		case j.verdict == passes && !e.Told:
 			is.Told = true
 			d.Renewed.Findings = append(d.Renewed.Findings, f)
-		case j.verdict == ignores:
-			if !e.Told && judge.onlyIgnores(j) {
-				ignored = append(ignored, id)
-			}
-			if judge.hushed.has(f) {
-				is = is.hush()
-			}
+		case !e.Told && judge.onlyIgnores(j):
+			ignored = append(ignored, id)
 		}
 		if !known || is != e {
 			change = append(change, is)
@@ -175,11 +177,12 @@ func (r Record) renew(report Report, basis Basis, rules Rules) Difference {
 		gone = nil
 	}
 	d.Vanished = slices.DeleteFunc(slices.Clone(gone), func(e Entry) bool { return !e.Told })
-	record := NewRecord(basis, append(change, gone...))
+	record := NewRecord(basis, slices.Concat(hushed, change, gone))
 	if len(d.Renewed.Findings) == 0 && len(d.Vanished) == 0 {
 		d.Silent = record
 		return d
 	}
+	d.Silent = NewRecord(Basis{}, hushed)
 	d.Renewed.Change, d.Renewed.Ignored = record, ignored
 	return d
 }

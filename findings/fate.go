@@ -28,6 +28,8 @@ type Judged struct {
 	Fate    Fate
 	// Ignore is the place in Rules.Ignore of the first entry that is about it; zero where it is not Ignored.
 	Ignore int
+	// Settled says that it is Ignored and stays told if it has been: see Rules.Settled.
+	Settled bool
 }
 
 // Judge says what some rules do with what the report has: one finding for each ID, as a Record has it, worst first.
@@ -47,6 +49,7 @@ func (r Report) Judge(rules Rules) []Judged {
 		case f.verdict == ignores:
 			j.Fate = Ignored
 			j.Ignore = slices.IndexFunc(entries, func(e ignored) bool { return e.has(*f.finding) })
+			j.Settled = !judge.takesBack(f)
 		case rules.effective(f.finding.Severity) < rules.MinSeverity:
 			j.Fate = BelowMinSeverity
 		default:

@@ -230,7 +230,7 @@ func TestCompareIgnored(t *testing.T) {
 	find := func(name, fixed string, s Severity) Finding {
 		return Finding{Name: name, Package: "p", source: "p", FixedIn: fixed, Severity: s, Updater: "debian"}
 	}
-	a, b := find("A", "", high), find("B", "", high)
+	a, b, c := find("A", "", high), find("B", "", high), find("C", "", high)
 	of := func(fs ...Finding) Report { return Report{Findings: distinct(fs)} }
 	here, other, more := basisWith("debian"), basisWith("debian"), basisWith("debian", "osv")
 	other.Clair = 1
@@ -246,9 +246,20 @@ func TestCompareIgnored(t *testing.T) {
 
 	inSome := Rules{Ignore: []Ignore{{ID: "A", Image: "shop/*"}}}
 	oneName := inSome // it runs under no other name any more
-	oneName.Settled = true
+	oneName.Settled = inSome.Ignore
 	settled := not
-	settled.Settled = true
+	settled.Settled = not.Ignore
+	// Others than were in force at the last look, and not about this, or about this all the same.
+	otherwise := func(settled ...Ignore) Rules {
+		r := inSome
+		r.Settled = settled
+		return r
+	}
+	reworded := otherwise(Ignore{ID: "a", Image: "shop/*", Reason: "no shell", Until: ignoreDay})
+	broader := otherwise(inSome.Ignore...)
+	broader.Ignore = append(slices.Clone(inSome.Ignore), Ignore{Package: "p", Image: "shop/*"})
+	unrelated := otherwise(inSome.Ignore...)
+	unrelated.Ignore = append(slices.Clone(inSome.Ignore), Ignore{ID: "C"}, Ignore{ID: "D", Image: "shop/*"})
 
 	for name, looks := range map[string][]look{
 		"in some images, and the names are others": {
@@ -262,6 +273,37 @@ func TestCompareIgnored(t *testing.T) {
 		},
 		"in some images, and disclosed under one name": {
 			{"first", of(b), here, all, ""}, {"one name", of(a, b), here, oneName, ""}, {"both", of(a, b), here, all, "visible A"},
+		},
+		"in some images, one name, and an edit of the reason": {
+			{"first", of(a, b), here, all, ""}, {"one name", of(a, b), here, reworded, ""}, {"both", of(a, b), here, all, ""},
+		},
+		"in some images, one name, and another ignore": {
+			{"first", of(a, b), here, all, ""}, {"one name", of(a, b), here, unrelated, ""}, {"both", of(a, b), here, all, ""},
+		},
+		"in some images, one name, and another ignore of it": {
+			{"first", of(a, b), here, all, ""}, {"one name", of(a, b), here, broader, ""}, {"both", of(a, b), here, all, "visible B A"},
+		},
+		"in some images, one name, and it was of others": {
+			{"first", of(a, b), here, all, ""}, {"one name", of(a, b), here, otherwise(Ignore{ID: "A", Image: "blog/*"}), ""},
+			{"both", of(a, b), here, all, "visible A"},
+		},
+		"in some images, one name, and it was of another package": {
+			{"first", of(a, b), here, all, ""}, {"one name", of(a, b), here, otherwise(Ignore{ID: "A", Package: "q", Image: "shop/*"}), ""},
+			{"both", of(a, b), here, all, "visible A"},
+		},
+		"in some images, added when it rises beside another": {
+			{"first", of(find("A", "", low), find("B", "", low)), here, all, ""}, {"added", of(a, b), here, inSome, "rose B"},
+			{"ended", of(a, b), here, all, "visible A"},
+		},
+		"in some images, added when it returns beside another": {
+			{"first", of(a, b, c), here, all, ""}, {"withdrawn", of(c), here, all, "withdrawn 2"}, {"added", of(a, b, c), here, inSome, "returned B"},
+			{"ended", of(a, b, c), here, all, "visible A"},
+		},
+		"in some images, added when another one is renewed": {
+			{"first", of(a, b), here, all, ""}, {"added", of(a, b, c), other, inSome, "renewed C"}, {"ended", of(a, b, c), other, all, "visible A"},
+		},
+		"in some images, added when another one is disclosed": {
+			{"first", of(a, b), here, all, ""}, {"added", of(a, b, c), here, inSome, "disclosed C"}, {"ended", of(a, b, c), here, all, "visible A"},
 		},
 		"in some images, added": {
 			{"first", of(a, b), here, all, ""}, {"added", of(a, b), here, inSome, ""}, {"again", of(a, b), here, oneName, ""},
@@ -357,6 +399,19 @@ func TestCompareIgnored(t *testing.T) {
 				if got := d.told(); got != l.want {
 					t.Fatalf("%s: got %q, want %q", l.name, got, l.want)
 				}
+				// Before a message is accepted it can be looked at again, by what is settled then.
+				rules := l.rules
+				rules.Settled = rules.Ignore
+				if d.told() != "" {
+					looked := r.With(d.Silent)
+					twice := looked.Compare(l.report, l.basis, rules)
+					if !reflect.DeepEqual(parts(twice), parts(d)) {
+						t.Fatalf("%s: looked at twice it is %+v, want %+v", l.name, parts(twice), parts(d))
+					}
+					if one, two := kept(d.after(r)), kept(twice.after(looked)); !reflect.DeepEqual(two, one) {
+						t.Fatalf("%s: looked at twice it leaves %+v, want %+v", l.name, two, one)
+					}
+				}
 				r = d.after(r)
 				if again := r.Compare(l.report, l.basis, l.rules); again.told() != "" || !again.Silent.IsEmpty() {
 					t.Fatalf("%s: told %q and changed again: %+v", l.name, again.told(), again.Silent)
@@ -364,6 +419,18 @@ func TestCompareIgnored(t *testing.T) {
 			}
 		})
 	}
+}
+
+// parts are the findings of each part of a difference, and what is ignored besides.
+func parts(d Difference) (all [][2][]ID) {
+	for _, p := range d.parts() {
+		var found []ID
+		for _, f := range p.Findings {
+			found = append(found, f.ID())
+		}
+		all = append(all, [2][]ID{found, p.Ignored})
+	}
+	return all
 }
 
 // A change says what it takes back until it has reached a record, also by way of other changes.
@@ -551,6 +618,9 @@ func TestCompareCountsIgnored(t *testing.T) {
 		d := record.Compare(report, basis, rules)
 		looked := record.With(d.Silent).Compare(report, basis, rules)
 		rules.Ignore = nil
+		for i, e := range record.Entries { // as what is ignored counts as not told before anything is told
+			record.Entries[i].Told = e.Told && !slices.ContainsFunc(d.Silent.Entries, func(s Entry) bool { return s.ID == e.ID && s.Hushed })
+		}
 		all := record.Compare(report, basis, rules)
 		for i, p := range d.parts() {
 			var want []ID

@@ -2,6 +2,7 @@ package findings
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,16 +18,16 @@ type Rules struct {
 	// Ignore are the findings that somebody has decided not to hear of. Nil: none. What it says of images and times
 	// is heeded by At alone.
 	Ignore []Ignore
-	// Settled says that Ignore was the same when the image was last looked at. What is ignored in some images only, and
-	// has been told, was told while the image ran under another name too, and stays told: or one that comes and goes
-	// under that name would be told each time.
-	Settled bool
+	// Settled are the ignores of some images that were in force when the image was last looked at. What one of them is
+	// about and has been told was told while the image ran under another name too, and stays told: or what comes and
+	// goes under that name would be told each time. Nil: none, and all that is ignored counts as not told.
+	Settled []Ignore
 }
 
 // Equal says whether two sets of rules are the same.
 func (r Rules) Equal(o Rules) bool {
 	return r.MinSeverity == o.MinSeverity && r.UnknownAs == o.UnknownAs && r.OnlyFixable == o.OnlyFixable &&
-		slices.Equal(r.Ignore, o.Ignore) && r.Settled == o.Settled
+		slices.Equal(r.Ignore, o.Ignore) && slices.Equal(r.Settled, o.Settled)
 }
 
 // At returns the rules as they hold for one image at a time: of Ignore only what is about the image and has not ended.
@@ -39,6 +40,24 @@ func (r Rules) At(image string, now time.Time) Rules {
 	if slices.ContainsFunc(r.Ignore, not) {
 		r.Ignore = slices.DeleteFunc(slices.Clone(r.Ignore), not)
 	}
+	return r
+}
+
+// InSome returns what of Ignore is about some images only and has not ended at a time: what is to be Settled when the
+// image is looked at next.
+func (r Rules) InSome(now time.Time) []Ignore {
+	var some []Ignore
+	for _, i := range r.Ignore {
+		if i.Image != "" && !i.ended(now) {
+			some = append(some, i)
+		}
+	}
+	return some
+}
+
+// InAll returns the rules without what is ignored in some images only.
+func (r Rules) InAll() Rules {
+	r.Ignore = slices.DeleteFunc(slices.Clone(r.Ignore), func(i Ignore) bool { return i.Image != "" })
 	return r
 }
 
@@ -64,7 +83,7 @@ const (
 	passes verdict = iota
 	// heldBack: it is less severe than is told, or has no fix. What was told before stays told.
 	heldBack
-	// ignores: somebody has decided not to hear of it. It counts as not told, unless the rules are settled.
+	// ignores: somebody has decided not to hear of it. It counts as not told, unless that is settled.
 	ignores
 )
 
@@ -78,10 +97,25 @@ type judge struct {
 
 func (r Rules) judge() judge {
 	j := judge{rules: r, ignored: newIgnored(r.Ignore)}
-	if j.hushed = j.ignored; r.Settled {
-		j.hushed = newIgnored(slices.DeleteFunc(slices.Clone(r.Ignore), func(i Ignore) bool { return i.Image != "" }))
+	if j.hushed = j.ignored; len(r.Settled) > 0 {
+		j.hushed = newIgnored(r.unsettled())
 	}
 	return j
+}
+
+// unsettled returns what of Ignore is not settled. Who changes the reason of an ignore, or when it ends, has not decided
+// anew what it is about.
+func (r Rules) unsettled() []Ignore {
+	type decision struct{ id, pkg, image string }
+	of := func(i Ignore) decision { return decision{strings.ToUpper(i.ID), i.Package, i.Image} }
+	settled := make(map[decision]struct{}, len(r.Settled))
+	for _, i := range r.Settled {
+		settled[of(i)] = struct{}{}
+	}
+	return slices.DeleteFunc(slices.Clone(r.Ignore), func(i Ignore) bool {
+		_, is := settled[of(i)]
+		return is && i.Image != ""
+	})
 }
 
 func (j judge) of(f Finding) verdict {
@@ -94,6 +128,9 @@ func (j judge) of(f Finding) verdict {
 		return passes
 	}
 }
+
+// takesBack says whether a finding counts as not told, whatever was before.
+func (j judge) takesBack(f judged) bool { return f.verdict == ignores && j.hushed.has(*f.finding) }
 
 // holdsBack says whether a finding is not told that nobody ignores.
 func (j judge) holdsBack(f Finding) bool {

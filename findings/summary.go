@@ -12,7 +12,7 @@ type Summary struct {
 	Counts Counts
 	// Hidden counts those that the rules hold back, Ignored those that they ignore.
 	Hidden, Ignored Counts
-	// Rules are those of which it was made, without what they ignore: that can be a long list. They are not Settled.
+	// Rules are those of which it was made, without what they ignore: that can be a long list, as Settled can.
 	Rules Rules
 	// Updates are the first of the updates to make, worst first.
 	Updates []Update
@@ -39,7 +39,7 @@ func (r Report) SummarizePart(part []Finding, rows int, rules Rules) Summary {
 		by[v] = append(by[v], f)
 	}
 	pass := by[passes]
-	rules.Ignore, rules.Settled = nil, false
+	rules.Ignore, rules.Settled = nil, nil
 	s := Summary{
 		Digest:       r.Digest,
 		Distribution: r.Distribution,

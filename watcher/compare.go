@@ -28,7 +28,6 @@ type subjectOf struct {
 // compare adds to a channel's news what its destination has not been told. It says false when that has to wait
 // until Clair has all of its data.
 func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r reading) bool {
-	l.rules = w.judge(l, of, r.report.Digest, time.Now())
 	w.withdrawFailure(l.destination, of.image)
 	record, told := w.book.Record(l.destination, r.report.Digest)
 	if !told {
@@ -37,6 +36,7 @@ func (w *Watcher) compare(ctx context.Context, l listener, of subjectOf, r readi
 	if r.loading && (!told || r.basis.Renews(record.Basis)) {
 		return false
 	}
+	l.rules = w.judge(l, of, r.report.Digest, time.Now()) // from here on what is ignored is settled for the next look
 	if !told {
 		n := w.newsOf(l, of, kindReport, r, r.report.Findings, r.report.Record(r.basis, l.rules))
 		n.loading = r.late
