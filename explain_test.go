@@ -52,8 +52,9 @@ func shopExplanation() watcher.Explanation {
 	strict, onCall := shopScanner("default"), shopScanner("on-call")
 	strict.MinSeverity, strict.OnlyFixable, strict.IgnoreCounted = "Medium", true, true
 	reachable := watcher.ExplainedIgnore{ID: "CVE-2023-4911", Package: "glibc", Reason: "not reachable", Until: minute(0).AddDate(0, 3, 0), Matches: 1}
+	elsewhere := watcher.ExplainedIgnore{ID: "CVE-2024-0002", Image: "shop/*", Matches: 1}
 	strict.Ignore = []watcher.ExplainedIgnore{
-		reachable, {ID: "CVE-2024-0001", Image: "shop/*"}, {Package: "perl-base", Until: minute(0).AddDate(0, -1, 0), Ended: true},
+		reachable, elsewhere, {ID: "CVE-2024-0001", Image: "shop/*"}, {Package: "perl-base", Until: minute(0).AddDate(0, -1, 0), Ended: true},
 	}
 	onCall.MinSeverity, onCall.UnknownAs, onCall.Channel = "Critical", "Low", "hooks.slack.com/…#377591"
 	onCall.Waiting, onCall.Trouble = 2, "Slack does not know the webhook (any more): make a new one and put it into the settings"
@@ -68,7 +69,8 @@ func shopExplanation() watcher.Explanation {
 	}
 	app := container(watcher.KindContainer, "web", string(watcher.StateScanned),
 		watcher.ExplainedView{Scanner: "default", Told: count(5, 2, 0, 40, 0, 0), Untold: count(0, 3, 0, 3, 0, 6), Held: &watcher.ExplainedHeld{
-			Told: watcher.HeldTold{MinSeverity: *count(0, 0, 0, 40, 0, 0), OnlyFixable: *count(1, 0, 0, 0, 0, 0), Gone: *count(0, 1, 0, 0, 0, 0)},
+			Told: watcher.HeldTold{MinSeverity: *count(0, 0, 0, 40, 0, 0), OnlyFixable: *count(1, 0, 0, 0, 0, 0), Gone: *count(0, 1, 0, 0, 0, 0),
+				Ignored: []watcher.ExplainedIgnored{{ExplainedIgnore: elsewhere, Counts: *count(1, 0, 0, 0, 0, 0)}}},
 			Untold: watcher.HeldUntold{MinSeverity: *count(0, 0, 0, 3, 0, 0), OnlyFixable: *count(0, 1, 0, 0, 0, 6), Coming: *count(0, 1, 0, 0, 0, 0),
 				Ignored: []watcher.ExplainedIgnored{{ExplainedIgnore: reachable, Counts: *count(0, 1, 0, 0, 0, 0)}}},
 		}, Pending: []watcher.ExplainedNews{{Kind: "disclosed", Since: minute(4)}}},
@@ -128,6 +130,8 @@ func soughtExplanation() watcher.Explanation {
 	const name, fixed = "CVE-2024-1234", "3.0.13-1~deb12u1"
 	ignored := finding(name, fixed, "High", watcher.FateIgnored, false)
 	ignored.Ignore = &watcher.ExplainedIgnore{ID: name, Package: "openssl", Reason: "no TLS here", Until: minute(0).AddDate(0, 3, 0)}
+	settled := ignored
+	settled.Told, settled.Ignore = true, &watcher.ExplainedIgnore{ID: name, Image: "shop/*"}
 	missed := finding(name, fixed, "High", watcher.FatePasses, true)
 	miss := func(i watcher.ExplainedIgnore, by ...string) {
 		missed.Missed = append(missed.Missed, watcher.ExplainedMiss{ExplainedIgnore: i, By: by})
@@ -161,7 +165,7 @@ func soughtExplanation() watcher.Explanation {
 		Workloads: []watcher.ExplainedWorkload{{Kind: "Deployment", Name: "web", Pods: 3, Containers: []watcher.ExplainedContainer{
 			container("web", scanned, view("default", true, missed), view("quiet", true, missed), unread),
 			container("held", scanned, view("default", true, finding(name, fixed, "Low", watcher.FateMinSeverity, true), finding(name, "", "High", watcher.FateOnlyFixable, false)), unfinished, loading),
-			container("ignored", scanned, view("default", true, ignored), view("quiet", true)),
+			container("ignored", scanned, view("default", true, ignored), view("quiet", true), view("away", true, settled)),
 			container("alias", scanned, view("default", true, alias)),
 			container("scratch", string(watcher.StateNotCovered), view("default", false)),
 			refused,
@@ -534,6 +538,7 @@ func TestExplainHostileNames(t *testing.T) {
 					h.Untold.Ignored = []watcher.ExplainedIgnored{{
 						ExplainedIgnore: watcher.ExplainedIgnore{ID: evil, Package: evil, Reason: evil, Matches: 1}, Counts: watcher.SeverityCount{Low: 1},
 					}}
+					h.Told.Ignored = h.Untold.Ignored
 				}
 			}
 		}

@@ -55,13 +55,16 @@ func became(v watcher.ExplainedView, f watcher.ExplainedFinding, scanner watcher
 	if off := silent(scanner.Tell); off != "" {
 		told = "known, maybe without a message, as " + off
 	}
+	if f.Ignore != nil {
+		rule = ignoredBy(*f.Ignore)
+	}
 	switch {
-	case f.Fate == watcher.FateIgnored && f.Ignore != nil:
-		return ignoredBy(*f.Ignore)
 	case f.Told && rule != "":
 		return told + "; nothing more is told of it: " + rule
 	case f.Told:
 		return told
+	case f.Ignore != nil:
+		return rule
 	case rule != "":
 		return "not told: " + rule
 	}

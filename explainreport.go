@@ -330,13 +330,11 @@ func (x *explained) held(v watcher.ExplainedView, scanner watcher.ExplainedScann
 		return
 	}
 	told, untold := v.Held.Told, v.Held.Untold
-	x.parts("of these by now:", []part{
-		{told.MinSeverity, below(scanner, told.MinSeverity.Unknown > 0)}, {told.OnlyFixable, withoutFix}, {told.Gone, "not in Clair's report any more"},
-	})
+	known := []part{{told.MinSeverity, below(scanner, told.MinSeverity.Unknown > 0)}, {told.OnlyFixable, withoutFix}}
+	known = append(known, ignoredParts(told.Ignored)...)
+	x.parts("of these by now:", append(known, part{told.Gone, "not in Clair's report any more"}))
 	not := []part{{untold.MinSeverity, below(scanner, untold.MinSeverity.Unknown > 0)}, {untold.OnlyFixable, withoutFix}}
-	for _, i := range untold.Ignored {
-		not = append(not, part{i.Counts, ignoredBy(i.ExplainedIgnore)})
-	}
+	not = append(not, ignoredParts(untold.Ignored)...)
 	not = append(not, part{untold.Coming, coming(v, scanner.Tell)})
 	if v.Untold != nil {
 		x.parts("not told: "+bySeverity(v.Untold.Counts()), not)
@@ -347,6 +345,15 @@ func (x *explained) held(v watcher.ExplainedView, scanner watcher.ExplainedScann
 type part struct {
 	count watcher.SeverityCount
 	why   string
+}
+
+// ignoredParts are what each entry ignores.
+func ignoredParts(ignored []watcher.ExplainedIgnored) []part {
+	all := make([]part, len(ignored))
+	for n, i := range ignored {
+		all[n] = part{i.Counts, ignoredBy(i.ExplainedIgnore)}
+	}
+	return all
 }
 
 // parts writes those parts that there are under a head; nothing where there are none.

@@ -413,7 +413,7 @@ func (x *explainer) ignores(listener int) (entries []ExplainedIgnore, counted bo
 		switch v := img.views[listener]; {
 		case v == nil:
 		case v.Held != nil:
-			for _, i := range v.Held.Untold.Ignored {
+			for _, i := range slices.Concat(v.Held.Told.Ignored, v.Held.Untold.Ignored) {
 				entry := i.ExplainedIgnore
 				entry.Matches = 0
 				matches[entry] += i.Matches

@@ -82,6 +82,11 @@ func wrongSums(v ExplainedView) string {
 		return "what was not told"
 	}
 	less := told.MinSeverity.Counts().Add(told.OnlyFixable.Counts()).Add(told.Gone.Counts())
+	for _, i := range told.Ignored {
+		if less = less.Add(i.Counts.Counts()); i.Counts.Counts().Total() != i.Matches {
+			return "an entry of ignore that has told"
+		}
+	}
 	for _, s := range findings.Severities {
 		if less.Of(s) > at(v.Told).Of(s) {
 			return "what was told"
@@ -147,6 +152,9 @@ func briefView(v ExplainedView) string {
 			if c.count != (SeverityCount{}) {
 				add(" "+c.name, c.count)
 			}
+		}
+		for _, i := range h.Told.Ignored {
+			s += fmt.Sprintf(" told and ignored %d by %s%s", i.Matches, i.ID, i.Package)
 		}
 		for _, i := range h.Untold.Ignored {
 			s += fmt.Sprintf(" ignored %d by %s%s", i.Matches, i.ID, i.Package)

@@ -203,7 +203,7 @@ type ExplainedView struct {
 	Skipped   string `json:"skipped,omitempty"`
 	Elsewhere bool   `json:"elsewhere,omitempty"`
 	// Told counts what the channel was told and is still there, or what its settings (tell) have it not hear of; nil:
-	// nothing of the image. What is ignored counts as not told, whatever was before.
+	// nothing of the image. What is ignored counts as not told, whatever was before, unless Held has it as told.
 	Told *SeverityCount `json:"told,omitempty"`
 	// Failure is the Cause that it was told, or "loading" while it knows that Clair is; empty: none.
 	Failure string `json:"failure,omitempty"`
@@ -243,6 +243,9 @@ type HeldTold struct {
 	// MinSeverity and OnlyFixable are what the rules of that name would hold back now.
 	MinSeverity SeverityCount `json:"minSeverity"`
 	OnlyFixable SeverityCount `json:"onlyFixable"`
+	// Ignored are the entries, each with an Image, that are about what was told while the image ran under another name
+	// too: that stays told.
+	Ignored []ExplainedIgnored `json:"ignored,omitempty"`
 	// Gone is what the report does not have any more.
 	Gone SeverityCount `json:"gone"`
 }

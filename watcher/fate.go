@@ -20,18 +20,21 @@ func (x *explainer) judge(r reader, digest string, report findings.Report) {
 	record, known := x.w.book.Record(r.listener.destination, digest)
 	var told, untold SeverityCount
 	held := &ExplainedHeld{}
-	ignored := make([]SeverityCount, len(rules.Ignore))
+	ignored, settled := make([]SeverityCount, len(rules.Ignore)), make([]SeverityCount, len(rules.Ignore))
 	fates := make(map[findings.ID]findings.Judged)
 	for _, j := range report.Judge(rules) {
 		id, severity := j.Finding.ID(), j.Finding.Severity
 		fates[id] = j
 		switch entry, _ := record.Find(id); {
-		case j.Fate == findings.Ignored: // the next look takes back that it was told
-			untold.add(severity)
-			ignored[j.Ignore].add(severity)
-		case entry.Told:
+		case countsAsTold(entry, j):
 			told.add(severity)
 			held.Told.add(j.Fate, severity)
+			if j.Fate == findings.Ignored {
+				settled[j.Ignore].add(severity)
+			}
+		case j.Fate == findings.Ignored:
+			untold.add(severity)
+			ignored[j.Ignore].add(severity)
 		default:
 			untold.add(severity)
 			held.Untold.add(j.Fate, severity)
@@ -43,11 +46,7 @@ func (x *explainer) judge(r reader, digest string, report findings.Report) {
 			held.Told.Gone.add(e.Severity)
 		}
 	}
-	for i, c := range ignored {
-		if n := c.Counts().Total(); n > 0 {
-			held.Untold.Ignored = append(held.Untold.Ignored, ExplainedIgnored{x.ignore(rules.Ignore[i], n), c})
-		}
-	}
+	held.Told.Ignored, held.Untold.Ignored = x.ignored(rules, settled), x.ignored(rules, ignored)
 	v := r.view
 	v.Held, v.Told, v.Untold = held, nil, nil
 	if known {
@@ -57,6 +56,22 @@ func (x *explainer) judge(r reader, digest string, report findings.Report) {
 		v.Untold = &untold
 	}
 	x.seek(r, report, rules, record, fates)
+}
+
+// countsAsTold says whether what is remembered of a finding counts as told by its fate. What is ignored does not, before
+// the next look takes it back.
+func countsAsTold(e findings.Entry, j findings.Judged) bool {
+	return e.Told && (j.Fate != findings.Ignored || j.Settled)
+}
+
+// ignored lists those entries of some rules that are about anything, with what each is about.
+func (x *explainer) ignored(rules findings.Rules, counts []SeverityCount) (all []ExplainedIgnored) {
+	for i, c := range counts {
+		if n := c.Counts().Total(); n > 0 {
+			all = append(all, ExplainedIgnored{x.ignore(rules.Ignore[i], n), c})
+		}
+	}
+	return all
 }
 
 // add counts one more of a severity.
@@ -116,7 +131,7 @@ func (x *explainer) seek(r reader, report findings.Report, rules findings.Rules,
 		entry, _ := record.Find(f.ID())
 		e := ExplainedFinding{
 			Name: f.Name, Package: f.Package, Installed: f.Installed, FixedIn: f.FixedIn, Severity: f.Severity.String(),
-			Told: entry.Told && j.Fate != findings.Ignored,
+			Told: countsAsTold(entry, j),
 			Fate: map[findings.Fate]string{
 				findings.Ignored: FateIgnored, findings.BelowMinSeverity: FateMinSeverity, findings.WithoutFix: FateOnlyFixable, findings.Passes: FatePasses,
 			}[j.Fate],

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quay/claircore"
 	corev1 "k8s.io/api/core/v1"
@@ -52,6 +53,33 @@ func TestExplainRulesChange(t *testing.T) {
 		})
 		with("")
 		want("told 1 critical 1 high 1 low untold 1 high 1 low coming 1 high 1 low pending visible")
+	})
+}
+
+// TestExplainToldUnderAnotherName has what an entry ignores that was told while the image ran under a name that the entry
+// does not fit.
+func TestExplainToldUnderAnotherName(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop") + notInShop})
+		r.run(podOf("shop", "app-0", 1), mirrored("copy-0"))
+		r.start()
+		r.pass(settled)
+		r.wantSought("CVE-2026-0001", "default: CVE-2026-0001 in openssl passes told missed by opensslshop/*: image")
+		r.delete("shop", "copy-0")
+		r.finds(1, critical, high)
+		r.pass(time.Hour)
+		e := r.explain("shop", "")
+		r.wantBrief(e, "Pod app-0/1 container app/1: scanned",
+			"  default: told 1 critical untold 1 high told and ignored 1 by openssl ignored 1 by openssl")
+		if i := e.Scanners[0].Ignore[0]; i.Matches != 2 || !e.Scanners[0].IgnoreCounted {
+			t.Errorf("%+v", i)
+		}
+		r.wantSought("CVE-2026-0001", "default: CVE-2026-0001 in openssl ignored told by openssl")
+		r.wantSought("CVE-2026-0002", "default: CVE-2026-0002 in openssl ignored by openssl")
+		// What another entry ignores counts as not told, once the image is looked at.
+		r.settings(map[string]string{"shop": scanner("shop") + "ignore: [{id: CVE-2026-0001}]\n"})
+		r.pass(settled)
+		r.wantSought("CVE-2026-0001", "default: CVE-2026-0001 in openssl ignored by CVE-2026-0001")
 	})
 }
 
