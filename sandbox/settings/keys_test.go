@@ -59,8 +59,6 @@ func (c *cluster) allOthers(t *testing.T) {
 	must(t, c.AwaitRunning(c.wait(t), "others-d", one.workload, 1))
 	c.looked(t, seen, one)
 	c.nothingElse(t)
-	c.remove(t, "others-d", one)
-	c.nothingElse(t)
 
 	from = c.logged(t)
 	c.edit(t, "others-a", "# nobody\n")
