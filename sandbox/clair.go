@@ -32,7 +32,8 @@ type ClairServer struct {
 	binary, dir, config string
 	postgres            *postgresServer
 	databases           clairDatabases
-	psk                 []byte // nil: it answers anybody
+	psk                 []byte   // nil: it answers anybody
+	env                 []string // beside what every process has
 }
 
 const (
@@ -82,6 +83,40 @@ func (s *Sandbox) AddClair(ctx context.Context, options ClairOptions) (*ClairSer
 		return nil, fmt.Errorf("adding a Clair: %w", err)
 	}
 	return s.runClair(ctx, name, s.clair.binary, of, options)
+}
+
+// InstalledClair is a Clair that somebody else has configured.
+type InstalledClair struct {
+	// Config is the path of its config.yaml. Beside it may be a folder config.yaml.d.
+	Config string
+	// Address and IntrospectionAddress are where Config has it listen (host:port).
+	Address, IntrospectionAddress string
+	// Env is its environment, beside PATH, HOME and TMPDIR.
+	Env []string
+}
+
+// InstallClair starts one more Clair, with a configuration and databases of its own: see [Sandbox.AddDatabase]. It
+// needs the sandbox's own Clair to have been started.
+func (s *Sandbox) InstallClair(ctx context.Context, installed InstalledClair) (*ClairServer, error) {
+	if s.clair == nil {
+		return nil, errNoClair
+	}
+	dir := filepath.Dir(installed.Config)
+	process, err := s.run(ctx, spec{
+		name:  string(Clair),
+		path:  s.clair.binary,
+		args:  []string{"serve", installed.Config},
+		env:   installed.Env,
+		dir:   dir,
+		ready: answersOK("http://" + installed.IntrospectionAddress + "/readyz"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &ClairServer{
+		Process: process, URL: "http://" + installed.Address, IntrospectionURL: "http://" + installed.IntrospectionAddress,
+		binary: s.clair.binary, dir: dir, config: installed.Config, postgres: s.postgres, env: installed.Env,
+	}, nil
 }
 
 // Clair returns the sandbox's own Clair, or nil where it was not started.
@@ -209,7 +244,7 @@ func (c *ClairServer) ImportBundle(ctx context.Context, path string) error {
 		return fmt.Errorf("importing a bundle: %w", err)
 	}
 	command := exec.CommandContext(ctx, c.binary, "import", c.config, bundle)
-	command.Dir, command.Env = c.dir, environment(nil)
+	command.Dir, command.Env = c.dir, environment(c.env)
 	command.SysProcAttr = attributes(spec{})
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // clusterSQL is what Clair needs. uuid-ossp is made here, in the template of
@@ -89,6 +90,51 @@ func (p *postgresServer) create(ctx context.Context, databases clairDatabases) e
 	return nil
 }
 
+// AddDatabase makes an empty database of the role clair, which has to show a password for this one, and returns the
+// address (host:port) of its Postgres. It needs Postgres to have been started, and is called once: the role has one
+// password.
+func (s *Sandbox) AddDatabase(ctx context.Context, name, password string) (address string, err error) {
+	if s.postgres == nil {
+		return "", errors.New("adding a database: the sandbox was started without Postgres")
+	}
+	if err := s.postgres.add(ctx, name, password); err != nil {
+		return "", fmt.Errorf("adding a database: %w", err)
+	}
+	return s.postgres.address, nil
+}
+
+func (p *postgresServer) add(ctx context.Context, name, password string) error {
+	rules := filepath.Join(p.dir, string(Postgres), "pg_hba.conf")
+	text, err := os.ReadFile(rules)
+	if err != nil {
+		return err
+	}
+	first := fmt.Appendf(nil, "host %q all 127.0.0.1/32 scram-sha-256\n", name) // the first rule that fits counts
+	if err := os.WriteFile(rules, append(first, text...), 0o600); err != nil {
+		return err
+	}
+	for _, statement := range []string{
+		fmt.Sprintf("alter role %s password '%s'", clairRole, strings.ReplaceAll(password, "'", "''")),
+		"select pg_reload_conf()",
+		fmt.Sprintf("create database %q owner %s", name, clairRole),
+	} {
+		if err := p.run(ctx, "postgres", statement); err != nil {
+			return err
+		}
+	}
+	// The rules are read some time after they were asked to be.
+	tick := time.NewTicker(readyEvery)
+	defer tick.Stop()
+	for p.run(ctx, name, "select 1") == nil {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting until it asks for a password: %w", context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
 // drop removes a Clair's databases, from under whoever is still connected.
 func (p *postgresServer) drop(ctx context.Context, databases clairDatabases) error {
 	for _, name := range []string{databases.indexer, databases.matcher, databases.notifier} {
@@ -105,7 +151,7 @@ func (p *postgresServer) run(ctx context.Context, database, statement string) er
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, filepath.Join(p.bin, "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1",
+	command := exec.CommandContext(ctx, filepath.Join(p.bin, "psql"), "-X", "-q", "-w", "-v", "ON_ERROR_STOP=1",
 		"-h", host, "-p", port, "-U", clairRole, "-d", database, "-c", statement)
 	command.Dir, command.Env = p.dir, environment(nil)
 	command.SysProcAttr = attributes(spec{})
