@@ -234,7 +234,6 @@ func TestManifestPolicies(t *testing.T) {
 		{"another pod and the database", other("shop"), postgres, 5432, false},
 		{"the database and Clair", postgres, clair, 6000, false},
 		{"the database and the world", postgres, at("34.1.2.3"), 443, false},
-		{"the daemon and another pod", daemon, other("shop"), 443, false},
 		{"Clair and another pod", clair, other("shop"), 443, false},
 		{"the daemon over http", daemon, at("34.1.2.3"), 80, false},
 		{"Clair and a node", clair, at("10.0.0.10"), 443, false},
