@@ -29,6 +29,8 @@ type Config struct {
 	ExternalURL string
 	// Log says what is logged and how.
 	Log LogConfig
+	// Metrics says what is measured.
+	Metrics MetricsConfig
 	// Workers is how many images are worked on at once; at least 1.
 	Workers int
 	// MaxImages is how many different images are looked at in one namespace. Zero: any number.
@@ -105,6 +107,12 @@ type LogConfig struct {
 	Format string
 }
 
+// MetricsConfig says what is measured.
+type MetricsConfig struct {
+	// Images adds series for single images.
+	Images bool
+}
+
 // ClairConfig is what is to be known about one Clair.
 type ClairConfig struct {
 	// URL is its address as Scanners use it.
@@ -175,6 +183,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.String("web-listen", d.Web.Listen, "address of the pages (empty: none)")
 	flags.String("log-level", d.Log.Level, "debug, info, warn or error")
 	flags.String("log-format", d.Log.Format, "json or text")
+	flags.Bool("metrics-images", d.Metrics.Images, "metrics of single images, at most 5,000 series")
 	flags.Int("workers", d.Workers, "images worked on at once")
 	flags.Int("max-images", d.MaxImages, "different images looked at in one namespace; 0: any number")
 	flags.Duration("group-wait", d.GroupWait, "how long a channel stays quiet before its news is sent")
@@ -201,7 +210,8 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	return map[string]string{
 		"cluster": "cluster", "kubeconfig": "kubeconfig", "namespace": "namespace", "settings": "settings",
 		"listen": "listen", "log-level": "log.level", "log-format": "log.format", "workers": "workers",
-		"max-images": "maxImages", "external-url": "externalURL", "web-listen": "web.listen",
+		"metrics-images": "metrics.images",
+		"max-images":     "maxImages", "external-url": "externalURL", "web-listen": "web.listen",
 		"data-every": "dataEvery", "data-quiet": "dataQuiet", "data-max": "dataMax", "removal-grace": "removalGrace", "delete-grace": "deleteGrace",
 		"leader-election": "leaderElection.enabled", "leader-election-lease": "leaderElection.lease",
 		"leader-election-duration": "leaderElection.duration", "leader-election-identity": "leaderElection.identity",

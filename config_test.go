@@ -168,6 +168,7 @@ var precedence = map[string]struct {
 	"log-format":               {"text", "json", "text", func(c Config) any { return c.Log.Format }, [3]any{"text", "json", "text"}},
 	"web-listen":               {`":1"`, ":2", ":3", func(c Config) any { return c.Web.Listen }, [3]any{":1", ":2", ":3"}},
 	"external-url":             {"http://f/", "http://e/", "http://g/", func(c Config) any { return c.ExternalURL }, [3]any{"http://f/", "http://e/", "http://g/"}},
+	"metrics-images":           {"true", "false", "true", func(c Config) any { return c.Metrics.Images }, [3]any{true, false, true}},
 	"max-images":               {"1", "2", "3", func(c Config) any { return c.MaxImages }, [3]any{1, 2, 3}},
 	"workers":                  {"1", "2", "3", func(c Config) any { return c.Workers }, [3]any{1, 2, 3}},
 	"group-wait":               {"1s", "2s", "3s", func(c Config) any { return c.GroupWait }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
@@ -431,7 +432,7 @@ func TestInjectedEnvironmentIsIgnored(t *testing.T) {
 func TestRegistryCAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ca.pem")
 	cfg := defaults()
-	if c, err := registryClient(cfg); err != nil {
+	if c, err := registryClient(cfg, nil); err != nil {
 		t.Error(err)
 	} else {
 		c.Close()
@@ -443,7 +444,7 @@ func TestRegistryCAFile(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := registryClient(cfg); err == nil || !strings.Contains(err.Error(), "registryCAFile") || !strings.Contains(err.Error(), file) {
+		if _, err := registryClient(cfg, nil); err == nil || !strings.Contains(err.Error(), "registryCAFile") || !strings.Contains(err.Error(), file) {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -17,8 +17,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -64,10 +62,9 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("making the Kubernetes client: %w", err)
 	}
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics := newMetrics()
 
-	registries, err := registryClient(cfg)
+	registries, err := registryClient(cfg, countRegistryRequests(metrics))
 	if err != nil {
 		return err
 	}
@@ -106,6 +103,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		Notifiers:     map[string]watcher.Notifier{settings.NotifierSlack: sender},
 		Webhook:       func(address string) (slack.Webhook, error) { return slack.ParseWebhook(address, cfg.SlackHosts) },
 		Metrics:       metrics,
+		ImageMetrics:  cfg.Metrics.Images,
 		Log:           log,
 
 		CallbackAliases: callbackAliases(cfg),
@@ -232,9 +230,10 @@ func trusting(transport *http.Transport, caFile string) (*http.Transport, error)
 	return transport, nil
 }
 
-// registryClient makes the client that asks registries.
-func registryClient(cfg Config) (*registry.Client, error) {
+// registryClient makes the client that asks registries. count is told how each request ended; nil: nobody counts.
+func registryClient(cfg Config, count func(registry.Outcome)) (*registry.Client, error) {
 	asking := cfg.registryConfig()
+	asking.Count = count
 	if cfg.RegistryCAFile != "" {
 		roots, err := registry.Roots(cfg.RegistryCAFile)
 		if err != nil {

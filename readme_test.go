@@ -3,17 +3,13 @@ package main
 import (
 	"encoding/json"
 	"io"
-	"log/slog"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/viper"
-	"k8s.io/client-go/kubernetes/fake"
-	metadatafake "k8s.io/client-go/metadata/fake"
 
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/slack"
@@ -258,46 +254,5 @@ func TestManifestFitsTheDaemon(t *testing.T) {
 		}) {
 			t.Errorf("nothing is mounted where %s is read", file)
 		}
-	}
-}
-
-// TestREADMEMetrics compares the metrics of the README, and their labels, with those that there are.
-func TestREADMEMetrics(t *testing.T) {
-	metrics := prometheus.NewRegistry()
-	if _, err := watcher.New(watcher.Config{Kubernetes: fake.NewClientset(), Metadata: metadatafake.NewSimpleMetadataClient(metadatafake.NewTestScheme()),
-		Metrics: metrics, Log: slog.New(slog.DiscardHandler)}); err != nil {
-		t.Fatal(err)
-	}
-	described := make(chan *prometheus.Desc)
-	go func() {
-		metrics.Describe(described)
-		close(described)
-	}()
-	have := make(map[string]string) // labels by name
-	parts := regexp.MustCompile(`fqName: "(\w+)".*variableLabels: \{(.*)\}\}$`)
-	for d := range described {
-		if m := parts.FindStringSubmatch(d.String()); m != nil {
-			have[m[1]] = m[2]
-		}
-	}
-	table := section(t, read(t, "README.md"), "## Operating")
-	seen := 0
-	for _, line := range regexp.MustCompile("(?m)^\\| `clairwatch_.*$").FindAllString(table, -1) {
-		names, _, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
-		for _, m := range regexp.MustCompile("`(clairwatch_\\w+)(?:\\{(.*?)\\})?`").FindAllStringSubmatch(names, -1) {
-			seen++
-			if labels, ok := have[m[1]]; !ok || labels != m[2] {
-				t.Errorf("the README has %s with the labels %q; there are %q (%v)", m[1], m[2], labels, ok)
-			}
-			delete(have, m[1])
-		}
-	}
-	for name := range have {
-		if strings.HasPrefix(name, "clairwatch_") {
-			t.Errorf("the README does not have %s", name)
-		}
-	}
-	if seen < 15 {
-		t.Errorf("saw only %d metrics", seen)
 	}
 }

@@ -169,7 +169,7 @@ func scanImages(ctx context.Context, cfg Config, o scanOptions, names []string, 
 	if o.failOn.value != "" && failOn.MinSeverity < shown.rules.MinSeverity {
 		return fmt.Errorf("--fail-on %s is less than --min-severity %s: what is not shown does not fail", o.failOn.value, o.minSeverity.value)
 	}
-	registries, err := registryClient(cfg)
+	registries, err := registryClient(cfg, nil)
 	if err != nil {
 		return err
 	}

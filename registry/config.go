@@ -38,6 +38,9 @@ type Config struct {
 	// Transport carries the requests. nil: one of our own, which takes proxies
 	// from the environment and dials no denied address. Another must guard itself.
 	Transport http.RoundTripper
+	// Count is told how each request ended, also those to token servers. It may be called by several goroutines at
+	// once, and must not block. Nil: nobody counts.
+	Count func(Outcome)
 }
 
 // Validate says all that is wrong with c, as [ErrInvalid], one line for each

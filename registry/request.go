@@ -85,6 +85,9 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 		client = c.stay
 	}
 	resp, err := client.Do(r)
+	if c.cfg.Count != nil {
+		c.cfg.Count(outcomeOf(resp, err))
+	}
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err

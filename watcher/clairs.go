@@ -63,7 +63,11 @@ func (w *Watcher) dial(base string) (Clair, error) {
 	if backend == nil {
 		return nil, fmt.Errorf("there is no backend %q", name)
 	}
-	return backend(base)
+	client, err := backend(base)
+	if err != nil {
+		return nil, err
+	}
+	return countedClair{client, w.metrics.clairRequests}, nil
 }
 
 // at returns the Clair at a base address.

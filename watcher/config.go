@@ -76,7 +76,9 @@ type Config struct {
 	Webhook func(address string) (slack.Webhook, error)
 	// Metrics is where metrics are registered.
 	Metrics prometheus.Registerer
-	Log     *slog.Logger
+	// ImageMetrics adds series for single images, at most 5,000.
+	ImageMetrics bool
+	Log          *slog.Logger
 }
 
 func (c Config) workers() int {

@@ -67,6 +67,15 @@ type awayError struct {
 func (e *awayError) Error() string { return e.err.Error() }
 func (e *awayError) Unwrap() error { return e.err }
 
+// answered is what a Clair has said last.
+type answered struct {
+	at time.Time
+	// newest is when the newest of its updates began, by its own clock; zero when it does not say, or has none.
+	newest time.Time
+	// loading says that it has not all of its data yet, or none.
+	loading bool
+}
+
 // dataEvents are called by a dataSource. They must not block.
 type dataEvents struct {
 	// changed: the state is another one, but for the first time, or the data has been the same for a while after it
@@ -87,6 +96,8 @@ type dataSource struct {
 	turn chan struct{}
 	// gone is why it is away; nil when it is not.
 	gone atomic.Pointer[awayError]
+	// last is what it said when it last answered; nil while it has not.
+	last atomic.Pointer[answered]
 
 	// What follows belongs to who holds turn.
 
@@ -157,7 +168,17 @@ func (s *dataSource) readIf(ctx context.Context, c Clair, times dataTimes, due f
 	if gone := s.gone.Load(); gone != nil {
 		return data{}, gone
 	}
-	return s.assess(times), nil
+	d := s.assess(times)
+	s.last.Store(&answered{at: s.asked, newest: s.newest(), loading: d.loading})
+	return d, nil
+}
+
+// newest is when the newest update began; zero when there is none.
+func (s *dataSource) newest() (t time.Time) {
+	for _, u := range s.updates.Updaters {
+		t = later(t, u.Last)
+	}
+	return t
 }
 
 // tag is what the list of updaters is asked for with, which saves it while it is the same; empty when it is not to be

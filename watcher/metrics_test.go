@@ -15,6 +15,7 @@ func newDiscardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestMetrics(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.ImageMetrics = true
 		r.start()
 		gatherer, ok := r.cfg.Metrics.(prometheus.Gatherer)
 		if !ok {
@@ -39,7 +40,16 @@ func TestMetrics(t *testing.T) {
 			"clairwatch_notifications_total":              len(hints),
 			"clairwatch_news_pending":                     1,
 			"clairwatch_news_dropped_total":               1,
+			"clairwatch_news_pending_age_seconds":         1,
 			"clairwatch_images":                           len(States()),
+			"clairwatch_images_untried_age_seconds":       1,
+			"clairwatch_scan_duration_seconds":            2,
+			"clairwatch_last_scan_timestamp_seconds":      1,
+			"clairwatch_findings":                         0, // 12 for each namespace with a report
+			"clairwatch_image_findings_left_out":          1,
+			"clairwatch_synced":                           1,
+			"clairwatch_watch_errors_total":               3,
+			"clairwatch_clair_requests_total":             7 * 13,
 			"clairwatch_channels":                         len(channelStateNames),
 			"clairwatch_leader":                           1,
 			"clairwatch_clair_deleted_total":              1,

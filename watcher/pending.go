@@ -348,6 +348,31 @@ func (p *pending) count() int {
 	return n
 }
 
+// oldest is since when the piece of news waits that does so for the longest time; zero when none does.
+func (p *pending) oldest() (since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, of := range p.news {
+		for _, n := range of {
+			if since.IsZero() || n.added.Before(since) {
+				since = n.added
+			}
+		}
+	}
+	return since
+}
+
+// byNamespace counts the pieces of news of each namespace that has any.
+func (p *pending) byNamespace() map[string]int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	counts := make(map[string]int)
+	for d, of := range p.news {
+		counts[d.Key] += len(of)
+	}
+	return counts
+}
+
 // rest has the news of a destination wait anew, but for what is in hand.
 func (p *pending) rest(d ledger.Destination, now time.Time) {
 	p.mu.Lock()

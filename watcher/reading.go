@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/quay/claircore"
@@ -38,6 +39,8 @@ type inquiry struct {
 	identity registry.Identity
 	// name is the image as its pods name it.
 	name string
+	// submitted is set when the Clair has indexed the image in this look.
+	submitted *bool
 }
 
 // answer is what a Clair says of an image without indexing it.
@@ -58,11 +61,13 @@ func (w *Watcher) readReport(ctx context.Context, base string, img image, identi
 	if err != nil {
 		return reading{}, err
 	}
-	q := inquiry{service: c, base: base, image: img, identity: identity, name: name}
+	q := inquiry{service: c, base: base, image: img, identity: identity, name: name, submitted: new(bool)}
+	began := time.Now()
 	r, err := w.inquire(ctx, q)
 	if err != nil {
 		return reading{}, fmt.Errorf("image %s: %w", name, err)
 	}
+	w.metrics.durations.WithLabelValues(strconv.FormatBool(*q.submitted)).Observe(time.Since(began).Seconds())
 	return r, nil
 }
 
@@ -298,6 +303,7 @@ func (w *Watcher) index(ctx context.Context, q inquiry, resolved *registry.Image
 	if err != nil {
 		return findings.Report{}, err
 	}
+	*q.submitted = true
 	q.indexed.put(resolved.Digest)
 	return findings.Indexed(ir), nil
 }

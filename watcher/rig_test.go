@@ -130,6 +130,15 @@ func (r *rig) close() {
 // start makes a Watcher of cfg and runs it until it has nothing to do for now.
 func (r *rig) start() {
 	r.t.Helper()
+	r.startUnsynced()
+	if !r.w.Synced() {
+		r.t.Fatal("not synced")
+	}
+}
+
+// startUnsynced is start without that it needs to have seen everything.
+func (r *rig) startUnsynced() {
+	r.t.Helper()
 	r.cfg.Metrics = prometheus.NewRegistry()
 	w, err := New(r.cfg)
 	if err != nil {
@@ -144,9 +153,6 @@ func (r *rig) start() {
 		return <-done
 	})
 	synctest.Wait()
-	if !w.Synced() {
-		r.t.Fatal("not synced")
-	}
 }
 
 // stop ends the Watcher, as a signal does.

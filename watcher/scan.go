@@ -114,6 +114,7 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 			o.done = append(o.done, base)
 			continue
 		}
+		w.progress.markFound(img, base, breakdownOf(r.report.Findings))
 		if r.inLine {
 			o.inLine = append(o.inLine, base)
 		} else {

@@ -45,6 +45,7 @@ func (w *Watcher) settle(ctx context.Context, img image, o outcome) {
 		w.images.Forget(img)
 		w.progress.reach(img, o.state)
 		w.metrics.scans.WithLabelValues("ok").Inc()
+		w.metrics.lastScan.SetToCurrentTime()
 	}
 	if o.retry > 0 { // of the queue's times the earliest counts
 		w.images.AddAfter(img, o.retry)

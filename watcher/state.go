@@ -45,6 +45,8 @@ type step struct {
 	failed, since time.Time
 	// next is when it is looked at again, if nothing comes up before; zero while that is not settled.
 	next time.Time
+	// came is when one that is untried began to run, as far as this process knows; zero for all others.
+	came time.Time
 	// indexed are the Clairs that have indexed the image and had no report at that time, or not all of it.
 	indexed []string
 }
@@ -54,6 +56,8 @@ type sight struct {
 	// state is its index_state when the image was last indexed; edition that of its data when its report was last read.
 	state   string
 	edition uint64
+	// found is what that report says; nil while there was none.
+	found *breakdown
 }
 
 // imageSet is a set of images.
@@ -120,7 +124,7 @@ func (p *progress) start(img image) (after time.Duration, look bool) {
 	if s, known := p.images[img]; known {
 		return max(0, time.Until(s.failed.Add(restPause))), s.resting
 	}
-	p.set(img, step{state: StateUntried})
+	p.set(img, step{state: StateUntried, came: time.Now()})
 	p.untried[img.namespace]++
 	return 0, true
 }
@@ -317,6 +321,30 @@ func (p *progress) isIndexedUnder(img image, clair, state string) bool {
 	return p.sights[img][clair].state == state
 }
 
+// markFound notes what a Clair reports of an image.
+func (p *progress) markFound(img image, clair string, found breakdown) {
+	p.sight(img, clair, func(s *sight) { s.found = &found })
+}
+
+// found returns what is reported of the images that have a report, of those Clairs that count for their namespace.
+// Where several report on an image it is what the one says that finds the worst.
+func (p *progress) found(counts func(namespace, clair string) bool) map[image]breakdown {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make(map[image]breakdown)
+	for img, sights := range p.sights {
+		for clair, s := range sights {
+			if s.found == nil || !counts(img.namespace, clair) {
+				continue
+			}
+			if other, has := all[img]; !has || s.found.compare(other) < 0 {
+				all[img] = *s.found
+			}
+		}
+	}
+	return all
+}
+
 // markRead notes with which edition of a Clair's data, or a younger one, the report of an image was made.
 func (p *progress) markRead(img image, clair string, edition uint64) {
 	p.sight(img, clair, func(s *sight) { s.edition = edition })
@@ -447,6 +475,18 @@ func (p *progress) states() map[image]State {
 		states[img] = s.state
 	}
 	return states
+}
+
+// oldestUntried is since when the image runs that has not been tried for the longest time; zero when all have been.
+func (p *progress) oldestUntried() (since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.images {
+		if s.state == StateUntried && !s.came.IsZero() && (since.IsZero() || s.came.Before(since)) {
+			since = s.came
+		}
+	}
+	return since
 }
 
 // count counts images by state.

@@ -136,10 +136,20 @@ func New(cfg Config) (*Watcher, error) {
 	w.factory = informers.NewSharedInformerFactoryWithOptions(cfg.Kubernetes, 0, // a resync re-delivers the cache; the queues retry by themselves
 		informers.WithTransform(trim))
 	w.pods = w.factory.Core().V1().Pods().TypedInformer()
+	for resource, informer := range map[string]cache.SharedIndexInformer{
+		"pods": w.factory.Core().V1().Pods().Informer(), "nodes": w.nodes.informer,
+	} {
+		if err := w.countWatchErrors(resource, informer); err != nil {
+			return nil, err
+		}
+	}
 	if err := w.pods.AddTypedIndexers(coreinformers.PodIndexers{byImage: imageIndex, byNode: nodeIndex}); err != nil {
 		return nil, fmt.Errorf("indexing pods: %w", err)
 	}
 	w.settings = newSettingsFactory(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName)
+	if err := w.countWatchErrors("settings", w.settings.Core().V1().ConfigMaps().Informer()); err != nil {
+		return nil, err
+	}
 	return w, w.handle()
 }
 

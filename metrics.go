@@ -1,0 +1,50 @@
+package main
+
+import (
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/clairwatch/clairwatch/registry"
+)
+
+// newMetrics is where metrics are registered, with those of the process.
+func newMetrics() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	version, revision := buildOf()
+	promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{
+		Name: "clairwatch_build_info",
+		Help: "1, with the version and the revision that the program was built from.",
+	}, []string{"version", "revision"}).WithLabelValues(version, revision).Set(1)
+	return reg
+}
+
+// buildOf is what the program was built from.
+func buildOf() (version, revision string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown", ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	return info.Main.Version, revision
+}
+
+// countRegistryRequests registers the metric of requests to registries, and returns what counts one. Which registry it
+// was is no label: a pod's author chooses that.
+func countRegistryRequests(reg prometheus.Registerer) func(registry.Outcome) {
+	requests := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
+		Name: "clairwatch_registry_requests_total",
+		Help: "Requests to registries and their token servers, by how they ended.",
+	}, []string{"outcome"})
+	for _, o := range registry.Outcomes {
+		requests.WithLabelValues(string(o))
+	}
+	return func(o registry.Outcome) { requests.WithLabelValues(string(o)).Inc() }
+}
