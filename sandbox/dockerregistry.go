@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -210,68 +209,9 @@ func (r *DebianRegistry) Credentials() ([]byte, error) {
 	return dockerConfig(r.Host, r.User, r.Password)
 }
 
-// findDockerRegistry returns the path of Debian's docker-registry: that which is
-// installed, that of the cache, or one that is downloaded into it, which needs no root
-// and starts nothing.
+// findDockerRegistry returns the path of Debian's docker-registry.
 func findDockerRegistry(ctx context.Context, log func(string, ...any)) (string, error) {
-	if path, err := exec.LookPath("docker-registry"); err == nil {
-		return filepath.Abs(path)
-	}
-	cache, err := cacheFolder()
-	if err != nil {
-		return "", err
-	}
-	binary := filepath.Join(cache, "docker-registry")
-	if isFile(binary) {
-		return binary, nil
-	}
-	for _, program := range []string{"apt-get", "dpkg-deb"} {
-		if _, err := exec.LookPath(program); err != nil {
-			return "", ErrNoDockerRegistry
-		}
-	}
-	unlock, err := lockApt(ctx, log)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if isFile(binary) { // downloaded by the one we waited for
-		return binary, nil
-	}
-	log("downloading Debian's docker-registry …")
-	if err := downloadDockerRegistry(ctx, cache, binary); err != nil {
-		return "", errors.Join(ErrNoDockerRegistry, err)
-	}
-	return binary, nil
-}
-
-// downloadDockerRegistry puts the program of Debian's package at the path binary.
-func downloadDockerRegistry(ctx context.Context, cache, binary string) error {
-	dir, err := os.MkdirTemp(cache, "docker-registry-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	download := func() error { return aptGet(ctx, dir, "download", "docker-registry") }
-	if err = download(); err != nil && os.Geteuid() == 0 {
-		// A machine that has never asked knows of no packages.
-		if err = aptGet(ctx, dir, "update"); err == nil {
-			err = download()
-		}
-	}
-	if err != nil {
-		return err
-	}
-	packages, err := filepath.Glob(filepath.Join(dir, "docker-registry_*.deb"))
-	if err != nil {
-		return err
-	}
-	if len(packages) != 1 {
-		return fmt.Errorf("apt-get downloaded %d packages, want 1", len(packages))
-	}
-	contents := filepath.Join(dir, "contents")
-	if output, err := exec.CommandContext(ctx, "dpkg-deb", "-x", packages[0], contents).CombinedOutput(); err != nil {
-		return fmt.Errorf("unpacking %s: %w; the output ends with:\n%s", filepath.Base(packages[0]), err, lastLines(string(output), tailLines))
-	}
-	return os.Rename(filepath.Join(contents, "usr", "bin", "docker-registry"), binary)
+	const program = "docker-registry"
+	programs, err := debianPackage{name: program, programs: []string{program}, missing: ErrNoDockerRegistry}.find(ctx, log)
+	return programs[program], err
 }
