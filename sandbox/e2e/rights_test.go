@@ -52,6 +52,7 @@ func TestRights(t *testing.T) {
 	t.Run("ledger", r.ledger)
 	t.Run("Lease", r.lease)
 	t.Run("pull secrets", func(t *testing.T) { r.pullSecrets(t, box) })
+	t.Run("annotations", func(t *testing.T) { r.annotations(t, box) })
 	t.Run("newer manifest", func(t *testing.T) {
 		before := r.versions(t)
 		must(t, box.Apply(t.Context(), manifest))
