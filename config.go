@@ -52,6 +52,8 @@ type Config struct {
 	RemovalGrace time.Duration
 	// DeleteGrace is how long an image must be gone before it is deleted from a Clair that allows it.
 	DeleteGrace time.Duration
+	// AnnotatePods has pods annotated with what was told of their images, where deploy/annotate.yaml is applied.
+	AnnotatePods bool
 	// LeaderElection says which of several daemons tells.
 	LeaderElection LeaderElectionConfig
 	// Grace is how long work in hand may take when the daemon is stopped.
@@ -194,6 +196,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.Duration("data-max", d.DataMax, "how long that is waited for at the most")
 	flags.Duration("removal-grace", d.RemovalGrace, "how long an image must be gone before that is told")
 	flags.Duration("delete-grace", d.DeleteGrace, "how long an image must be gone before it is deleted from a Clair with deleteFromClair")
+	flags.Bool("annotate-pods", d.AnnotatePods, "annotate pods with what was told of their images; needs deploy/annotate.yaml")
 	flags.Bool("leader-election", d.LeaderElection.Enabled, "tell only while holding the Lease")
 	flags.String("leader-election-lease", d.LeaderElection.Lease, "name of the Lease")
 	flags.Duration("leader-election-duration", d.LeaderElection.Duration, "how long without a sign of life until another daemon takes over")
@@ -213,6 +216,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 		"metrics-images": "metrics.images",
 		"max-images":     "maxImages", "external-url": "externalURL", "web-listen": "web.listen",
 		"data-every": "dataEvery", "data-quiet": "dataQuiet", "data-max": "dataMax", "removal-grace": "removalGrace", "delete-grace": "deleteGrace",
+		"annotate-pods":   "annotatePods",
 		"leader-election": "leaderElection.enabled", "leader-election-lease": "leaderElection.lease",
 		"leader-election-duration": "leaderElection.duration", "leader-election-identity": "leaderElection.identity",
 		"group-wait": "groupWait", "group-max": "groupMax", "refresh": "refresh", "grace": "grace",

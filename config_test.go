@@ -179,6 +179,7 @@ var precedence = map[string]struct {
 	"data-max":                 {"6h", "7h", "8h", func(c Config) any { return c.DataMax }, [3]any{6 * time.Hour, 7 * time.Hour, 8 * time.Hour}},
 	"removal-grace":            {"1s", "2s", "3s", func(c Config) any { return c.RemovalGrace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
 	"delete-grace":             {"1s", "2s", "3s", func(c Config) any { return c.DeleteGrace }, [3]any{time.Second, 2 * time.Second, 3 * time.Second}},
+	"annotate-pods":            {"true", "false", "true", func(c Config) any { return c.AnnotatePods }, [3]any{true, false, true}},
 	"leader-election":          {"false", "true", "false", func(c Config) any { return c.LeaderElection.Enabled }, [3]any{false, true, false}},
 	"leader-election-lease":    {"f", "e", "g", func(c Config) any { return c.LeaderElection.Lease }, [3]any{"f", "e", "g"}},
 	"leader-election-duration": {"4s", "5s", "6s", func(c Config) any { return c.LeaderElection.Duration }, [3]any{4 * time.Second, 5 * time.Second, 6 * time.Second}},

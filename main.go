@@ -94,6 +94,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		DeleteFrom:   deleteFrom(cfg),
 		DeleteGrace:  cfg.DeleteGrace,
 		Lease:        leaseConfig(cfg),
+		AnnotatePods: cfg.AnnotatePods,
 		Grace:        cfg.Grace,
 
 		WebhookFolder: cfg.WebhookFolder,

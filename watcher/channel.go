@@ -203,6 +203,7 @@ func (w *Watcher) record(ctx context.Context, channel slack.Webhook, at delivery
 		return
 	}
 	w.lookAgain(w.pending.remove(at.accepted))
+	w.annotator.lookAtTold(at.accepted)
 	w.channelBackoff.Forget(channel)
 	w.setDelivery(channel, delivery{notBefore: at.notBefore, delivered: true})
 	w.channels.AddAfter(channel, time.Until(at.notBefore)) // for what else is waiting

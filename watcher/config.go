@@ -52,6 +52,8 @@ type Config struct {
 	DeleteGrace time.Duration
 	// Lease says how it is made sure that of several daemons one tells.
 	Lease LeaseConfig
+	// AnnotatePods has pods annotated with what was told of their images. It needs deploy/annotate.yaml.
+	AnnotatePods bool
 	// WebhookFolder is where the files are that Scanners name instead of a webhook. Empty: there are none.
 	WebhookFolder string
 	// Grace is how long scans and messages in hand may take when the watcher is stopped. Zero means that they are

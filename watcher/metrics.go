@@ -24,6 +24,8 @@ type metrics struct {
 	dropped  prometheus.Counter
 	deleted  prometheus.Counter
 	mistakes *prometheus.GaugeVec
+	// annotations are requests to annotate a pod.
+	annotations *prometheus.CounterVec
 	// notifications are Clair's webhooks.
 	notifications *prometheus.CounterVec
 	// durations are those of looks at an image that have led to a report, lastScan is when one last ended well.
@@ -66,6 +68,13 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 			Name: "clairwatch_settings_mistakes",
 			Help: "Keys of the settings ConfigMap with a mistake, by key: 1 for each. Those that are no name of a namespace share a key, and so do those beyond a hundred.",
 		}, []string{"key"}),
+	}
+	m.annotations = f.NewCounterVec(prometheus.CounterOpts{
+		Name: "clairwatch_annotations_total",
+		Help: "Requests to annotate a pod, by outcome.",
+	}, []string{"outcome"})
+	for _, o := range annotationOutcomes {
+		m.annotations.WithLabelValues(o)
 	}
 	m.notifications = f.NewCounterVec(prometheus.CounterOpts{
 		Name: "clairwatch_notifications_total",
@@ -135,7 +144,7 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 		Name: "clairwatch_synced",
 		Help: "1 when everything has been seen that ran at the start.",
 	}, func() float64 { return oneIf(w.Synced()) })
-	reg.MustRegister(imageStates{w}, channelStates{w}, namespaceNews{w}, clairStates{w}, namespaceFindings{w})
+	reg.MustRegister(imageStates{w}, channelStates{w}, namespaceNews{w}, clairStates{w}, namespaceFindings{w}, annotatingStates{w})
 	if w.cfg.ImageMetrics {
 		reg.MustRegister(imageFindings{w})
 	}

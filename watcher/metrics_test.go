@@ -52,6 +52,8 @@ func TestMetrics(t *testing.T) {
 			"clairwatch_clair_requests_total":             7 * 13,
 			"clairwatch_channels":                         len(channelStateNames),
 			"clairwatch_leader":                           1,
+			"clairwatch_annotating":                       len(annotatingNames),
+			"clairwatch_annotations_total":                len(annotationOutcomes),
 			"clairwatch_clair_deleted_total":              1,
 			"clairwatch_ledger_writes_total":              3,
 			"clairwatch_ledger_unreadable_total":          1,

@@ -54,6 +54,7 @@ func (w *Watcher) appeared(pod *corev1.Pod) {
 			w.lookAtRenamed(ls, img, pod)
 		}
 	}
+	w.annotator.look(pod)
 }
 
 // disappeared queues the images of a pod that run no longer, on whatever kind of node it was, or not under each name.

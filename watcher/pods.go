@@ -62,17 +62,7 @@ const (
 // as after the image of a running container was changed, it says what runs but not under which name.
 func containers(pod *corev1.Pod) iter.Seq[container] {
 	return func(yield func(container) bool) {
-		specs := make(map[string]string)
-		outdated := isOutdated(pod)
-		for _, c := range pod.Spec.InitContainers {
-			specs[c.Name] = c.Image
-		}
-		for _, c := range pod.Spec.Containers {
-			specs[c.Name] = c.Image
-		}
-		for _, c := range pod.Spec.EphemeralContainers {
-			specs[c.Name] = c.Image
-		}
+		specs, outdated := specsOf(pod), isOutdated(pod)
 		for kind, s := range statuses(pod) {
 			if !yield(container{spec: specs[s.Name], imageID: s.ImageID, outdated: outdated, kind: kind}) {
 				return
@@ -80,6 +70,21 @@ func containers(pod *corev1.Pod) iter.Seq[container] {
 		}
 		imageVolumes(pod)(yield)
 	}
+}
+
+// specsOf returns the images of a pod's containers, as it asks for them, by the containers' names.
+func specsOf(pod *corev1.Pod) map[string]string {
+	specs := make(map[string]string)
+	for _, c := range pod.Spec.InitContainers {
+		specs[c.Name] = c.Image
+	}
+	for _, c := range pod.Spec.Containers {
+		specs[c.Name] = c.Image
+	}
+	for _, c := range pod.Spec.EphemeralContainers {
+		specs[c.Name] = c.Image
+	}
+	return specs
 }
 
 // isOutdated says whether a pod's status is older than its spec.

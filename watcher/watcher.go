@@ -87,6 +87,7 @@ type Watcher struct {
 	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
 	unpinned  sync.Map // namespaces with image volumes that cannot be identified of which the log has spoken
 
+	annotator   *annotator // nil: pods are not annotated
 	pullSecrets *pullSecrets
 	secretsUsed sync.Map // of an image the secretsUse when it was last looked at or compared
 	// presented is the edition of the daemon's own credentials with which images were looked at; the sweep's own.
@@ -133,8 +134,13 @@ func New(cfg Config) (*Watcher, error) {
 		workqueue.TypedDelayingQueueConfig[slack.Webhook]{Name: "channels", MetricsProvider: queues})
 	w.channelBackoff = newBackoff[slack.Webhook]()
 
+	kept := trim
+	if cfg.AnnotatePods {
+		w.annotator = newAnnotator(w, queues)
+		kept = trimReported
+	}
 	w.factory = informers.NewSharedInformerFactoryWithOptions(cfg.Kubernetes, 0, // a resync re-delivers the cache; the queues retry by themselves
-		informers.WithTransform(trim))
+		informers.WithTransform(kept))
 	w.pods = w.factory.Core().V1().Pods().TypedInformer()
 	for resource, informer := range map[string]cache.SharedIndexInformer{
 		"pods": w.factory.Core().V1().Pods().Informer(), "nodes": w.nodes.informer,
@@ -269,6 +275,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	defer w.nodes.factory.Shutdown()
 	defer w.images.ShutDown()
 	defer w.channels.ShutDown()
+	defer w.annotator.shutDown()
 	if !cache.WaitFor(ctx, "", w.settingsSeen, w.nodesSeen) {
 		return nil
 	}
@@ -327,9 +334,11 @@ func (w *Watcher) lead(ctx context.Context) error {
 	wg.Go(func() { w.sweepUntil(ctx, work) })
 	wg.Go(func() { w.probeUntil(ctx, work) })
 	wg.Go(func() { w.deleteUntil(ctx, work) })
+	wg.Go(func() { w.annotator.run(ctx, work) })
 	<-ctx.Done()
 	w.images.ShutDown()
 	w.channels.ShutDown()
+	w.annotator.shutDown()
 	if errors.Is(context.Cause(ctx), errLeaseLost) {
 		abort(errLeaseLost) // another one is at it already
 	}
@@ -393,6 +402,9 @@ func (w *Watcher) work(ctx context.Context, img image) {
 		} else {
 			w.settle(ctx, img, o)
 			w.progress.markLooked(img, began)
+			for _, pod := range pods { // nothing is sent of what was told elsewhere, or is not wanted
+				w.annotator.look(pod)
+			}
 		}
 	} else {
 		w.clairs.abandon(img, nil)

@@ -1,0 +1,112 @@
+package watcher
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+)
+
+// annotatePolicy is the policy of deploy/annotate.yaml.
+const annotatePolicy = "clairwatch-annotate"
+
+// confinementPods is on how many pods it is tried at the most: what is refused for another reason shows nothing.
+const confinementPods = 5
+
+var (
+	// ErrNoRight says that there is no right to patch pods.
+	ErrNoRight = errors.New("there is no right to patch pods")
+	// ErrUnconfined says that the right to patch pods is not confined to annotations of ours.
+	ErrUnconfined = errors.New("the policy " + annotatePolicy + " does not refuse it")
+	// errNoPod says that there is no pod to try it on.
+	errNoPod = errors.New("there is no pod to try it on")
+)
+
+// trials change more of a pod than its annotations of ours, in a way that would do no harm if they were carried out. A
+// trial must change something in whatever pod it is: what changes nothing is not refused. So each has a value that
+// nobody can foresee.
+var trials = [...]struct {
+	what  string
+	patch func() string
+}{
+	{"a label", func() string { return fmt.Sprintf(`"labels":{"clairwatch.io/trial":%q}}`, rand.Text()) }},
+	{"an annotation", func() string { return fmt.Sprintf(`"annotations":{"clairwatch.io/trial":%q}}`, rand.Text()) }},
+	{"the spec", func() string {
+		const longest = 1<<31 - 1 // seconds
+		return fmt.Sprintf(`"annotations":{}},"spec":{"activeDeadlineSeconds":%d}`, longest-mathrand.IntN(longest/2))
+	}},
+}
+
+// CheckConfinement tries on a pod, or on up to five until one shows it, whether the API server refuses to let this client change more of them than the
+// annotations that begin with reported.clairwatch.io/, as the policy of deploy/annotate.yaml has it. Nothing is carried
+// out. It returns nil when that is so, an error that wraps ErrUnconfined or ErrNoRight, and another one when it cannot
+// be found out, as when there is no pod, or the API server does not answer or refuses for other reasons.
+//
+// Each request lasts ten seconds at the most.
+func CheckConfinement(ctx context.Context, client kubernetes.Interface, pods []*corev1.Pod) error {
+	err := errNoPod
+	for _, pod := range pods[:min(len(pods), confinementPods)] {
+		err = tryConfinement(ctx, client, pod)
+		if err == nil || errors.Is(err, ErrUnconfined) || errors.Is(err, ErrNoRight) {
+			return err
+		}
+	}
+	return err
+}
+
+// tryConfinement tries it on one pod.
+func tryConfinement(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod) error {
+	for _, trial := range trials {
+		patch := fmt.Sprintf(`{"metadata":{"uid":%q,%s}`, pod.UID, trial.patch())
+		err := tryPatch(ctx, client, pod, patch)
+		switch {
+		case err == nil:
+			return fmt.Errorf("changing %s of pods: %w", trial.what, ErrUnconfined)
+		case isNoRight(err, pod.Name):
+			return ErrNoRight
+		case !isOurRefusal(err, pod.Name):
+			return fmt.Errorf("trying to change %s of the pod %s/%s: %w", trial.what, pod.Namespace, pod.Name, err)
+		}
+	}
+	return nil
+}
+
+// tryPatch has the API server answer as if it patched a pod.
+func tryPatch(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, patch string) error {
+	ctx, cancel := context.WithTimeout(ctx, annotateTimeout)
+	defer cancel()
+	_, err := client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, []byte(patch),
+		metav1.PatchOptions{FieldManager: "clairwatch", DryRun: []string{metav1.DryRunAll}})
+	return err
+}
+
+// isOurRefusal says whether it is the policy that refuses to let a pod be changed, in the words of the API server
+// (kubernetes staging/src/k8s.io/apiserver/pkg/admission/plugin/policy/validating/dispatcher.go). They stand at the
+// beginning: what follows is up to whoever writes policies.
+func isOurRefusal(err error, pod string) bool {
+	refused := fmt.Sprintf("pods %q is forbidden: ValidatingAdmissionPolicy '%s' with binding ", pod, annotatePolicy)
+	return (apierrors.IsForbidden(err) || apierrors.IsInvalid(err)) && strings.HasPrefix(err.Error(), refused)
+}
+
+// isNoRight says whether the API server refuses because there is no right to patch pods, not because of what is to be
+// changed (kubernetes staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go).
+func isNoRight(err error, pod string) bool {
+	return apierrors.IsForbidden(err) && strings.HasPrefix(err.Error(), fmt.Sprintf("pods %q is forbidden: User ", pod))
+}
+
+// isOther says whether the API server refuses because the pod of that name is another one.
+func isOther(err error) bool {
+	status, ok := errors.AsType[*apierrors.StatusError](err)
+	return ok && status.ErrStatus.Details != nil && slices.ContainsFunc(status.ErrStatus.Details.Causes, func(c metav1.StatusCause) bool {
+		return c.Field == "metadata.uid"
+	})
+}
