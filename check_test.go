@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,6 +45,9 @@ type apiStand struct {
 	settings map[string]string
 	// allows says what is allowed.
 	allows func(authorizationv1.ResourceAttributes) bool
+	// pods are the names of those that there are; confined says that a policy refuses to change them.
+	pods     []string
+	confined bool
 
 	mu    sync.Mutex
 	asked []authorizationv1.ResourceAttributes
@@ -83,6 +87,27 @@ func (a *apiStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			list.Items = []corev1.ConfigMap{{Data: a.settings}}
 		}
 		a.answer(w, list)
+	case r.Method == http.MethodGet && r.URL.Path == "/api/v1/pods":
+		list := &corev1.PodList{TypeMeta: metav1.TypeMeta{Kind: "PodList", APIVersion: "v1"}}
+		for _, name := range a.pods {
+			list.Items = append(list.Items, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name, UID: "uid"}})
+		}
+		a.answer(w, list)
+	case r.Method == http.MethodPatch && strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/shop/pods/"):
+		if r.URL.Query().Get("dryRun") != "All" { // a check changes nothing
+			a.t.Errorf("asked to patch %s", r.URL)
+		}
+		name := path.Base(r.URL.Path)
+		if !a.confined {
+			a.answer(w, &corev1.Pod{TypeMeta: metav1.TypeMeta{Kind: "Pod", APIVersion: "v1"}, ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: name}})
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusForbidden)
+		a.answer(w, &metav1.Status{
+			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonForbidden, Code: http.StatusForbidden,
+			Message: fmt.Sprintf("pods %q is forbidden: ValidatingAdmissionPolicy 'clairwatch-annotate' with binding 'clairwatch-annotate' denied request: no", name),
+		})
 	default:
 		a.t.Errorf("asked %s %s", r.Method, r.URL)
 		w.WriteHeader(http.StatusNotFound)
@@ -156,7 +181,14 @@ const (
 
 // TestRightsAreThoseOfTheManifest asks for each right of deploy/clairwatch.yaml, and for no other.
 func TestRightsAreThoseOfTheManifest(t *testing.T) {
-	everywhere, own := manifestRules(t, manifestOf)
+	annotating := defaults()
+	annotating.AnnotatePods = true
+	t.Run("by default", func(t *testing.T) { rightsAreThoseOf(t, defaults(), manifestOf) })
+	t.Run("with annotations", func(t *testing.T) { rightsAreThoseOf(t, annotating, manifestOf, annotateFile) })
+}
+
+func rightsAreThoseOf(t *testing.T, cfg Config, files ...string) {
+	everywhere, own := manifestRules(t, files...)
 	want := make(map[string]bool)
 	expand := func(namespace string, rules []rbacv1.PolicyRule) {
 		for _, r := range rules {
@@ -176,7 +208,7 @@ func TestRightsAreThoseOfTheManifest(t *testing.T) {
 	expand("", everywhere)
 	expand("clairwatch", own)
 	got := make(map[string]bool)
-	for _, r := range neededRights(defaults(), "clairwatch") {
+	for _, r := range neededRights(cfg, "clairwatch") {
 		for _, name := range append(r.names[:len(r.names):len(r.names)], slices.Repeat([]string{""}, max(0, 1-len(r.names)))...) {
 			for _, verb := range r.verbs {
 				got[fmt.Sprint(r.namespace, " ", r.group, " ", r.resource, " ", name, " ", verb)] = true
@@ -490,6 +522,58 @@ func TestCheckRightsOfAPerson(t *testing.T) {
 	args := []string{"--docker-config", "", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t)}
 	check(t, nil, args...).golden(t, "check-person")
 	check(t, nil, append(args, "--as", daemon)...).golden(t, "check-admin")
+}
+
+// TestCheckAnnotating has what is said of the right to annotate pods.
+func TestCheckAnnotating(t *testing.T) {
+	const right, policy, beyond = "right to annotate pods", "policy on pods", "rights beyond that"
+	for name, c := range map[string]struct {
+		annotates, granted, confined bool
+		user                         string
+		pods                         []string
+		want                         map[string]string // by what
+		code                         int
+	}{
+		"on, granted and confined": {true, true, true, daemon, []string{"a", "b"}, map[string]string{
+			right: "ok patch", policy: "ok it refuses all but annotations that begin with reported.clairwatch.io/", beyond: "ok none"}, 0},
+		"on, not granted": {true, false, false, daemon, []string{"a"}, map[string]string{
+			right: "PROBLEM not allowed: patch; kubectl apply -f deploy/annotate.yaml grants it", policy: "skipped there is nothing to confine", beyond: "ok none"}, exitFound},
+		"on, not confined": {true, true, false, daemon, []string{"a"}, map[string]string{
+			right: "ok patch", policy: "PROBLEM changing a label of pods: the policy clairwatch-annotate does not refuse it, so no pod is annotated; kubectl apply -f deploy/annotate.yaml confines it", beyond: "ok none"}, exitFound},
+		"on, no pod": {true, true, true, daemon, nil, map[string]string{
+			right: "ok patch", policy: "WARNING it cannot be tried whether the right is confined: there is no pod to try it on", beyond: "ok none"}, 0},
+		"on, asked by a person": {true, true, false, "jane", []string{"a"}, map[string]string{
+			right: "ok patch", policy: "", beyond: "skipped these are the rights of jane"}, 0},
+		"off, not granted": {false, false, false, daemon, []string{"a"}, map[string]string{right: "", policy: "", beyond: "ok none"}, 0},
+		"off, granted and confined": {false, true, true, daemon, []string{"a"}, map[string]string{
+			right: "", policy: "", beyond: "info it may annotate pods, as deploy/annotate.yaml grants and confines it, and does not: annotatePods is false"}, 0},
+		"off, not confined": {false, true, false, daemon, []string{"a"}, map[string]string{
+			right: "", policy: "", beyond: "WARNING it may change pods: take that away"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, api, _ := setUp(t)
+			api.user, api.settings, api.pods, api.confined = c.user, map[string]string{}, c.pods, c.confined
+			if c.granted {
+				api.allows = byManifest(t, manifestOf, annotateFile)
+			}
+			s := check(t, map[string]string{"config.yaml": fmt.Sprintf("annotatePods: %v\n", c.annotates)},
+				"--config", "config.yaml", "--docker-config", "", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t))
+			if s.code != c.code {
+				t.Errorf("exit code %d", s.code)
+			}
+			for what, want := range c.want {
+				got := ""
+				for line := range strings.Lines(s.out) {
+					if found, is := strings.CutPrefix(line, what+"  "); is {
+						got += strings.Join(strings.Fields(found), " ")
+					}
+				}
+				if !strings.HasPrefix(got, want) || want == "" && got != "" {
+					t.Errorf("%s: got %q, want %q", what, got, want)
+				}
+			}
+		})
+	}
 }
 
 func TestCheckWithoutCluster(t *testing.T) {

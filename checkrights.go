@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,10 +10,12 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/clairwatch/clairwatch/ledger"
+	"github.com/clairwatch/clairwatch/watcher"
 )
 
 // cluster is the Kubernetes API.
@@ -45,9 +48,12 @@ type right struct {
 	namespace       string   // empty: all
 	names           []string // empty: any
 	verbs           []string
+	// file is what grants it; empty: deploy/clairwatch.yaml.
+	file string
 }
 
-// neededRights are those that the daemon cannot do without: the rules of deploy/clairwatch.yaml.
+// neededRights are those that the daemon cannot do without: the rules of deploy/clairwatch.yaml, and of deploy/annotate.yaml
+// where pods are to be annotated.
 func neededRights(cfg Config, namespace string) []right {
 	var shards []string
 	for i := range ledger.Shards {
@@ -65,8 +71,14 @@ func neededRights(cfg Config, namespace string) []right {
 		rights = append(rights, right{what: "Lease " + cfg.LeaderElection.Lease, group: "coordination.k8s.io", resource: "leases", namespace: namespace,
 			names: []string{cfg.LeaderElection.Lease}, verbs: []string{"get", "create", "update"}})
 	}
+	if cfg.AnnotatePods {
+		rights = append(rights, right{what: "annotate pods", resource: "pods", verbs: []string{"patch"}, file: annotateFile})
+	}
 	return rights
 }
+
+// annotateFile grants and confines the right to annotate pods.
+const annotateFile = "deploy/annotate.yaml"
 
 // excess is a right that the daemon has no use for.
 type excess struct {
@@ -75,13 +87,16 @@ type excess struct {
 	found      string
 }
 
+// patchPods is the right to change pods, in whatever way.
+var patchPods = authorizationv1.ResourceAttributes{Verb: "patch", Resource: "pods"}
+
 // excessRights are some that somebody may have granted to it, those that hold others first.
 var excessRights = [...]excess{
 	{authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}, isWarning, "it may do anything in the cluster: take that away"},
 	{authorizationv1.ResourceAttributes{Verb: "list", Resource: "secrets"}, isWarning, "it may list all Secrets, with what they hold: take that away"},
 	{authorizationv1.ResourceAttributes{Verb: "get", Resource: "secrets"}, isInfo, "it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it"},
 	{authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods"}, isWarning, "it may create pods: take that away"},
-	{authorizationv1.ResourceAttributes{Verb: "patch", Resource: "pods"}, isWarning, "it may change pods: take that away"},
+	{patchPods, isWarning, "it may change pods: take that away"},
 	{authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods"}, isWarning, "it may delete pods: take that away"},
 	{authorizationv1.ResourceAttributes{Verb: "patch", Resource: "nodes"}, isWarning, "it may change nodes: take that away"},
 	{authorizationv1.ResourceAttributes{Verb: "patch", Resource: "configmaps"}, isWarning, "it may change any ConfigMap, its own settings included: take that away"},
@@ -106,7 +121,10 @@ func (c *checkup) checkRights(ctx context.Context, cluster cluster) []row {
 	if !strings.HasPrefix(who, "system:serviceaccount:") {
 		return append(rows, row{"rights beyond that", isSkipped, "these are the rights of " + who + "; --as system:serviceaccount:" + cluster.namespace + ":clairwatch looks at those of the daemon"})
 	}
-	return append(rows, cluster.checkExcess(ctx)...)
+	if c.cfg.AnnotatePods {
+		rows = append(rows, cluster.checkConfined(ctx)...)
+	}
+	return append(rows, cluster.checkExcess(ctx, c.cfg.AnnotatePods)...)
 }
 
 // whoAmI is the user as which the API knows us.
@@ -148,13 +166,45 @@ func (c cluster) checkRight(ctx context.Context, r right) row {
 		}
 	}
 	if len(missing) > 0 {
-		return row{what, isProblem, "not allowed: " + strings.Join(missing, ", ") + "; kubectl apply -f deploy/clairwatch.yaml grants it"}
+		return row{what, isProblem, "not allowed: " + strings.Join(missing, ", ") + "; kubectl apply -f " + cmp.Or(r.file, "deploy/clairwatch.yaml") + " grants it"}
 	}
 	return row{what, isOK, strings.Join(r.verbs, ", ")}
 }
 
-// checkExcess has a row for each right that the daemon should not have.
-func (c cluster) checkExcess(ctx context.Context) []row {
+// checkConfined has a row about what confines the right to annotate pods, where there is the right.
+func (c cluster) checkConfined(ctx context.Context) []row {
+	const what = "policy on pods"
+	if allowed, err := c.allows(ctx, patchPods); err != nil || !allowed { // another row says so
+		return []row{{what, isSkipped, "there is nothing to confine"}}
+	}
+	switch err := c.confinement(ctx); {
+	case err == nil:
+		return []row{{what, isOK, "it refuses all but annotations that begin with reported.clairwatch.io/"}}
+	case errors.Is(err, watcher.ErrUnconfined):
+		return []row{{what, isProblem, err.Error() + ", so no pod is annotated; kubectl apply -f " + annotateFile + " confines it"}}
+	default:
+		return []row{{what, isWarning, "it cannot be tried whether the right is confined: " + err.Error()}}
+	}
+}
+
+// podsTried is how many pods are asked for to try the policy on.
+const podsTried = 5
+
+// confinement says what confines the right to patch pods, as watcher.CheckConfinement does. Nothing is changed.
+func (c cluster) confinement(ctx context.Context) error {
+	list, err := c.client.CoreV1().Pods("").List(ctx, metav1.ListOptions{Limit: podsTried})
+	if err != nil {
+		return fmt.Errorf("listing pods: %w", err)
+	}
+	pods := make([]*corev1.Pod, 0, len(list.Items))
+	for i := range list.Items {
+		pods = append(pods, &list.Items[i])
+	}
+	return watcher.CheckConfinement(ctx, c.client, pods)
+}
+
+// checkExcess has a row for each right that the daemon should not have; annotates says that it is to annotate pods.
+func (c cluster) checkExcess(ctx context.Context, annotates bool) []row {
 	const what = "rights beyond that"
 	var rows []row
 	for _, e := range excessRights {
@@ -162,6 +212,9 @@ func (c cluster) checkExcess(ctx context.Context) []row {
 		switch {
 		case err != nil:
 			return append(rows, row{what, isProblem, "the API does not say: " + err.Error()})
+		case allowed && e.attributes == patchPods && annotates: // it is needed
+		case allowed && e.attributes == patchPods && c.confinement(ctx) == nil:
+			rows = append(rows, row{what, isInfo, "it may annotate pods, as " + annotateFile + " grants and confines it, and does not: annotatePods is false"})
 		case allowed:
 			rows = append(rows, row{what, e.outcome, e.found})
 		}
