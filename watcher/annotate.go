@@ -69,8 +69,8 @@ type annotator struct {
 	now     atomic.Int32           // an annotating
 	written *prometheus.CounterVec // requests by outcome
 
-	// What follows belongs to the one worker. said is of which state the log has spoken last, off while of none; looked when all pods were
-	// looked at, and complained says that the log has spoken of a pod that cannot be annotated since then.
+	// What follows belongs to the one worker. said is of which state the log has spoken last, off while of none; looked
+	// when all pods were looked at, and complained says that the log has spoken of a pod that cannot be annotated since.
 	said       annotating
 	looked     time.Time
 	complained bool

@@ -390,6 +390,21 @@ func annotated(r *rig, namespace, name string, change func(*corev1.Pod)) *corev1
 	return pod
 }
 
+// What needs no message counts as told: where another namespace of _all has heard of the image, and where nobody wants to.
+func TestAnnotateWhatNeedsNoMessage(t *testing.T) {
+	inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {
+		r.settings(map[string]string{"_all": scanner("all"), "quiet": scanner("quiet") + "tell: {report: false}\n"})
+		r.run(uidPod("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		p.wantCarried(app("shop/app-0", 1))
+		r.run(uidPod("blog", "app-0", 1), uidPod("quiet", "app-0", 2))
+		r.pass(settled)
+		r.wantTexts("app1:v1 is running with")
+		p.wantCarried(app("blog/app-0", 1), app("quiet/app-0", 2))
+	})
+}
+
 // Nothing is believed of an annotation: an image is told though a pod says that it was.
 func TestAnnotateBelievesNothing(t *testing.T) {
 	inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {
