@@ -6,8 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
-	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -77,7 +75,7 @@ or check have found something, or explain nothing.`,
 
   # what is in an image?
   clairwatch scan --clair http://localhost:6060/ docker.io/library/alpine:3.20`,
-		Version:       version(),
+		Version:       built().version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -108,34 +106,4 @@ func configPath(path string, flags *pflag.FlagSet) string {
 		return "" // the defaults do
 	}
 	return path
-}
-
-// versionCommand prints what the program was built from.
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:               "version",
-		Short:             "Print the version",
-		Example:           "  clairwatch version",
-		Args:              cobra.NoArgs,
-		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "clairwatch version %s\n%s %s/%s\n", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-			return err
-		},
-	}
-}
-
-// version is what the program was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			v += " (" + s.Value + ")"
-		}
-	}
-	return v
 }

@@ -117,7 +117,8 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("listening (setting listen): %w", err)
 	}
-	log.Info("starting", "version", version(), "listen", listener.Addr().String())
+	from := built()
+	log.Info("starting", "version", from.version, "revision", from.revision, "listen", listener.Addr().String())
 	site, err := listenForPages(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -243,12 +244,6 @@ func registryClient(cfg Config, count func(registry.Outcome)) (*registry.Client,
 		asking.Roots = roots
 	}
 	return registry.New(asking), nil
-}
-
-// userAgent says who asks, as the logs of registries and of Clair show it.
-func userAgent() string {
-	v, _, _ := strings.Cut(version(), " ")
-	return "clairwatch/" + strings.Trim(v, "()")
 }
 
 // namespaceFile is where a pod finds the name of its namespace.
