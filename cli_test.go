@@ -240,7 +240,7 @@ func hostOf(t *testing.T, address string) string {
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "scan", "check", "explain", "version"} {
+	for _, name := range []string{"", "scan", "check", "explain", "log-level", "version"} {
 		s := clairwatch(t, "", append(strings.Fields(name), "--help")...)
 		if s.errs != "" || s.code != 0 {
 			t.Errorf("%s: %+v", name, s)
@@ -248,7 +248,7 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(s.out, "Examples:\n  ") {
 			t.Errorf("the help of %q shows no example", name)
 		}
-		if name == "scan" || name == "check" || name == "explain" {
+		if name != "" && name != "version" {
 			s.golden(t, "help-"+name)
 		}
 	}
@@ -280,6 +280,9 @@ func TestWrongUsage(t *testing.T) {
 		"explain --pod web shop":        "unknown flag: --pod; see clairwatch explain --help",
 		"check now":                     `unknown command "now" for "clairwatch check"`,
 		"check --sned":                  "unknown flag: --sned; see clairwatch check --help",
+		"log-level loud":                `"loud": want debug, info, warn or error`,
+		"log-level debug info":          "want one level, or none to be told which it is; see clairwatch log-level --help",
+		"log-level --level debug":       "unknown flag: --level; see clairwatch log-level --help",
 		"version --output json":         "unknown flag: --output; see clairwatch version --help",
 		"--clair http://a/":             "unknown flag: --clair; see clairwatch --help",
 	} {
@@ -307,6 +310,7 @@ func TestCompletion(t *testing.T) {
 		"check --output ":       "table\njson\n:4\n",
 		"explain --output ":     "table\njson\n:4\n",
 		"explain sh":            ":4\n",
+		"log-level ":            "debug\ninfo\nwarn\nerror\n:36\n",
 		"scan --min-severity H": "Unknown\n",
 		"scan al":               ":4\n",
 	} {

@@ -91,7 +91,7 @@ or check have found something, or explain nothing.`,
 		}
 		return run(cmd.Context(), cfg, logs)
 	}
-	cmd.AddCommand(scanCommand(), checkCommand(), explainCommand(), versionCommand())
+	cmd.AddCommand(scanCommand(), checkCommand(), explainCommand(), logLevelCommand(), versionCommand())
 	return cmd
 }
 

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -71,29 +69,19 @@ daemon could not be asked, or is not the one that leads.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	output := outputFlag(cmd)
-	cmd.Flags().StringVar(&address, "address", "", "address of the daemon's pages, such as 127.0.0.1:8081 (default: web.listen of the config)")
+	addressFlags(cmd, &address, &config)
 	cmd.Flags().StringVar(&vulnerability, "vulnerability", "", "say what became of the vulnerability of this name, such as CVE-2023-4911")
-	configFlag(cmd.Flags(), &config)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		namespace, name, both := strings.Cut(args[0], "/")
 		q := watcher.Question{Namespace: namespace, Name: name, Vulnerability: vulnerability}
 		if err := checkQuestion(q, both, cmd.Flags().Changed("vulnerability")); err != nil {
 			return err
 		}
-		if address == "" {
-			cfg, err := loadConfig(configPath(config, cmd.Flags()), cmd.Flags(), nil)
-			if err != nil {
-				return err
-			}
-			if address, err = addressOfPages(cfg.Web.Listen); err != nil {
-				return err
-			}
-		}
-		base, err := readAddress(address)
+		d, err := daemonAt(cmd, address, config, explainLine(q))
 		if err != nil {
 			return err
 		}
-		explanation, err := askDaemon(cmd.Context(), base, q)
+		explanation, err := askDaemon(cmd.Context(), d, q)
 		switch {
 		case err != nil:
 			return err
@@ -121,36 +109,6 @@ func checkQuestion(q watcher.Question, named, sought bool) error {
 		return errors.New("--vulnerability: want the name of one advisory, such as CVE-2023-4911")
 	}
 	return nil
-}
-
-// addressOfPages is where a daemon is reached that listens on an address, from where it runs.
-func addressOfPages(listen string) (string, error) {
-	if listen == "" {
-		return "", errors.New("the daemon has no pages, and so nothing to ask: set web.listen in its config, such as 127.0.0.1:8081")
-	}
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil || port == "0" {
-		return "", fmt.Errorf("web.listen is %q, which does not say where the daemon is: say so with --address", printable(listen))
-	}
-	switch host {
-	case "", "0.0.0.0":
-		host = "127.0.0.1"
-	case "::":
-		host = "::1"
-	}
-	return net.JoinHostPort(host, port), nil
-}
-
-// readAddress reads the address of the pages, with or without http://.
-func readAddress(address string) (*url.URL, error) {
-	if !strings.Contains(address, "://") {
-		address = "http://" + address
-	}
-	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("--address: want the address of the daemon's pages, such as 127.0.0.1:8081")
-	}
-	return u, nil
 }
 
 // refusal is what the daemon answers instead of an Explanation.

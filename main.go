@@ -22,7 +22,6 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/klog/v2"
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/registry"
@@ -44,11 +43,11 @@ func main() {
 // run is the program: it makes the parts, connects them and waits for the end. It returns nil when ctx
 // ended it.
 func run(ctx context.Context, cfg Config, logs io.Writer) error {
-	log, err := newLogger(cfg.Log, logs)
+	log, level, err := newLogger(cfg.Log, logs)
 	if err != nil {
 		return err
 	}
-	klog.SetSlogLogger(log.With("from", "client-go"))
+	logClientGo(log)
 
 	rest, namespace, err := kubernetesConfig(cfg)
 	if err != nil {
@@ -129,7 +128,8 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		if err != nil {
 			return err
 		}
-		group.Go(func() error { return serve(ctx, site, newExplanations(w, handler), log) })
+		asked := &levelSwitch{next: newExplanations(w, handler), level: level, log: log}
+		group.Go(func() error { return serve(ctx, site, asked, log) })
 	}
 	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done())
 	group.Go(func() error { return serve(ctx, listener, handler, log) })
@@ -271,29 +271,4 @@ func kubernetesConfig(cfg Config) (*rest.Config, string, error) {
 		return nil, "", errors.New("the namespace of the settings ConfigMap is not known: say it with --namespace")
 	}
 	return rc, strings.TrimSpace(string(own)), nil
-}
-
-// newLogger makes the log, in which client-go's lines appear as well.
-func newLogger(cfg LogConfig, to io.Writer) (*slog.Logger, error) {
-	level, err := logLevel(cfg.Level)
-	if err != nil {
-		return nil, fmt.Errorf("log.level: %w", err)
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "text" {
-		return slog.New(slog.NewTextHandler(to, options)), nil
-	}
-	return slog.New(slog.NewJSONHandler(to, options)), nil
-}
-
-// logLevel reads one of the four levels.
-func logLevel(s string) (slog.Level, error) {
-	levels := map[string]slog.Level{
-		"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError,
-	}
-	level, ok := levels[s]
-	if !ok {
-		return 0, fmt.Errorf("%q: want debug, info, warn or error", s)
-	}
-	return level, nil
 }

@@ -28,7 +28,7 @@ func TestExplainStrangeAnswers(t *testing.T) {
 	for name, c := range map[string]struct{ answer, want string }{
 		"about nothing":        {`{"namespace": "shop"}`, "is not the pages of a clairwatch of this version"},
 		"about something else": {`{"namespace": "shop", "vulnerability": "CVE-2026-0002"}`, "is not the pages of a clairwatch of this version"},
-		"too long":             {`{"namespace": "shop", "vulnerability": "CVE-2026-0001"}` + strings.Repeat(" ", explanationLimit), "the answer has more than 64 MiB: ask for one workload or pod"},
+		"too long":             {`{"namespace": "shop", "vulnerability": "CVE-2026-0001"}` + strings.Repeat(" ", answerLimit), "the answer has more than 64 MiB: ask for one workload or pod"},
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = bytes.NewBufferString(c.answer).WriteTo(w)
