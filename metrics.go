@@ -1,8 +1,6 @@
 package main
 
 import (
-	"runtime/debug"
-
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
@@ -14,26 +12,12 @@ import (
 func newMetrics() *prometheus.Registry {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	version, revision := buildOf()
+	of := built()
 	promauto.With(reg).NewGaugeVec(prometheus.GaugeOpts{
 		Name: "clairwatch_build_info",
 		Help: "1, with the version and the revision that the program was built from.",
-	}, []string{"version", "revision"}).WithLabelValues(version, revision).Set(1)
+	}, []string{"version", "revision"}).WithLabelValues(of.version, of.revision).Set(1)
 	return reg
-}
-
-// buildOf is what the program was built from.
-func buildOf() (version, revision string) {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown", ""
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			revision = s.Value
-		}
-	}
-	return info.Main.Version, revision
 }
 
 // countRegistryRequests registers the metric of requests to registries, and returns what counts one. Which registry it
