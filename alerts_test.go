@@ -60,17 +60,17 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestREADMEAlerts compares the alerts of the README with those that there are.
-func TestREADMEAlerts(t *testing.T) {
-	got := firstColumn(section(t, read(t, "README.md"), "### Alerts"))
+// TestDocsAlerts compares the alerts of docs/operating.md with those that there are.
+func TestDocsAlerts(t *testing.T) {
+	got := firstColumn(section(t, read(t, "docs/operating.md"), "## Alerts"))
 	var want []string
 	for _, rule := range alertRules(t) {
 		want = append(want, rule.Alert)
-		if !strings.Contains(rule.Annotations["runbook"], `README.md, chapter "Alerts"`) {
+		if !strings.Contains(rule.Annotations["runbook"], `docs/operating.md, chapter "Alerts"`) {
 			t.Errorf("%s: %s leads nowhere", rule.Alert, rule.Annotations["runbook"])
 		}
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("the README has %q, there are %q", got, want)
+		t.Errorf("the page has %q, there are %q", got, want)
 	}
 }

@@ -45,7 +45,7 @@ type row struct {
 	Found string `json:"found"`
 }
 
-// checkDocument is what check prints as JSON. README.md describes it.
+// checkDocument is what check prints as JSON. docs/commands.md describes it.
 type checkDocument struct {
 	Checks []row `json:"checks"`
 	// Settings are the keys that have Scanners, and no mistake.

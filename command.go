@@ -16,7 +16,7 @@ import (
 // missing.
 const configFile = "/etc/clairwatch/config.yaml"
 
-// Exit codes. README.md has them too.
+// Exit codes. docs/commands.md has them too.
 const (
 	exitFailed = 1 // it could not be done
 	exitFound  = 2 // it was done, and there is something to do about what was found

@@ -3,6 +3,7 @@ package main
 import (
 	"log/slog"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -73,43 +74,43 @@ func everyMetric(t *testing.T) map[string]measured {
 	return all
 }
 
-// namedMetric is a metric as the README names it: with its labels, in the order in which it has them.
+// namedMetric is a metric as the page names it: with its labels, in the order in which it has them.
 var namedMetric = regexp.MustCompile("`(clairwatch_\\w+)(?:\\{(.*?)\\})?`")
 
-// metricRow is a row of the README's table.
+// metricRow is a row of the page's table.
 type metricRow struct{ names, meaning string }
 
 func metricRows(t *testing.T) []metricRow {
 	t.Helper()
 	var rows []metricRow
-	for _, line := range regexp.MustCompile("(?m)^\\| `clairwatch_.*$").FindAllString(section(t, read(t, "README.md"), "### Metrics"), -1) {
+	for _, line := range regexp.MustCompile("(?m)^\\| `clairwatch_.*$").FindAllString(section(t, read(t, "docs/operating.md"), "## Metrics"), -1) {
 		names, meaning, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
 		rows = append(rows, metricRow{names, meaning})
 	}
 	return rows
 }
 
-// TestREADMEMetrics compares the metrics of the README, and their labels, with those that there are.
-func TestREADMEMetrics(t *testing.T) {
+// TestDocsMetrics compares the metrics of docs/operating.md, and their labels, with those that there are.
+func TestDocsMetrics(t *testing.T) {
 	have, left := everyMetric(t), everyMetric(t)
 	for _, row := range metricRows(t) {
 		for _, m := range namedMetric.FindAllStringSubmatch(row.names, -1) {
 			if metric, ok := have[m[1]]; !ok || strings.Join(metric.labels, ",") != m[2] {
-				t.Errorf("the README has %s with the labels %q; there are %q (%v)", m[1], m[2], metric.labels, ok)
+				t.Errorf("the page has %s with the labels %q; there are %q (%v)", m[1], m[2], metric.labels, ok)
 			}
 			delete(left, m[1])
 		}
 	}
 	for name := range left {
 		if strings.HasPrefix(name, "clairwatch_") {
-			t.Errorf("the README does not have %s", name)
+			t.Errorf("the page does not have %s", name)
 		}
 	}
 }
 
-// TestREADMEMetricValues looks for all values of labels in the README, and for those that there are not.
-func TestREADMEMetricValues(t *testing.T) {
-	have, readme := everyMetric(t), read(t, "README.md")
+// TestDocsMetricValues looks for all values of labels in docs/operating.md, and for those that there are not.
+func TestDocsMetricValues(t *testing.T) {
+	have := everyMetric(t)
 	word := regexp.MustCompile("`([a-z_]+)`")
 	seen := 0
 	for _, row := range metricRows(t) {
@@ -117,8 +118,12 @@ func TestREADMEMetricValues(t *testing.T) {
 		if strings.Contains(row.names, "clairwatch_image_findings") { // it has those of clairwatch_findings
 			continue
 		}
-		for _, link := range regexp.MustCompile(`\]\(#([\w-]+)\)`).FindAllStringSubmatch(row.meaning, -1) {
-			text += strings.Join(firstColumnInTicks(sectionAt(t, readme, link[1])), " ")
+		for _, link := range regexp.MustCompile(`\]\(([\w./-]*)#([\w-]+)\)`).FindAllStringSubmatch(row.meaning, -1) {
+			page := "docs/operating.md"
+			if link[1] != "" {
+				page = path.Join("docs", link[1])
+			}
+			text += strings.Join(firstColumnInTicks(sectionAt(t, read(t, page), link[2])), " ")
 		}
 		known := make(map[string]bool)
 		for _, m := range namedMetric.FindAllStringSubmatch(row.names, -1) {
@@ -130,14 +135,14 @@ func TestREADMEMetricValues(t *testing.T) {
 					seen++
 					known[value] = true
 					if value != "true" && value != "false" && !strings.Contains(text, "`"+value+"`") {
-						t.Errorf("the README does not say that the %s of %s can be %s", label, m[1], value)
+						t.Errorf("the page does not say that the %s of %s can be %s", label, m[1], value)
 					}
 				}
 			}
 		}
 		for _, m := range word.FindAllStringSubmatch(row.meaning, -1) {
 			if !known[m[1]] {
-				t.Errorf("the README says of %s that there is %s, which is neither a label nor one of its values", row.names, m[1])
+				t.Errorf("the page says of %s that there is %s, which is neither a label nor one of its values", row.names, m[1])
 			}
 		}
 	}
@@ -154,16 +159,16 @@ func firstColumnInTicks(text string) []string {
 	return names
 }
 
-// sectionAt returns the part of the README that a link leads to.
-func sectionAt(t *testing.T, readme, anchor string) string {
+// sectionAt returns the part of a page that a link leads to.
+func sectionAt(t *testing.T, page, anchor string) string {
 	t.Helper()
-	for _, heading := range regexp.MustCompile(`(?m)^##+ .*$`).FindAllString(readme, -1) {
+	for _, heading := range regexp.MustCompile(`(?m)^##+ .*$`).FindAllString(page, -1) {
 		title := strings.TrimLeft(heading, "# ")
 		if strings.ToLower(strings.ReplaceAll(title, " ", "-")) == anchor {
-			return section(t, readme, heading)
+			return section(t, page, heading)
 		}
 	}
-	t.Fatalf("the README has no heading %s", anchor)
+	t.Fatalf("the page has no heading %s", anchor)
 	return ""
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"os"
 	"regexp"
 	"slices"
@@ -26,12 +25,12 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// section returns the part of the README under a heading.
-func section(t *testing.T, readme, heading string) string {
+// section returns the part of a page under a heading.
+func section(t *testing.T, page, heading string) string {
 	t.Helper()
-	_, after, ok := strings.Cut(readme, "\n"+heading+"\n")
+	_, after, ok := strings.Cut(page, "\n"+heading+"\n")
 	if !ok {
-		t.Fatalf("the README has no heading %q", heading)
+		t.Fatalf("the page has no heading %q", heading)
 	}
 	level := heading[:strings.IndexByte(heading, ' ')+1]
 	part, _, _ := strings.Cut(after, "\n"+level)
@@ -47,14 +46,14 @@ func firstColumn(text string) []string {
 	return names
 }
 
-func TestREADMENamesTheStates(t *testing.T) {
-	got := firstColumn(section(t, read(t, "README.md"), "## Operating"))
+func TestDocsNameTheStates(t *testing.T) {
+	got := firstColumn(section(t, read(t, "docs/operating.md"), "## States of images"))
 	for _, s := range watcher.States() {
 		if s == watcher.StateUntried || s == watcher.StateScanned {
 			continue // nothing to do about
 		}
 		if !slices.Contains(got, string(s)) {
-			t.Errorf("the README does not say what the state %s means", s)
+			t.Errorf("docs/operating.md does not say what the state %s means", s)
 		}
 	}
 }
@@ -100,41 +99,15 @@ func TestREADMESettingsAreValid(t *testing.T) {
 	}
 }
 
-// TestREADMECommandLines gives each command line of the README, and of the help, to the commands, as far as their flags.
-func TestREADMECommandLines(t *testing.T) {
-	texts := []string{section(t, read(t, "README.md"), "## Command line")}
-	root := command(io.Discard)
-	for _, cmd := range append(root.Commands(), root) {
-		texts = append(texts, "\n"+cmd.Example)
-	}
-	seen := 0
-	for _, m := range regexp.MustCompile(`(?m)^ +(?:kubectl [^\n]* -- /)?clairwatch( [^\n]*)?$`).FindAllStringSubmatch(strings.Join(texts, "\n"), -1) {
-		cmd, args, err := command(io.Discard).Find(strings.Fields(m[1]))
-		if err == nil {
-			err = cmd.ParseFlags(args)
-		}
-		if err == nil {
-			err = cmd.ValidateArgs(cmd.Flags().Args())
-		}
-		if err != nil {
-			t.Errorf("%s: %v", m[0], err)
-		}
-		seen++
-	}
-	if seen < 12 {
-		t.Errorf("saw only %d command lines", seen)
-	}
-}
-
-// TestREADMEDocuments compares the JSON that the README shows with what the commands print.
-func TestREADMEDocuments(t *testing.T) {
-	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(section(t, read(t, "README.md"), "## Command line"), -1)
+// TestDocsDocuments compares the JSON that docs/commands.md shows with what the commands print.
+func TestDocsDocuments(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllStringSubmatch(read(t, "docs/commands.md"), -1)
 	files := [][]string{
 		{"testdata/check-json.golden"}, {"testdata/scan-several-json.golden"},
 		{"testdata/explain-json.golden", "testdata/explain-vulnerability-json.golden"},
 	}
 	if len(blocks) != len(files) {
-		t.Fatalf("the README shows %d documents", len(blocks))
+		t.Fatalf("the page shows %d documents", len(blocks))
 	}
 	for i, file := range files {
 		want, got := make(map[string]bool), make(map[string]bool)
@@ -146,12 +119,12 @@ func TestREADMEDocuments(t *testing.T) {
 		delete(got, "cvss") // none of these has a score
 		for key := range want {
 			if !got[key] {
-				t.Errorf("%s has %s, which the README does not show", file, key)
+				t.Errorf("%s has %s, which the page does not show", file, key)
 			}
 		}
 		for key := range got {
 			if !want[key] {
-				t.Errorf("the README shows %s, which %s does not have", key, file)
+				t.Errorf("the page shows %s, which %s does not have", key, file)
 			}
 		}
 	}
@@ -179,21 +152,6 @@ func keysOfJSON(t *testing.T, text string, keys map[string]bool) {
 		}
 	}
 	walk(document)
-}
-
-// TestREADMELinks finds the files that the README points to.
-func TestREADMELinks(t *testing.T) {
-	for _, m := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(read(t, "README.md"), -1) {
-		if heading, inside := strings.CutPrefix(m[1], "#"); inside {
-			if !strings.Contains(strings.ToLower(strings.ReplaceAll(read(t, "README.md"), " ", "-")), "##-"+heading+"\n") {
-				t.Errorf("the README points to %s, which is no heading", m[1])
-			}
-			continue
-		}
-		if _, err := os.Stat(m[1]); err != nil {
-			t.Errorf("the README points to %s: %v", m[1], err)
-		}
-	}
 }
 
 // TestManifestFitsTheDaemon compares deploy/clairwatch.yaml with the code.

@@ -10,7 +10,7 @@ import (
 	"github.com/clairwatch/clairwatch/registry"
 )
 
-// scanDocument is what scan prints as JSON. README.md describes it.
+// scanDocument is what scan prints as JSON. docs/commands.md describes it.
 type scanDocument struct {
 	Images []imageReport `json:"images"`
 }
