@@ -262,7 +262,7 @@ func (a *annotator) turn(now annotating, err error) {
 	case annotatingForbidden:
 		a.w.log.Warn("no pod is annotated, because there is no right to do so: kubectl apply -f deploy/annotate.yaml grants it, and confines it", "error", err)
 	case annotatingUnconfined:
-		a.w.log.Warn("no pod is annotated, because the right to do so is not confined: kubectl apply -f deploy/annotate.yaml confines it", "error", err)
+		a.w.log.Warn("no pod is annotated, because the right to do so is not confined: kubectl apply -f deploy/annotate.yaml confines it, and kubectl delete clusterrolebinding clairwatch-annotate takes it back", "error", err)
 	default:
 		a.w.log.Warn("no pod is annotated, because it cannot be tried whether the right to do so is confined; it is tried again", "error", err)
 	}

@@ -171,7 +171,7 @@ func secondsSince(t time.Time) float64 {
 func (w *Watcher) countWatchErrors(resource string, informer cache.SharedIndexInformer) error {
 	counter := w.metrics.watchErrors.WithLabelValues(resource)
 	err := informer.SetWatchErrorHandlerWithContext(func(ctx context.Context, _ *cache.Reflector, err error) {
-		if errors.Is(err, io.EOF) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || ctx.Err() != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) || ctx.Err() != nil {
 			w.log.Debug("a watch has ended, and is begun again", "resource", resource, "error", err)
 			return
 		}

@@ -163,6 +163,7 @@ func (r *rights) onlyAnnotates(t *testing.T, pod *corev1.Pod, words string) {
 		"change an annotation":       merge(`{"metadata":{"annotations":{"example.com/owner":"me"}}}`),
 		"remove an annotation":       merge(`{"metadata":{"annotations":{"example.com/owner":null}}}`),
 		"remove all annotations":     merge(`{"metadata":{"annotations":null}}`),
+		"annotate for no container":  merge(`{"metadata":{"annotations":{"` + reported + `more":"` + "sha256:" + strings.Repeat("3", 64) + `"}}}`),
 		"write text":                 merge(`{"metadata":{"annotations":{"` + reported + `app":"clean"}}}`),
 		"write a digest and more":    merge(`{"metadata":{"annotations":{"` + reported + `app":"sha256:` + strings.Repeat("3", 64) + ` x"}}}`),
 		"write lines":                merge(`{"metadata":{"annotations":{"` + reported + `app":"sha256:` + strings.Repeat("3", 64) + `\n"}}}`),
