@@ -118,8 +118,11 @@ func (n imageFindings) Collect(ch chan<- prometheus.Metric) {
 		return cmp.Or(all[a].compare(all[b].breakdown), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.digest, b.digest))
 	}) {
 		r := all[at]
-		_, name, _ := identify(n.w.running(r.image), r.image)
-		name = strings.ToValidUTF8(name[:min(len(name), longestImageLabel)], "")
+		name := ""
+		if series < mostImageSeries { // beyond it nobody sees the name, which takes the pods to find
+			_, name, _ = identify(n.w.running(r.image), r.image)
+			name = strings.ToValidUTF8(name[:min(len(name), longestImageLabel)], "")
+		}
 		for i, severity := range severityLabels {
 			switch count := r.of(i); {
 			case count == 0:
