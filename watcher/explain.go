@@ -171,54 +171,6 @@ type reader struct {
 	view     *ExplainedView
 }
 
-// piece is a container of a pod, or an image volume, whether it has a status or not.
-type piece struct {
-	container
-	name string
-	// started says, of an image volume, that a container which mounts it has.
-	started bool
-}
-
-// piecesOf returns the containers of a pod by their kinds, and its image volumes.
-func piecesOf(pod *corev1.Pod) []piece {
-	ids := make(map[string]string)
-	for _, s := range statuses(pod) {
-		ids[s.Name] = s.ImageID
-	}
-	outdated := isOutdated(pod)
-	var all []piece
-	add := func(kind containerKind, name, spec string) {
-		all = append(all, piece{container: container{spec: spec, imageID: ids[name], outdated: outdated, kind: kind}, name: name})
-	}
-	for _, c := range pod.Spec.InitContainers {
-		add(initContainer, c.Name, c.Image)
-	}
-	for _, c := range pod.Spec.Containers {
-		add(ordinaryContainer, c.Name, c.Image)
-	}
-	for _, c := range pod.Spec.EphemeralContainers {
-		add(ephemeralContainer, c.Name, c.Image)
-	}
-	names := make(map[string][]string) // of volumes, by what they refer to
-	references := volumeReferences(pod)
-	for _, name := range slices.Sorted(maps.Keys(references)) {
-		names[references[name]] = append(names[references[name]], name)
-	}
-	started := make(map[string]bool)
-	for c := range imageVolumes(pod) {
-		started[c.spec] = true
-		if p := (piece{c, strings.Join(names[c.spec], ", "), true}); !slices.Contains(all, p) {
-			all = append(all, p)
-		}
-	}
-	for _, reference := range slices.Sorted(maps.Keys(names)) {
-		if !started[reference] {
-			all = append(all, piece{container{spec: reference, kind: imageVolume}, strings.Join(names[reference], ", "), false})
-		}
-	}
-	return all
-}
-
 // group sums up the containers of pods, and looks up what is known of their images.
 func (x *explainer) group(pods []*corev1.Pod) {
 	x.groups, x.pods = make(map[alike]int), make(map[slack.Workload]int)
@@ -505,11 +457,6 @@ func (x *explainer) container(g alike) ExplainedContainer {
 	c.Since, c.Tries, c.Tried, c.Next, c.Waits = e.step.since, e.step.alike, e.step.failed, e.step.next, e.waits
 	c.Follows = slices.Contains(refusedStates[:], e.step.state)
 	return c
-}
-
-// word is what an Explanation calls it.
-func (k containerKind) word() string {
-	return [...]string{ordinaryContainer: KindContainer, initContainer: KindInit, ephemeralContainer: KindEphemeral, imageVolume: KindVolume}[k]
 }
 
 // skipped says why these containers are not looked at; empty: they are.
