@@ -25,8 +25,21 @@ type panel struct {
 	Datasource               struct{ UID string }
 	Targets                  []struct {
 		RefID, Expr, LegendFormat string
+		Instant, Range            bool
 		Datasource                struct{ UID string }
 	}
+	FieldConfig struct {
+		Defaults struct {
+			NoValue    string
+			Thresholds struct{ Steps []step }
+		}
+	}
+}
+
+// step is a colour, and the value from which on a stat has it; nil: below all others, and where there is no value.
+type step struct {
+	Color string
+	Value *float64
 }
 
 // TestDashboard compares deploy/grafana.json with the metrics that there are, and says what each panel must have.
@@ -81,9 +94,33 @@ func TestDashboard(t *testing.T) {
 			for _, m := range checkQuery(t, p.Title, target.Expr, have) {
 				shown[m] = true
 			}
+			if strings.Contains(target.Expr, "vector(") {
+				t.Errorf("%q has a value when nothing is scraped: %s", p.Title, target.Expr)
+			}
+		}
+		if p.Type == "stat" {
+			checkStat(t, p)
 		}
 	}
 	if len(shown) < 20 {
 		t.Errorf("only %d metrics are shown", len(shown))
+	}
+}
+
+// checkStat has a panel show what is now, and not look well when nobody knows: not by the last value of the range that is
+// shown, nor by a zero or a green where there is none.
+func checkStat(t *testing.T, p panel) {
+	t.Helper()
+	for _, target := range p.Targets {
+		if !target.Instant || target.Range {
+			t.Errorf("%q shows a value that may be a day old", p.Title)
+		}
+	}
+	shown := p.FieldConfig.Defaults
+	if shown.NoValue == "" || shown.NoValue == "0" {
+		t.Errorf("%q shows %q where there is no value", p.Title, shown.NoValue)
+	}
+	if steps := shown.Thresholds.Steps; len(steps) < 2 || steps[0].Value != nil || strings.Contains(steps[0].Color, "green") {
+		t.Errorf("%q has the colours %v, the first of which it has where there is no value", p.Title, steps)
 	}
 }
