@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ type alertRule struct {
 	Alert               string            `json:"alert"`
 	Expr                string            `json:"expr"`
 	For                 string            `json:"for"`
+	KeepFiringFor       string            `json:"keep_firing_for"`
 	Labels, Annotations map[string]string `json:",omitempty"`
 }
 
@@ -42,6 +44,9 @@ func TestAlerts(t *testing.T) {
 		checkQuery(t, rule.Alert, rule.Expr, have)
 		if d, err := time.ParseDuration(rule.For); err != nil || d < time.Minute {
 			t.Errorf("%s: for is %q (%v)", rule.Alert, rule.For, err)
+		}
+		if d, err := time.ParseDuration(cmp.Or(rule.KeepFiringFor, "1m")); err != nil || d < time.Minute {
+			t.Errorf("%s: keep_firing_for is %q (%v)", rule.Alert, rule.KeepFiringFor, err)
 		}
 		if s := rule.Labels["severity"]; len(rule.Labels) != 1 || s != "critical" && s != "warning" {
 			t.Errorf("%s: labels %v", rule.Alert, rule.Labels)

@@ -174,8 +174,8 @@ func sectionAt(t *testing.T, page, anchor string) string {
 
 // promWords are those of PromQL's that the queries use.
 var promWords = [...]string{
-	"absent", "and", "by", "count", "histogram_quantile", "increase", "label_values", "max", "min", "on", "or", "rate", "sum", "time",
-	"topk", "unless", "vector",
+	"absent", "and", "avg_over_time", "by", "changes", "count", "histogram_quantile", "increase", "label_values", "max",
+	"max_over_time", "min", "on", "or", "rate", "sum", "time", "topk", "unless",
 }
 
 // scraped are the labels that Prometheus gives to what it scrapes.
@@ -186,7 +186,7 @@ var scraped = [...]string{"job", "instance"}
 func checkQuery(t *testing.T, where, query string, have map[string]measured) (metrics []string) {
 	t.Helper()
 	identifier := regexp.MustCompile(`([a-zA-Z_]\w*)(\{[^}]*\})?`)
-	text := regexp.MustCompile(`\[[^\]]*\]`).ReplaceAllString(query, "") // ranges
+	text := regexp.MustCompile(`\[[^\]]*\]|\boffset \d+[smhd]\b`).ReplaceAllString(query, "") // ranges
 	labels := slices.Clone(scraped[:])
 	var words []string
 	for _, m := range identifier.FindAllStringSubmatch(text, -1) {

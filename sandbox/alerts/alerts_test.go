@@ -19,7 +19,7 @@ import (
 const (
 	// patience bounds every wait. It is no expectation of how long something takes.
 	patience = 3 * time.Minute
-	// lasts is what the test has each alert wait for before it fires, instead of minutes and hours.
+	// lasts is what the test has each alert wait for before it fires, and go on where it does, instead of minutes and hours.
 	lasts = "2s"
 	// looks is how often Prometheus is to have looked at a healthy cluster.
 	looks = 8
@@ -75,7 +75,12 @@ func open(t *testing.T) *cluster {
 		m, err := c.daemon.Metrics(ctx)
 		return err == nil && m[fmt.Sprintf("clairwatch_clair_up{clair=%q}", c.ClairURL+"/")] == 1
 	})
-	short := readRules(t, func(r *rule) { r.For = lasts })
+	short := readRules(t, func(r *rule) {
+		r.For = lasts
+		if r.KeepFiringFor != "" {
+			r.KeepFiringFor = lasts
+		}
+	})
 	c.prometheus, err = c.AddPrometheus(c.wait(t), c.daemon.Addr, write(t, t.TempDir(), "alerts.yaml", short))
 	must(t, err)
 	c.await(t, "the first metrics", func(ctx context.Context) bool {
