@@ -1,6 +1,7 @@
 # The image of clairwatch: one static program on distroless/static, which brings certificates and time zones, no shell.
 #
-#   docker build --build-arg VERSION=$(git describe --tags --always) --build-arg REVISION=$(git rev-parse HEAD) -t clairwatch .
+#   docker build --build-arg VERSION=$(git describe --tags --always) --build-arg REVISION=$(git rev-parse HEAD) \
+#     -t clairwatch .
 #
 # For several architectures; Go cross-compiles, so nothing is emulated:
 #
@@ -25,7 +26,7 @@ RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs
 FROM $BASE_IMAGE
 ARG VERSION REVISION
 LABEL org.opencontainers.image.title="clairwatch" \
-      org.opencontainers.image.description="Tells teams in Slack what vulnerable code runs in their Kubernetes cluster" \
+      org.opencontainers.image.description="Tells teams in Slack what vulnerable code runs in their clusters" \
       org.opencontainers.image.source="https://github.com/clairwatch/clairwatch" \
       org.opencontainers.image.documentation="https://github.com/clairwatch/clairwatch#readme" \
       org.opencontainers.image.version="$VERSION" \

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
@@ -47,12 +49,18 @@ type deployed struct {
 	services []corev1.Service
 	policies []networkingv1.NetworkPolicy
 	maps     map[string]map[string]string // data by namespace/name
-	names    map[string]bool              // of objects, as kubectl has them, and of what pods may mount: secret clair/clair
+	// strategies are those of Deployments, by namespace/name.
+	strategies map[string]appsv1.DeploymentStrategyType
+	names      map[string]bool // of objects, as kubectl has them, and of what pods may mount: secret clair/clair
 }
 
 func readDeployed(t *testing.T) deployed {
 	t.Helper()
-	d := deployed{maps: make(map[string]map[string]string), names: make(map[string]bool)}
+	d := deployed{
+		maps:       make(map[string]map[string]string),
+		strategies: make(map[string]appsv1.DeploymentStrategyType),
+		names:      make(map[string]bool),
+	}
 	decode := func(document string, into any) {
 		t.Helper()
 		if err := yaml.UnmarshalStrict([]byte(document), into); err != nil {
@@ -87,6 +95,7 @@ func readDeployed(t *testing.T) deployed {
 				var o appsv1.Deployment
 				decode(document, &o)
 				run(o.ObjectMeta, o.Spec.Template, o.Spec.Selector)
+				d.strategies[o.Namespace+"/"+o.Name] = o.Spec.Strategy.Type
 			case "StatefulSet":
 				var o appsv1.StatefulSet
 				decode(document, &o)
@@ -196,6 +205,16 @@ func hasPort(ports []networkingv1.NetworkPolicyPort, to endpoint, port int32) bo
 		}
 		return p.Port.IntVal == port
 	})
+}
+
+// TestManifestStrategies: of the daemon a new one stands by before the old one ends, of a Clair the old one ends first.
+func TestManifestStrategies(t *testing.T) {
+	want := map[string]appsv1.DeploymentStrategyType{
+		"clairwatch/clairwatch": appsv1.RollingUpdateDeploymentStrategyType, "clair/clair": appsv1.RecreateDeploymentStrategyType,
+	}
+	if got := readDeployed(t).strategies; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
 }
 
 // TestManifestPolicies tries connections that have to be, and some that must not.
@@ -351,6 +370,26 @@ func TestManifestProbes(t *testing.T) {
 func TestManifestIsShort(t *testing.T) {
 	if n := strings.Count(read(t, "deploy/clairwatch.yaml"), "\n"); n >= 300 {
 		t.Errorf("deploy/clairwatch.yaml has %d lines", n)
+	}
+}
+
+// TestLinesAreShort: what somebody has to read before it is applied, beside another version of it or in a terminal.
+func TestLinesAreShort(t *testing.T) {
+	files, err := filepath.Glob("deploy/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there is no manifest: %v", err)
+	}
+	for _, file := range append(files, "config.yaml", "Dockerfile") {
+		if file == "deploy/annotate.yaml" {
+			continue // its expressions are compared with each other, one to a line
+		}
+		number := 0
+		for line := range strings.Lines(read(t, file)) {
+			number++
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 120 {
+				t.Errorf("%s:%d has %d columns", file, number, n)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A kind cluster with a registry beside it, and in it clairwatch and a Clair: see README.md in this folder. Run again, it
-# goes on where it stopped and takes over what has changed.
+# A kind cluster with a registry beside it, and in it clairwatch and a Clair: see README.md in this folder. Run again,
+# it goes on where it stopped and takes over what has changed. Settings that are there stay as they are.
 #
 #   deploy/kind/up.sh
 #   SLACK_WEBHOOK_URL=https://hooks.slack.com/services/... deploy/kind/up.sh shop   # the namespace shop is watched, too
@@ -65,8 +65,13 @@ if [ $# -gt 0 ]; then
   # As the owner of this one file of the Secret, which leaves the others as they are.
   printf %s "$SLACK_WEBHOOK_URL" | k -n clairwatch create secret generic clairwatch --from-file=slack=/dev/stdin --dry-run=client -o yaml |
     k apply --server-side --field-manager=deploy-kind -f -
+  have=$(k -n clairwatch get configmap clairwatch -o jsonpath='{.data}')
   for namespace in "$@"; do
     k create namespace "$namespace" --dry-run=client -o yaml | k apply -f -
+    if grep -qF "\"$namespace\":" <<<"$have"; then
+      echo "the settings of $namespace are left as they are"
+      continue
+    fi
     k -n clairwatch patch configmap clairwatch --type merge -p "data:
   $namespace: |
     backend: clair

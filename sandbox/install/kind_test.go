@@ -142,6 +142,16 @@ func TestKind(t *testing.T) {
 	if !slices.Contains(calls, "docker start kind-registry") {
 		t.Error("the registry, which had stopped, was not started")
 	}
+
+	// The same command again, after somebody has edited what it made.
+	m.kubectl(t, "-n", "clairwatch", "patch", "configmap", "clairwatch", "-p", `{"data": {"shop": "", "other": "\"web\": {}"}}`)
+	before = m.users(t)
+	if _, out, err = m.up(t, webhook, "shop"); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if after := m.users(t); after != before {
+		t.Errorf("a third run made\n%s\nof\n%s", after, before)
+	}
 }
 
 // runs looks for the image, and for the settings beside it.
