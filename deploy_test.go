@@ -419,7 +419,7 @@ func TestREADMENamesObjects(t *testing.T) {
 func instructions(t *testing.T) string {
 	t.Helper()
 	all := read(t, "README.md")
-	for _, pattern := range []string{"deploy/*.yaml", "deploy/*/*.md", "deploy/*/*.sh"} {
+	for _, pattern := range []string{"docs/*.md", "deploy/*.yaml", "deploy/*/*.md", "deploy/*/*.sh"} {
 		files, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)

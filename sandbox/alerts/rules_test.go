@@ -167,6 +167,24 @@ func TestQueries(t *testing.T) {
 	promtool(t, "check", "rules", write(t, t.TempDir(), "queries.yaml", rules{Groups: []group{g}}))
 }
 
+// TestScrapeConfig has promtool check what docs/operating.md says about scraping, but for how replicas are found: Debian's
+// Prometheus is built without Kubernetes.
+func TestScrapeConfig(t *testing.T) {
+	fetch(t)
+	page, err := os.ReadFile("../../docs/operating.md")
+	must(t, err)
+	_, block, found := strings.Cut(string(page), "```yaml\nscrape_configs:\n")
+	block, _, ends := strings.Cut(block, "```")
+	const finds = "kubernetes_sd_configs: [{role: endpointslice, namespaces: {names: [clairwatch]}}]"
+	if !found || !ends || !strings.Contains(block, finds) {
+		t.Fatalf("the page has no scrape_configs with %s", finds)
+	}
+	block = strings.Replace(block, finds, "static_configs: [{targets: [127.0.0.1]}]", 1)
+	path := filepath.Join(t.TempDir(), "prometheus.yaml")
+	must(t, os.WriteFile(path, []byte("scrape_configs:\n"+block), 0o600))
+	promtool(t, "check", "config", path)
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -198,11 +198,9 @@ func (c *installedClair) offline(t *testing.T, settings string) {
 	}
 }
 
-// psk follows the command of clair.yaml, and then asks as clairwatch does.
+// psk follows the command of docs/clair.md, and then asks as clairwatch does.
 func (c *installedClair) psk(t *testing.T) {
-	text, err := os.ReadFile(deploy(t, clairFile))
-	must(t, err)
-	literal := regexp.MustCompile(`--from-literal=(\S+)="(.+)"\n#   kubectl -n clair rollout restart`).FindSubmatch(text)
+	literal := regexp.MustCompile(`\{\\"stringData\\": \{\\"(psk\.yaml)\\": \\"(.+)\\"\}\}"\n`).FindStringSubmatch(document(t, "docs/clair.md"))
 	if literal == nil {
 		t.Fatal("there is no command that gives Clair a PSK")
 	}
@@ -210,10 +208,10 @@ func (c *installedClair) psk(t *testing.T) {
 	key := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{0xfb, 0xff, 7}, 11)[:32]) // with + and /
 	must(t, os.WriteFile(file, []byte(key+"\n"), 0o600))
 	const command = "$(cat clair-psk)"
-	if !bytes.Contains(literal[2], []byte(command)) {
+	if !strings.Contains(literal[2], command) {
 		t.Fatalf("%s does not hold the key", literal[2])
 	}
-	c.settings(t, map[string]string{string(literal[1]): strings.ReplaceAll(string(literal[2]), command, key)})
+	c.settings(t, map[string]string{literal[1]: strings.ReplaceAll(literal[2], command, key)})
 	if got := status(t, c.server.URL+"/indexer/api/v1/index_state"); got != http.StatusUnauthorized {
 		t.Errorf("who has no key is answered by %d", got)
 	}
