@@ -47,7 +47,11 @@ func (w *Watcher) sayMistakesUntil(ctx context.Context) {
 	e := events{w: w}
 	for {
 		var again <-chan time.Time
-		if err := e.say(ctx, w.assigned.Load()); err != nil && ctx.Err() == nil {
+		switch err := e.say(ctx, w.assigned.Load()); {
+		case err == nil || ctx.Err() != nil:
+		case apierrors.IsForbidden(err):
+			e.sayRefused(err) // the next edit tries again
+		default:
 			w.log.Debug("could not make an Event on the settings ConfigMap; it is tried again", "error", err)
 			again = time.After(eventsAgain)
 		}
@@ -60,7 +64,19 @@ func (w *Watcher) sayMistakesUntil(ctx context.Context) {
 	}
 }
 
-// say tells of what is not told yet. ErrDefaults is told once for all, with what is wrong with the defaults.
+// sayRefused has a line in the log, once: who refuses one Event refuses the next. It need not be for want of the right. A
+// quota, a webhook and a namespace that is being deleted are answered with the same status.
+func (e *events) sayRefused(err error) {
+	if e.refused {
+		return
+	}
+	e.refused = true
+	e.w.log.Warn("Events on the settings ConfigMap are refused, and tried again when it is edited; if it is the right that is missing, apply the manifest of this version, which grants it",
+		"error", err)
+}
+
+// say tells of what is not told yet. ErrDefaults is told once for all, with what is wrong with the defaults. The error is
+// that of the first Event that could not be made: what it was about counts as not told.
 func (e *events) say(ctx context.Context, a *assignment) error {
 	if a.configMap != e.configMap { // Events stay with what they are about
 		e.configMap, e.said = a.configMap, make(map[string]string)
@@ -107,7 +123,7 @@ func (e *events) each(ctx context.Context, keys []string, of event, note func(ke
 	return nil
 }
 
-// create makes an Event, unless the API does not let us: then the next edit tries again.
+// create makes an Event.
 func (e *events) create(ctx context.Context, of event, note string) error {
 	ctx, cancel := context.WithTimeout(ctx, eventTimeout)
 	defer cancel()
@@ -123,14 +139,7 @@ func (e *events) create(ctx context.Context, of event, note string) error {
 		Source:              corev1.EventSource{Component: "clairwatch"},
 		ReportingController: "clairwatch", ReportingInstance: w.cfg.Lease.Identity,
 	}, metav1.CreateOptions{})
-	if err == nil || !apierrors.IsForbidden(err) {
-		return err
-	}
-	if !e.refused {
-		e.refused = true
-		w.log.Warn("Events on the settings ConfigMap cannot be made: apply the manifest of this version, which has the right", "error", err)
-	}
-	return nil
+	return err
 }
 
 // mistakeNote is what an Event says of a key with a mistake: on one line, because a table of Events ends there.

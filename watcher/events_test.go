@@ -142,17 +142,52 @@ func TestEventsLater(t *testing.T) {
 		r.wantTold("Warning SettingsMistake shop (line 1): ")
 		r.pass(time.Hour)
 		r.wantTold()
+	})
+}
 
-		// Without the right the log says so once, and the next edit tries again.
-		refused.Store(&refusal{"blog", apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("no rule"))})
-		r.settings(map[string]string{"blog": "y: 1", "shop": "x"})
-		r.settings(map[string]string{"blog": "z: 1", "shop": "x"})
+// What is refused counts as not told, whatever it was about: it is said once Events are allowed again, also where another
+// key is edited then, and that it is mended only of what was said.
+func TestEventsRefused(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		var tried atomic.Int32
+		var refused atomic.Bool
+		refused.Store(true)
+		r.kube.PrependReactor("create", "events", func(clienttesting.Action) (bool, runtime.Object, error) {
+			tried.Add(1)
+			if !refused.Load() {
+				return false, nil, nil
+			}
+			return true, nil, apierrors.NewForbidden(corev1.Resource("events"), "", errors.New("exceeded quota: objects"))
+		})
+		r.settings(map[string]string{"blog": "x", "shop": "x"})
+		r.start()
+		before := tried.Load()
+		r.pass(time.Hour)
+		if n := tried.Load(); before == 0 || n != before {
+			t.Errorf("%d Events were tried at the start, and %d in an hour without an edit", before, n-before)
+		}
+		r.settings(map[string]string{"blog": "x", "shop": "# another\nx"})
+		if n := tried.Load(); n != before+1 {
+			t.Errorf("%d Events were tried for the edit, want one", n-before)
+		}
+		r.settings(map[string]string{"blog": scanner("blog"), "shop": "# another\nx", "docs": "x"})
+		r.wantTold()
+		r.wantLogged(1, "Events on the settings ConfigMap are refused")
+		r.wantLogged(1, "exceeded quota: objects")
+
+		refused.Store(false)
 		r.pass(time.Hour)
 		r.wantTold()
-		r.wantLogged(1, "Events on the settings ConfigMap cannot be made")
-		refused.Store(nil)
-		r.settings(map[string]string{"blog": "w: 1", "shop": "x"})
-		r.wantTold("Warning SettingsMistake blog")
+		r.settings(map[string]string{"blog": scanner("blog"), "shop": "# another\nx", "docs": "y"})
+		r.wantTold("Warning SettingsMistake docs (line 1): ", "Warning SettingsMistake shop (line 2): ") // blog, mended, was never said
+		r.settings(map[string]string{"blog": scanner("blog"), "shop": scanner("shop"), "docs": "y"})
+		r.wantTold("Normal SettingsMended shop: mended")
+		refused.Store(true)
+		r.settings(map[string]string{"blog": scanner("blog"), "shop": scanner("shop"), "docs": scanner("docs")})
+		r.wantTold()
+		refused.Store(false)
+		r.settings(map[string]string{"blog": "# new\n" + scanner("blog"), "shop": scanner("shop"), "docs": scanner("docs")})
+		r.wantTold("Normal SettingsMended docs: mended")
 	})
 }
 
