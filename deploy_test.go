@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -349,7 +350,7 @@ func TestManifestAddresses(t *testing.T) {
 // TestManifestProbes asks the daemon's server for what the kubelet and the Services will ask.
 func TestManifestProbes(t *testing.T) {
 	daemon := readDeployed(t).pod(t, "clairwatch", "clairwatch")
-	handler := routes(func() bool { return true }, http.NotFoundHandler(), prometheus.NewRegistry(), nil)
+	handler := routes(func() bool { return true }, http.NotFoundHandler(), prometheus.NewRegistry(), nil, slog.New(slog.DiscardHandler))
 	_, port, _ := strings.Cut(defaults().Listen, ":")
 	for name, probe := range map[string]*corev1.Probe{"liveness": daemon.spec.Containers[0].LivenessProbe, "readiness": daemon.spec.Containers[0].ReadinessProbe} {
 		if probe == nil || probe.HTTPGet == nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -315,7 +316,7 @@ func TestExplainRefused(t *testing.T) {
 	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
-	metrics := answering(routes(func() bool { return true }, http.NotFoundHandler(), prometheus.NewRegistry(), nil))
+	metrics := answering(routes(func() bool { return true }, http.NotFoundHandler(), prometheus.NewRegistry(), nil, slog.New(slog.DiscardHandler)))
 	other, elsewhere, login, none, page := saying(200, `{"namespace": "blog"}`), answering(http.RedirectHandler(busy, http.StatusFound)), saying(401, "who are you?"), gone(t), saying(200, "<h1>hello</h1>")
 	speechless := listenSaying(t, "220 mail.example.com ESMTP\r\n")
 	const (

@@ -131,7 +131,7 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 		asked := &levelSwitch{next: newExplanations(w, handler), level: level, log: log}
 		group.Go(func() error { return serve(ctx, site, asked, log) })
 	}
-	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done())
+	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done(), log)
 	group.Go(func() error { return serve(ctx, listener, handler, log) })
 	group.Go(func() error { return w.Run(ctx) })
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {

@@ -10,18 +10,17 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // stopTimeout is how long requests in hand may take when the server is stopped.
 const stopTimeout = 5 * time.Second
 
 // routes are all paths of the HTTP server.
-func routes(synced func() bool, notify http.Handler, metrics prometheus.Gatherer, stopping <-chan struct{}) http.Handler {
+func routes(synced func() bool, notify http.Handler, metrics prometheus.Gatherer, stopping <-chan struct{}, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)
 	mux.HandleFunc("GET /readyz", readyz(synced, stopping))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", scrapes(metrics, log))
 	mux.Handle("POST /notify", notify)
 	return mux
 }

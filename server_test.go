@@ -28,7 +28,7 @@ func TestRoutes(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	})
 	synced, stopping := false, make(chan struct{})
-	handler := routes(func() bool { return synced }, notify, metrics, stopping)
+	handler := routes(func() bool { return synced }, notify, metrics, stopping, slog.New(slog.DiscardHandler))
 
 	check := func(method, path string, status int, body string) {
 		t.Helper()
