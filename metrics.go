@@ -25,7 +25,7 @@ func newMetrics() *prometheus.Registry {
 func countRegistryRequests(reg prometheus.Registerer) func(registry.Outcome) {
 	requests := promauto.With(reg).NewCounterVec(prometheus.CounterOpts{
 		Name: "clairwatch_registry_requests_total",
-		Help: "Requests to registries and their token servers, by how they ended.",
+		Help: "Requests to registries and their token servers, by how they ended. Those that clairwatch gave up itself are abandoned.",
 	}, []string{"outcome"})
 	for _, o := range registry.Outcomes {
 		requests.WithLabelValues(string(o))

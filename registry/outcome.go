@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"net/http"
 )
@@ -18,33 +19,43 @@ const (
 	OutcomeNotFound Outcome = "not_found"
 	// OutcomeRateLimited says that the registry wants fewer requests.
 	OutcomeRateLimited Outcome = "rate_limited"
-	// OutcomeFailed is any other answer.
+	// OutcomeFailed is any other answer, and one that is too large.
 	OutcomeFailed Outcome = "failed"
 	// OutcomeDenied says that its address, or one that it leads to, may not be contacted.
 	OutcomeDenied Outcome = "denied"
-	// OutcomeUnanswered says that there was no answer: it cannot be reached, is not trusted, or takes too long.
+	// OutcomeUnanswered says that there was no answer, or not all of it: it cannot be reached, is not trusted, breaks off, or
+	// takes too long.
 	OutcomeUnanswered Outcome = "unanswered"
+	// OutcomeAbandoned says that the caller did not want the answer any more, which says nothing about the registry.
+	OutcomeAbandoned Outcome = "abandoned"
 )
 
 // Outcomes lists them all.
 var Outcomes = [...]Outcome{
 	OutcomeOK, OutcomeUnauthorized, OutcomeNotFound, OutcomeRateLimited, OutcomeFailed, OutcomeDenied, OutcomeUnanswered,
+	OutcomeAbandoned,
 }
 
-// outcomeOf is how a request has ended.
-func outcomeOf(resp *http.Response, err error) Outcome {
+// outcomeOf is how a request has ended, by all that came of it: its answer may break off, or be too large. The status is 0
+// where there is no answer.
+func outcomeOf(ctx context.Context, status int, err error) Outcome {
 	switch {
 	case errors.Is(err, ErrDenied):
 		return OutcomeDenied
-	case err != nil:
+	case errors.Is(err, ErrTooLarge):
+		return OutcomeFailed
+	case status == 0, err != nil && status == http.StatusOK: // not all of the answer
+		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTime) {
+			return OutcomeAbandoned
+		}
 		return OutcomeUnanswered
-	case resp.StatusCode < http.StatusBadRequest:
+	case status < http.StatusBadRequest:
 		return OutcomeOK
-	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return OutcomeUnauthorized
-	case resp.StatusCode == http.StatusNotFound:
+	case status == http.StatusNotFound:
 		return OutcomeNotFound
-	case resp.StatusCode == http.StatusTooManyRequests:
+	case status == http.StatusTooManyRequests:
 		return OutcomeRateLimited
 	default:
 		return OutcomeFailed

@@ -80,26 +80,33 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 	}
 	defer pass.leave()
 	p.by.sends()
+	status, a, err := c.carryOut(ctx, p, q, r, pass)
+	if c.cfg.Count != nil {
+		c.cfg.Count(outcomeOf(ctx, status, err))
+	}
+	return a, err
+}
+
+// carryOut sends r, which is q, and reads the answer. The status is that of the answer, also where there is an error
+// nevertheless; 0: there was none.
+func (c *Client) carryOut(ctx context.Context, p place, q request, r *http.Request, pass *pass) (int, *answer, error) {
 	client := c.http
 	if q.stay {
 		client = c.stay
 	}
 	resp, err := client.Do(r)
-	if c.cfg.Count != nil {
-		c.cfg.Count(outcomeOf(resp, err))
-	}
 	if err != nil {
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err
 		}
 		pass.unanswered(ctx, err)
-		return nil, fmt.Errorf("asking registry %s: %w", p.host, ended(ctx, err))
+		return 0, nil, fmt.Errorf("asking registry %s: %w", p.host, ended(ctx, err))
 	}
 	defer resp.Body.Close()
 	p.by.followed(resp)
 	wait := pass.answered(resp.StatusCode, resp.Header)
 	if resp.StatusCode == http.StatusTooManyRequests {
-		return nil, &RateLimitedError{Registry: pass.account.registry, RetryAfter: wait}
+		return resp.StatusCode, nil, &RateLimitedError{Registry: pass.account.registry, RetryAfter: wait}
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header}
 	if q.kind == exchange && down(a.status) {
@@ -108,18 +115,18 @@ func (c *Client) send(ctx context.Context, p place, q request) (*answer, error) 
 	if a.refused() && a.status != http.StatusNotFound && resp.Request.URL.Host != r.URL.Host {
 		// Where a redirect led has no say about our credentials. What is not there is not
 		// there: whole registries are served from elsewhere.
-		return nil, fmt.Errorf("asking registry %s: status %d from where it redirected to", p.host, a.status)
+		return a.status, nil, fmt.Errorf("asking registry %s: status %d from where it redirected to", p.host, a.status)
 	}
 	if a.status != http.StatusOK || q.limit == 0 {
-		return a, nil
+		return a.status, a, nil
 	}
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, q.limit+1)); err != nil {
-		return nil, fmt.Errorf("reading the answer of registry %s: %w", p.host, ended(ctx, err))
+		return a.status, nil, fmt.Errorf("reading the answer of registry %s: %w", p.host, ended(ctx, err))
 	}
 	if int64(len(a.body)) > q.limit {
-		return nil, fmt.Errorf("reading the answer of registry %s: %w: more than %d bytes", p.host, ErrTooLarge, q.limit)
+		return a.status, nil, fmt.Errorf("reading the answer of registry %s: %w: more than %d bytes", p.host, ErrTooLarge, q.limit)
 	}
-	return a, nil
+	return a.status, a, nil
 }
 
 // ended is why ctx has ended, where that is what err comes from.
