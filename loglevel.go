@@ -4,138 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"k8s.io/klog/v2"
 )
 
-// newLogger makes the log. Its level can be changed while it is used.
-func newLogger(cfg LogConfig, to io.Writer) (*slog.Logger, *slog.LevelVar, error) {
-	first, err := logLevel(cfg.Level)
-	if err != nil {
-		return nil, nil, fmt.Errorf("log.level: %w", err)
-	}
-	level := new(slog.LevelVar)
-	level.Set(first)
-	options := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "text" {
-		return slog.New(slog.NewTextHandler(to, options)), level, nil
-	}
-	return slog.New(slog.NewJSONHandler(to, options)), level, nil
-}
-
-// logClientGo has client-go's lines in the log, at its level: klog asks the log for each line whether it is wanted, and
-// what it calls verbosity 4 is debug. More verbose lines, which would have what is sent to the API server, never are.
-func logClientGo(log *slog.Logger) { klog.SetSlogLogger(log.With("from", "client-go")) }
-
-// logLevelWords are the levels of the log, from the one that says most.
-var logLevelWords = [...]string{"debug", "info", "warn", "error"}
-
-// logLevel reads one of the levels.
-func logLevel(s string) (slog.Level, error) {
-	for i, level := range [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-		if s == logLevelWords[i] {
-			return level, nil
-		}
-	}
-	return 0, fmt.Errorf("%q: want debug, info, warn or error", printable(s))
-}
-
-const (
-	// logLevelPath is where the daemon says and changes the level of its log, beside the pages.
-	logLevelPath = "/log-level"
-	// logLevelHeader has the level that is to be set.
-	logLevelHeader = "Clairwatch-Log-Level"
-	// logLevelTime is how long the daemon may take to answer.
-	logLevelTime = 10 * time.Second
-)
-
-// logLevelAnswer is what the daemon answers.
-type logLevelAnswer struct {
-	// Level is the level that is in force, Before the one that was until now; empty: nothing was changed.
-	Level  string `json:"level"`
-	Before string `json:"before,omitempty"`
-}
-
-// levelSwitch serves the level of the log at logLevelPath, and all other paths as next does.
-//
-// The pages ask nobody for a password, because by default nobody reaches them who may not do more in the pod anyway. Who
-// is let in to read them, through a proxy for one, is not let in to make the log silent. So the level is for those alone
-// who are where the daemon runs, as by kubectl exec or port-forward:
-//   - The other end is loopback, and no proxy says that it asks for somebody else.
-//   - No page in a browser can change it, as on the machine of a port-forward. A page of another site can send a POST,
-//     but a header of ours only after asking whether it may, which is answered with 405. A page that has its own name
-//     lead to loopback (DNS rebinding) need not ask, but sends that name as the host.
-type levelSwitch struct {
-	next  http.Handler
-	level *slog.LevelVar
-	log   *slog.Logger
-}
-
-// ServeHTTP answers a request.
-func (s *levelSwitch) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != logLevelPath {
-		s.next.ServeHTTP(w, r)
-		return
-	}
-	before := s.level.Level()
-	switch {
-	case !fromHere(r):
-		answerJSON(w, http.StatusForbidden, refusal{Error: "the level of the log is only for who is where the daemon runs, without a proxy"})
-	case r.Method == http.MethodGet:
-		answerJSON(w, http.StatusOK, logLevelAnswer{Level: levelWord(before)})
-	case r.Method != http.MethodPost:
-		w.Header().Set("Allow", "GET, POST")
-		answerJSON(w, http.StatusMethodNotAllowed, refusal{Error: "want GET or POST"})
-	default:
-		level, err := logLevel(r.Header.Get(logLevelHeader))
-		if err != nil {
-			answerJSON(w, http.StatusBadRequest, refusal{Error: "header " + logLevelHeader + ": " + err.Error()})
-			return
-		}
-		s.set(r.Context(), before, level)
-		answerJSON(w, http.StatusOK, logLevelAnswer{Level: levelWord(level), Before: levelWord(before)})
-	}
-}
-
-// set changes the level, and says so while the more talkative of the two is in force: who silences the log is in it.
-func (s *levelSwitch) set(ctx context.Context, before, level slog.Level) {
-	s.level.Set(min(before, level))
-	s.log.InfoContext(ctx, "log level changed, until it is changed again or the daemon restarts", "from", levelWord(before), "to", levelWord(level))
-	s.level.Set(level)
-}
-
-// levelWord is a level as settings have it.
-func levelWord(level slog.Level) string { return strings.ToLower(level.String()) }
-
-// fromHere says whether a request comes from where the daemon runs, to an address of there, and for nobody else.
-func fromHere(r *http.Request) bool {
-	for _, proxied := range [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"} {
-		if len(r.Header.Values(proxied)) > 0 {
-			return false
-		}
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil || !peer.Addr().Unmap().IsLoopback() {
-		return false
-	}
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && address.Unmap().IsLoopback()
-}
+// logLevelTime is how long the daemon may take to say or change the level of its log.
+const logLevelTime = 10 * time.Second
 
 // logLevelCommand says or changes the level of the log of a running daemon.
 func logLevelCommand() *cobra.Command {
