@@ -197,21 +197,21 @@ func together(fs ...func()) {
 	group.Wait()
 }
 
-// inOrder calls a function for each of some things, a few at once, and returns the rows in the order of the things.
-func inOrder[T any](things []T, check func(T) []row) []row {
+// inOrder calls a function for each of some things, a few at once, and returns what it found in the order of the things.
+func inOrder[T, R any](things []T, check func(T) []R) []R {
 	const atOnce = 8
-	rows := make([][]row, len(things))
+	found := make([][]R, len(things))
 	slots := make(chan struct{}, atOnce)
 	var group sync.WaitGroup
 	for i, thing := range things {
 		slots <- struct{}{}
 		group.Go(func() {
-			rows[i] = check(thing)
+			found[i] = check(thing)
 			<-slots
 		})
 	}
 	group.Wait()
-	return slices.Concat(rows...)
+	return slices.Concat(found...)
 }
 
 // checkConfig has a row for each mistake in the config.

@@ -45,6 +45,8 @@ type apiStand struct {
 	settings map[string]string
 	// allows says what is allowed.
 	allows func(authorizationv1.ResourceAttributes) bool
+	// lists has all that is allowed in a namespace.
+	lists func(namespace string) authorizationv1.SubjectRulesReviewStatus
 	// pods are the names of those that there are; confined says that a policy refuses to change them.
 	pods     []string
 	confined bool
@@ -77,6 +79,16 @@ func (a *apiStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.mu.Unlock()
 		review.TypeMeta = metav1.TypeMeta{Kind: "SelfSubjectAccessReview", APIVersion: "authorization.k8s.io/v1"}
 		review.Status.Allowed = a.allows(attributes)
+		a.answer(w, &review)
+	case r.Method == http.MethodPost && r.URL.Path == "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews":
+		var review authorizationv1.SelfSubjectRulesReview
+		body, _ := io.ReadAll(r.Body)
+		if _, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, &review); err != nil {
+			a.t.Errorf("no review: %v", err)
+			return
+		}
+		review.TypeMeta = metav1.TypeMeta{Kind: "SelfSubjectRulesReview", APIVersion: "authorization.k8s.io/v1"}
+		review.Status = a.lists(review.Spec.Namespace)
 		a.answer(w, &review)
 	case r.Method == http.MethodGet && r.URL.Path == "/api/v1/namespaces/clairwatch/configmaps":
 		if r.URL.Query().Get("fieldSelector") != "metadata.name=clairwatch" { // or the daemon's Role would refuse it
@@ -172,6 +184,35 @@ func byManifest(t *testing.T, files ...string) func(authorizationv1.ResourceAttr
 				(len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, a.Name))
 		})
 	}
+}
+
+// listed has the rules of files of deploy, those that everybody has, and more that somebody has granted in the cluster.
+func listed(t *testing.T, files []string, more ...rbacv1.PolicyRule) func(namespace string) authorizationv1.SubjectRulesReviewStatus {
+	everywhere, own := manifestRules(t, files...)
+	everywhere = slices.Concat(everywhere, more, []rbacv1.PolicyRule{
+		{APIGroups: []string{"authorization.k8s.io"}, Resources: []string{"selfsubjectaccessreviews", "selfsubjectrulesreviews"}, Verbs: []string{"create"}},
+		{NonResourceURLs: []string{"/healthz", "/livez", "/readyz", "/version", "/version/"}, Verbs: []string{"get"}},
+	})
+	return func(namespace string) authorizationv1.SubjectRulesReviewStatus {
+		rules := everywhere
+		if namespace == "clairwatch" {
+			rules = slices.Concat(everywhere, own)
+		}
+		return statusOf(rules)
+	}
+}
+
+// statusOf is how the API lists rules.
+func statusOf(rules []rbacv1.PolicyRule) authorizationv1.SubjectRulesReviewStatus {
+	var s authorizationv1.SubjectRulesReviewStatus
+	for _, r := range rules {
+		if len(r.NonResourceURLs) > 0 {
+			s.NonResourceRules = append(s.NonResourceRules, authorizationv1.NonResourceRule{Verbs: r.Verbs, NonResourceURLs: r.NonResourceURLs})
+		} else {
+			s.ResourceRules = append(s.ResourceRules, authorizationv1.ResourceRule{Verbs: r.Verbs, APIGroups: r.APIGroups, Resources: r.Resources, ResourceNames: r.ResourceNames})
+		}
+	}
+	return s
 }
 
 const (
@@ -300,7 +341,7 @@ func setUp(t *testing.T) (files map[string]string, api *apiStand, settings map[s
 		"docker.json": fmt.Sprintf(`{"auths": {"quay.io": {"auth": %q}, "https://index.docker.io/v1/": {"username": "reader", "password": %q}}}`,
 			base64.StdEncoding.EncodeToString([]byte("reader:"+scanPassword)), scanPassword),
 	}
-	api = &apiStand{t: t, user: daemon, settings: settings, allows: byManifest(t, manifestOf)}
+	api = &apiStand{t: t, user: daemon, settings: settings, allows: byManifest(t, manifestOf), lists: listed(t, []string{manifestOf})}
 	return files, api, settings
 }
 
@@ -328,11 +369,10 @@ func TestCheckFindsMistakes(t *testing.T) {
 		switch {
 		case a.Resource == "nodes" && a.Verb == "watch", a.Resource == "leases", a.Verb == "patch" && strings.HasSuffix(a.Name, "-7"):
 			return false
-		case a.Resource == "pods" && a.Verb == "delete":
-			return true
 		}
 		return allowed(a)
 	}
+	api.lists = listed(t, []string{manifestOf, "deploy/pull-secrets-cluster.yaml"}, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"delete"}})
 	files["config.yaml"] = fmt.Sprintf("notifyTokenFile: /none/token\nwebhookFolder: .\ndockerConfig: docker.json\nclairs:\n- url: http://unused.example:1/\n  pskFile: /none/psk\nregistries:\n- host: gone.example\n  endpoint: %s\n- host: store.example\n  endpoint: %s\n",
 		strings.TrimSuffix(gone(t), "/"), strings.TrimSuffix((&clairStand{t: t, clock: settledClock}).serve(t), "/"))
 	files["docker.json"] = `{"auths": {"ghcr.io": {}, "https://reader:` + scanPassword + `@quay.io/x": {"username": "a", "password": "b"}}, "credHelpers": {"aws.example": "no-such-helper", "b.example": "../../bin/sh"}, "credsStore": "desktop"}`
@@ -519,6 +559,10 @@ func TestCheckRightsOfAPerson(t *testing.T) {
 	_, api, _ := setUp(t)
 	api.user, api.settings = "jane", map[string]string{}
 	api.allows = func(authorizationv1.ResourceAttributes) bool { return true }
+	api.lists = func(string) authorizationv1.SubjectRulesReviewStatus {
+		all := []string{"*"}
+		return statusOf([]rbacv1.PolicyRule{{APIGroups: all, Resources: all, Verbs: all}, {NonResourceURLs: all, Verbs: all}, {APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}})
+	}
 	args := []string{"--docker-config", "", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t)}
 	check(t, nil, args...).golden(t, "check-person")
 	check(t, nil, append(args, "--as", daemon)...).golden(t, "check-admin")
@@ -526,7 +570,7 @@ func TestCheckRightsOfAPerson(t *testing.T) {
 
 // TestCheckAnnotating has what is said of the right to annotate pods.
 func TestCheckAnnotating(t *testing.T) {
-	const right, policy, beyond = "right to annotate pods", "policy on pods", "rights beyond that"
+	const right, policy = "right to annotate pods", "policy on pods"
 	for name, c := range map[string]struct {
 		annotates, granted, confined bool
 		user                         string
@@ -535,26 +579,28 @@ func TestCheckAnnotating(t *testing.T) {
 		code                         int
 	}{
 		"on, granted and confined": {true, true, true, daemon, []string{"a", "b"}, map[string]string{
-			right: "ok patch", policy: "ok it refuses all but annotations that begin with reported.clairwatch.io/", beyond: "ok none"}, 0},
+			right: "ok patch", policy: "ok it refuses all but annotations that begin with reported.clairwatch.io/", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, 0},
 		"on, not granted": {true, false, false, daemon, []string{"a"}, map[string]string{
-			right: "PROBLEM not allowed: patch; kubectl apply -f deploy/annotate.yaml grants it", policy: "skipped there is nothing to confine", beyond: "ok none"}, exitFound},
+			right: "PROBLEM not allowed: patch; kubectl apply -f deploy/annotate.yaml grants it", policy: "skipped there is nothing to confine", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, exitFound},
 		"on, not confined": {true, true, false, daemon, []string{"a"}, map[string]string{
-			right: "ok patch", policy: "PROBLEM changing a label of pods: the policy clairwatch-annotate does not refuse it, so no pod is annotated; kubectl apply -f deploy/annotate.yaml confines it", beyond: "ok none"}, exitFound},
+			right: "ok patch", policy: "PROBLEM changing a label of pods: the policy clairwatch-annotate does not refuse it, so no pod is annotated; kubectl apply -f deploy/annotate.yaml confines it", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, exitFound},
 		"on, no pod": {true, true, true, daemon, nil, map[string]string{
-			right: "ok patch", policy: "WARNING it cannot be tried whether the right is confined: there is no pod to try it on", beyond: "ok none"}, 0},
+			right: "ok patch", policy: "WARNING it cannot be tried whether the right is confined: there is no pod to try it on", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, 0},
 		"on, asked by a person": {true, true, false, "jane", []string{"a"}, map[string]string{
 			right: "ok patch", policy: "", beyond: "skipped these are the rights of jane"}, 0},
-		"off, not granted": {false, false, false, daemon, []string{"a"}, map[string]string{right: "", policy: "", beyond: "ok none"}, 0},
+		"off, not granted": {false, false, false, daemon, []string{"a"}, map[string]string{right: "", policy: "", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, 0},
 		"off, granted and confined": {false, true, true, daemon, []string{"a"}, map[string]string{
 			right: "", policy: "", beyond: "info it may annotate pods, as deploy/annotate.yaml grants and confines it, and does not: annotatePods is false"}, 0},
 		"off, not confined": {false, true, false, daemon, []string{"a"}, map[string]string{
-			right: "", policy: "", beyond: "WARNING it may change pods: take that away"}, 0},
+			right: "", policy: "", beyond: "WARNING it may patch pods in the cluster: take that away"}, 0},
+		"off, no pod": {false, true, true, daemon, nil, map[string]string{
+			right: "", policy: "", beyond: "WARNING it may patch pods, and does not: annotatePods is false; it cannot be tried whether that is confined as deploy/annotate.yaml has it: there is no pod to try it on"}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, api, _ := setUp(t)
 			api.user, api.settings, api.pods, api.confined = c.user, map[string]string{}, c.pods, c.confined
 			if c.granted {
-				api.allows = byManifest(t, manifestOf, annotateFile)
+				api.allows, api.lists = byManifest(t, manifestOf, annotateFile), listed(t, []string{manifestOf, annotateFile})
 			}
 			s := check(t, map[string]string{"config.yaml": fmt.Sprintf("annotatePods: %v\n", c.annotates)},
 				"--config", "config.yaml", "--docker-config", "", "--namespace", "clairwatch", "--kubeconfig", api.kubeconfig(t))

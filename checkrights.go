@@ -80,27 +80,8 @@ func neededRights(cfg Config, namespace string) []right {
 // annotateFile grants and confines the right to annotate pods.
 const annotateFile = "deploy/annotate.yaml"
 
-// excess is a right that the daemon has no use for.
-type excess struct {
-	attributes authorizationv1.ResourceAttributes
-	outcome    outcome
-	found      string
-}
-
 // patchPods is the right to change pods, in whatever way.
 var patchPods = authorizationv1.ResourceAttributes{Verb: "patch", Resource: "pods"}
-
-// excessRights are some that somebody may have granted to it, those that hold others first.
-var excessRights = [...]excess{
-	{authorizationv1.ResourceAttributes{Verb: "*", Group: "*", Resource: "*"}, isWarning, "it may do anything in the cluster: take that away"},
-	{authorizationv1.ResourceAttributes{Verb: "list", Resource: "secrets"}, isWarning, "it may list all Secrets, with what they hold: take that away"},
-	{authorizationv1.ResourceAttributes{Verb: "get", Resource: "secrets"}, isInfo, "it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it"},
-	{authorizationv1.ResourceAttributes{Verb: "create", Resource: "pods"}, isWarning, "it may create pods: take that away"},
-	{patchPods, isWarning, "it may change pods: take that away"},
-	{authorizationv1.ResourceAttributes{Verb: "delete", Resource: "pods"}, isWarning, "it may delete pods: take that away"},
-	{authorizationv1.ResourceAttributes{Verb: "patch", Resource: "nodes"}, isWarning, "it may change nodes: take that away"},
-	{authorizationv1.ResourceAttributes{Verb: "patch", Resource: "configmaps"}, isWarning, "it may change any ConfigMap, its own settings included: take that away"},
-}
 
 // checkRights asks the API whether what the daemon does is allowed, and what should not be.
 func (c *checkup) checkRights(ctx context.Context, cluster cluster) []row {
@@ -118,13 +99,14 @@ func (c *checkup) checkRights(ctx context.Context, cluster cluster) []row {
 	}
 	rows := []row{{"Kubernetes API", isOK, "answers; you are " + who}}
 	rows = append(rows, inOrder(neededRights(c.cfg, cluster.namespace), func(r right) []row { return []row{cluster.checkRight(ctx, r)} })...)
-	if !strings.HasPrefix(who, "system:serviceaccount:") {
-		return append(rows, row{"rights beyond that", isSkipped, "these are the rights of " + who + "; --as system:serviceaccount:" + cluster.namespace + ":clairwatch looks at those of the daemon"})
+	account, isAccount := strings.CutPrefix(who, "system:serviceaccount:")
+	if !isAccount {
+		return append(rows, row{beyond, isSkipped, "these are the rights of " + who + "; --as system:serviceaccount:" + cluster.namespace + ":clairwatch looks at those of the daemon"})
 	}
 	if c.cfg.AnnotatePods {
 		rows = append(rows, cluster.checkConfined(ctx)...)
 	}
-	return append(rows, cluster.checkExcess(ctx, c.cfg.AnnotatePods)...)
+	return append(rows, cluster.checkExcess(ctx, c.cfg, account)...)
 }
 
 // whoAmI is the user as which the API knows us.
@@ -201,31 +183,6 @@ func (c cluster) confinement(ctx context.Context) error {
 		pods = append(pods, &list.Items[i])
 	}
 	return watcher.CheckConfinement(ctx, c.client, pods)
-}
-
-// checkExcess has a row for each right that the daemon should not have; annotates says that it is to annotate pods.
-func (c cluster) checkExcess(ctx context.Context, annotates bool) []row {
-	const what = "rights beyond that"
-	var rows []row
-	for _, e := range excessRights {
-		allowed, err := c.allows(ctx, e.attributes)
-		switch {
-		case err != nil:
-			return append(rows, row{what, isProblem, "the API does not say: " + err.Error()})
-		case allowed && e.attributes == patchPods && annotates: // it is needed
-		case allowed && e.attributes == patchPods && c.confinement(ctx) == nil:
-			rows = append(rows, row{what, isInfo, "it may annotate pods, as " + annotateFile + " grants and confines it, and does not: annotatePods is false"})
-		case allowed:
-			rows = append(rows, row{what, e.outcome, e.found})
-		}
-		if allowed && e.attributes.Verb == "*" {
-			break // which holds all others
-		}
-	}
-	if len(rows) == 0 {
-		return []row{{what, isOK, "none"}}
-	}
-	return rows
 }
 
 // allows asks for one right of ours.

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// rule is one of RBAC.
+func rule(verbs, group, resources string, names ...string) rbacv1.PolicyRule {
+	return rbacv1.PolicyRule{Verbs: strings.Fields(verbs), APIGroups: []string{group}, Resources: strings.Fields(resources), ResourceNames: names}
+}
+
+// TestCheckExcess has what is said of rights that somebody has granted.
+func TestCheckExcess(t *testing.T) {
+	const (
+		incomplete = "webhook authorizer does not support user rule resolution"
+		unlisted   = "the API does not list all that it allows: " + incomplete
+		hint       = "info what may grant that: kubectl get clusterrolebindings,rolebindings -A -o wide | grep -E 'clairwatch[/:]clairwatch|system:(serviceaccounts|authenticated)'"
+		none       = "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"
+	)
+	warning := func(may string) []string { return []string{"WARNING it may " + may + ": take that away", hint} }
+	var many []rbacv1.PolicyRule
+	var manyRows []string
+	for n := range mostExcess + 3 {
+		verb, thing := fmt.Sprintf("verb-%c", 'a'+n), fmt.Sprintf("things-%c", 'a'+n)
+		many = append(many, rule("get", "", "harmless"), rule(verb, "", thing))
+		if n < mostExcess {
+			manyRows = append(manyRows, "WARNING it may "+verb+" "+thing+" in the cluster: take that away")
+		}
+	}
+	type asked = authorizationv1.ResourceAttributes
+	for name, c := range map[string]struct {
+		everywhere, here, inDefault []rbacv1.PolicyRule // what is granted beside the manifest
+		// allows is what a webhook allows, which lists nothing; nil: there is none.
+		allows func(asked) bool
+		config func(*Config)
+		want   []string
+	}{
+		"nothing": {want: []string{none}},
+
+		"pods/exec":           {everywhere: []rbacv1.PolicyRule{rule("create", "", "pods/exec")}, want: warning("create pods/exec in the cluster")},
+		"deployments":         {everywhere: []rbacv1.PolicyRule{rule("create", "apps", "deployments")}, want: warning("create deployments.apps in the cluster")},
+		"clusterrolebindings": {everywhere: []rbacv1.PolicyRule{rule("create", rbacv1.GroupName, "clusterrolebindings")}, want: warning("create clusterrolebindings.rbac.authorization.k8s.io in the cluster")},
+		"impersonate":         {everywhere: []rbacv1.PolicyRule{rule("impersonate", "", "users")}, want: warning("impersonate users in the cluster")},
+		"nodes":               {everywhere: []rbacv1.PolicyRule{rule("update", "", "nodes")}, want: warning("update nodes in the cluster")},
+		"configmaps":          {everywhere: []rbacv1.PolicyRule{rule("update", "", "configmaps")}, want: warning("update configmaps in the cluster")},
+		"its own settings":    {here: []rbacv1.PolicyRule{rule("update", "", "configmaps", "clairwatch")}, want: warning("update configmaps clairwatch in the namespace clairwatch")},
+
+		"by a Role":        {here: []rbacv1.PolicyRule{rule("update get", "", "configmaps")}, want: warning("get, update configmaps in the namespace clairwatch")},
+		"by two Roles":     {here: []rbacv1.PolicyRule{rule("delete", "", "pods")}, inDefault: []rbacv1.PolicyRule{rule("delete", "", "pods")}, want: warning("delete pods in the namespaces clairwatch, default")},
+		"needed elsewhere": {inDefault: []rbacv1.PolicyRule{rule("create", "", "events")}, want: warning("create events in the namespace default")},
+		"everywhere what is needed here": {everywhere: []rbacv1.PolicyRule{rule("create", "", "events")},
+			want: warning("create events in the cluster")},
+		"all names of what is needed by name": {here: []rbacv1.PolicyRule{rule("list", "", "configmaps")}, want: warning("list configmaps in the namespace clairwatch")},
+		"without leader election":             {config: func(c *Config) { c.LeaderElection.Enabled = false }, want: []string{none}},
+
+		"a pull secret":       {inDefault: []rbacv1.PolicyRule{rule("get", "", "secrets", "regcred")}, want: []string{none}},
+		"all pull secrets":    {everywhere: []rbacv1.PolicyRule{rule("get", "", "secrets")}, want: []string{"info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it"}},
+		"secrets of a place":  {inDefault: []rbacv1.PolicyRule{rule("get", "", "secrets")}, want: warning("get secrets in the namespace default")},
+		"to change a secret":  {inDefault: []rbacv1.PolicyRule{rule("update", "", "secrets", "regcred")}, want: warning("update secrets regcred in the namespace default")},
+		"to list all secrets": {everywhere: []rbacv1.PolicyRule{rule("list watch", "", "secrets")}, want: warning("list, watch secrets in the cluster")},
+		"a path":              {everywhere: []rbacv1.PolicyRule{{NonResourceURLs: []string{"/metrics", "/version"}, Verbs: []string{"get"}}}, want: warning("get /metrics in the cluster")},
+		"all verbs":           {everywhere: []rbacv1.PolicyRule{rule("* get", "", "pods nodes")}, want: warning("do anything to nodes, pods in the cluster")},
+		"all of a group":      {everywhere: []rbacv1.PolicyRule{rule("get", "apps", "*")}, want: warning("get everything of apps in the cluster")},
+		"to read everything":  {everywhere: []rbacv1.PolicyRule{rule("get list watch", "*", "*")}, want: warning("get, list, watch everything in the cluster")},
+		"anything":            {everywhere: []rbacv1.PolicyRule{rule("*", "*", "*"), rule("get", "", "secrets"), {NonResourceURLs: []string{"*"}, Verbs: []string{"*"}}}, want: warning("do anything in the cluster")},
+		"anything here":       {here: []rbacv1.PolicyRule{rule("*", "*", "*")}, want: warning("do anything in the namespace clairwatch")},
+		"many of a kind": {everywhere: []rbacv1.PolicyRule{rule("delete", "", "k j i h g f e d c b a")},
+			want: warning("delete a, b, c, d, e, f, g, h, 3 more in the cluster")},
+		"many": {everywhere: many, want: append(manyRows, "WARNING it may do 4 more such things: take that away", hint)},
+
+		"nothing, as far as asked": {allows: func(asked) bool { return false }, want: []string{"ok none of those that are looked for; " + unlisted}},
+		"by a webhook": {allows: func(a asked) bool { return a.Resource == "pods" && a.Subresource == "exec" && a.Verb == "create" },
+			want: append(warning("create pods/exec in the cluster"), "info there may be more: "+unlisted)},
+		"by a webhook, here": {allows: func(a asked) bool { return a.Resource == "users" && a.Namespace == "clairwatch" },
+			want: append(warning("impersonate users in the namespace clairwatch"), "info there may be more: "+unlisted)},
+		"by a webhook, its settings": {allows: func(a asked) bool { return a.Resource == "configmaps" && a.Name == "clairwatch" && a.Verb == "update" },
+			want: append(warning("update configmaps clairwatch in the cluster"), "info there may be more: "+unlisted)},
+		"by a webhook, all": {allows: func(asked) bool { return true }, want: append(warning("do anything in the cluster"), "info there may be more: "+unlisted)},
+		"by both": {everywhere: []rbacv1.PolicyRule{rule("*", "", "nodes")}, allows: func(a asked) bool { return a.Resource == "nodes" && a.Subresource == "" },
+			want: append(warning("do anything to nodes in the cluster"), "info there may be more: "+unlisted)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := listed(t, []string{manifestOf}, c.everywhere...)
+			api := &apiStand{t: t, user: daemon, allows: func(a asked) bool { return c.allows != nil && c.allows(a) },
+				lists: func(namespace string) authorizationv1.SubjectRulesReviewStatus {
+					status := list(namespace)
+					more := statusOf(map[string][]rbacv1.PolicyRule{"clairwatch": c.here, "default": c.inDefault}[namespace])
+					status.ResourceRules = append(status.ResourceRules, more.ResourceRules...)
+					if c.allows != nil {
+						status.Incomplete, status.EvaluationError = true, incomplete
+					}
+					return status
+				}}
+			cfg := defaults()
+			cfg.Kubeconfig, cfg.Namespace = api.kubeconfig(t), "clairwatch"
+			if c.config != nil {
+				c.config(&cfg)
+			}
+			cluster := (&checkup{cfg: cfg}).connect()
+			if cluster.err != nil {
+				t.Fatal(cluster.err)
+			}
+			var got []string
+			for _, r := range cluster.checkExcess(t.Context(), cfg, "clairwatch:clairwatch") {
+				if r.What != beyond {
+					t.Errorf("a row about %s", r.What)
+				}
+				is := string(r.Outcome)
+				if r.Outcome == isWarning {
+					is = "WARNING"
+				}
+				got = append(got, is+" "+r.Found)
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+		})
+	}
+}
