@@ -40,20 +40,20 @@ func (c cluster) checkExcess(ctx context.Context, cfg Config, account string) []
 	if err != nil {
 		return []row{{beyond, isProblem, "the API does not say: " + err.Error()}}
 	}
-	rows, warnings := c.checkOptIns(ctx, found), found.rows()
+	rows := c.checkOptIns(ctx, found)
+	warnings := found.rows() // of what is left then
 	rows = append(rows, warnings...)
-	switch {
-	case len(warnings) > 0:
+	if len(warnings) > 0 {
 		who := strings.Replace(account, ":", "[/:]", 1) + "|system:(serviceaccounts|authenticated)"
 		rows = append(rows, row{beyond, isInfo, "what may grant that: kubectl get clusterrolebindings,rolebindings -A -o wide | grep -E '" + who + "'"})
-		if found.unlisted != "" {
-			rows = append(rows, row{beyond, isInfo, "there may be more: " + found.unlisted})
-		}
-	case len(rows) > 0:
+	}
+	switch {
+	case len(rows) == 0 && found.unlisted == "":
+		return []row{{beyond, isOK, "none in the cluster, nor in the namespaces " + strings.Join(found.namespaces, ", ")}}
+	case len(rows) == 0:
+		return []row{{beyond, isOK, "none of those that are looked for; " + found.unlisted}}
 	case found.unlisted != "":
-		rows = []row{{beyond, isOK, "none of those that are looked for; " + found.unlisted}}
-	default:
-		rows = []row{{beyond, isOK, "none in the cluster, nor in the namespaces " + strings.Join(found.namespaces, ", ")}}
+		rows = append(rows, row{beyond, isInfo, "there may be more: " + found.unlisted})
 	}
 	return rows
 }

@@ -82,6 +82,8 @@ func TestCheckExcess(t *testing.T) {
 		"by a webhook, its settings": {allows: func(a asked) bool { return a.Resource == "configmaps" && a.Name == "clairwatch" && a.Verb == "update" },
 			want: append(warning("update configmaps clairwatch in the cluster"), "info there may be more: "+unlisted)},
 		"by a webhook, all": {allows: func(asked) bool { return true }, want: append(warning("do anything in the cluster"), "info there may be more: "+unlisted)},
+		"by a webhook, what is opt-in": {allows: func(a asked) bool { return a.Resource == "secrets" && a.Verb == "get" },
+			want: []string{"info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it", "info there may be more: " + unlisted}},
 		"by both": {everywhere: []rbacv1.PolicyRule{rule("*", "", "nodes")}, allows: func(a asked) bool { return a.Resource == "nodes" && a.Subresource == "" },
 			want: append(warning("do anything to nodes in the cluster"), "info there may be more: "+unlisted)},
 	} {
