@@ -44,15 +44,16 @@ const (
 type annotating int32
 
 const (
-	annotatingUnchecked annotating = iota
+	annotatingWaiting annotating = iota // for a pod to try it on, or to lead
 	annotatingOff
 	annotatingOn
 	annotatingUnconfined
 	annotatingForbidden
+	annotatingUnchecked
 )
 
 // annotatingNames are the labels of these states.
-var annotatingNames = [...]string{"unchecked", "off", "on", "unconfined", "forbidden"}
+var annotatingNames = [...]string{"waiting", "off", "on", "unconfined", "forbidden", "unchecked"}
 
 // annotationOutcomes are the labels of what became of a request to annotate a pod.
 var annotationOutcomes = [...]string{"ok", "gone", "forbidden", "failed"}
@@ -63,14 +64,17 @@ var annotationOutcomes = [...]string{"ok", "gone", "forbidden", "failed"}
 // It annotates only while a trial shows that the right to patch pods is confined to that. A nil one does nothing.
 type annotator struct {
 	w *Watcher
-	// queue holds the pods to annotate, and confinementTurn when it is time to try the confinement.
+	// queue holds the pods to annotate, and confinementTurn, which is there, or comes when it is due at the latest, to
+	// wake a worker that has nothing else to do.
 	queue   workqueue.TypedRateLimitingInterface[cache.ObjectName]
 	limit   *rate.Limiter
 	now     atomic.Int32           // an annotating
 	written *prometheus.CounterVec // requests by outcome
 
-	// What follows belongs to the one worker. said is of which state the log has spoken last, off while of none; looked
-	// when all pods were looked at, and complained says that the log has spoken of a pod that cannot be annotated since.
+	// What follows belongs to the one worker. due is when the confinement is tried next, whatever waits in the queue; said
+	// of which state the log has spoken last, off while of none; looked when all pods were looked at, and complained says
+	// that the log has spoken of a pod that cannot be annotated since.
+	due        time.Time
 	said       annotating
 	looked     time.Time
 	complained bool
@@ -112,12 +116,23 @@ func (a *annotator) run(ctx, work context.Context) {
 	}
 	a.queue.Add(confinementTurn)
 	drain(ctx, a.queue, func(name cache.ObjectName) {
-		if name == confinementTurn {
+		if !time.Now().Before(a.due) { // its turn may stand behind thousands of pods
 			a.confine(ctx)
+		}
+		if name == confinementTurn {
+			a.queue.AddAfter(confinementTurn, time.Until(a.due))
 			return
 		}
 		a.annotate(ctx, work, name)
 	})
+}
+
+// confineSoon has the confinement tried in a minute at the latest. That it is refused again puts it off no further.
+func (a *annotator) confineSoon() {
+	if due := time.Now().Add(confinedAgain); due.Before(a.due) {
+		a.due = due
+		a.queue.AddAfter(confinementTurn, confinedAgain)
+	}
 }
 
 // look has a pod annotated if it is to be. While pods are not annotated it notes nothing: all are looked at when they
@@ -180,7 +195,7 @@ func (a *annotator) annotate(ctx, work context.Context, name cache.ObjectName) {
 		if isNoRight(err, name.Name) {
 			a.turn(annotatingForbidden, err)
 		}
-		a.queue.AddAfter(confinementTurn, confinedAgain)
+		a.confineSoon()
 		a.retry(name, err)
 	default:
 		outcome = "failed"
@@ -213,7 +228,7 @@ func (a *annotator) patch(ctx context.Context, pod *corev1.Pod, annotations map[
 	}
 	ctx, cancel := context.WithTimeout(ctx, annotateTimeout)
 	defer cancel()
-	_, err = a.w.cfg.Kubernetes.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "clairwatch"})
+	_, err = a.w.cfg.Kubernetes.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	return err
 }
 
@@ -236,17 +251,19 @@ func (a *annotator) confine(ctx context.Context) {
 		a.turn(annotatingUnconfined, err)
 	case errors.Is(err, ErrNoRight):
 		a.turn(annotatingForbidden, err)
+	case errors.Is(err, errNoPod):
+		a.turn(annotatingWaiting, err)
 	default:
 		a.turn(annotatingUnchecked, err)
 	}
 	if a.state() != annotatingOn {
-		a.queue.AddAfter(confinementTurn, confinedAgain)
+		a.due = time.Now().Add(confinedAgain)
 		return
 	}
 	if before != annotatingOn || time.Since(a.looked) >= confinedFor {
 		a.lookAtAll()
 	}
-	a.queue.AddAfter(confinementTurn, confinedFor)
+	a.due = time.Now().Add(confinedFor)
 }
 
 // turn notes whether pods are annotated, and logs what is new.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -37,10 +38,12 @@ type podPatches struct {
 	confined []string
 	// answer, where set, is asked first with the name of the pod.
 	answer func(pod string) error
+	// refuse, where set, is the answer to what would be carried out.
+	refuse error
 	// tried counts the requests that are not to be carried out, refused the others that were refused. trials are what the
 	// former would change.
 	tried, refused int
-	trials         []string
+	trials         []podPatch
 	// carried are those that were carried out, by the second since the start in which they came.
 	carried []string
 	at      []time.Duration
@@ -76,8 +79,62 @@ type podPatch struct {
 		Annotations map[string]string `json:"annotations"`
 	} `json:"metadata"`
 	Spec struct {
-		ActiveDeadlineSeconds int `json:"activeDeadlineSeconds"`
+		ActiveDeadlineSeconds int64               `json:"activeDeadlineSeconds"`
+		Tolerations           []corev1.Toleration `json:"tolerations"`
 	} `json:"spec"`
+	// appends says that the tolerations come to those that are there.
+	appends bool
+}
+
+// readPatch reads a patch, whatever its type.
+func readPatch(kind types.PatchType, text []byte) (podPatch, error) {
+	var patch podPatch
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if kind == types.MergePatchType {
+		return patch, d.Decode(&patch)
+	}
+	var ops []struct {
+		Op, Path string
+		Value    json.RawMessage
+	}
+	if err := d.Decode(&ops); err != nil {
+		return patch, err
+	}
+	var toleration corev1.Toleration
+	patch.appends = true
+	for i, want := range []struct {
+		op, path string
+		into     any
+	}{{"test", "/metadata/uid", &patch.Metadata.UID}, {"add", "/spec/tolerations/-", &toleration}} {
+		if i >= len(ops) || ops[i].Op != want.op || ops[i].Path != want.path {
+			return patch, errors.New("another operation than those that are known")
+		}
+		if err := json.Unmarshal(ops[i].Value, want.into); err != nil {
+			return patch, err
+		}
+	}
+	patch.Spec.Tolerations = []corev1.Toleration{toleration}
+	return patch, nil
+}
+
+// validate says what validation refuses of a patch, before any policy is asked.
+func (p podPatch) validate(pod *corev1.Pod) error {
+	spec := field.NewPath("spec")
+	var wrong field.ErrorList
+	if d := pod.Spec.ActiveDeadlineSeconds; d != nil && p.Spec.ActiveDeadlineSeconds > *d {
+		wrong = append(wrong, field.Invalid(spec.Child("activeDeadlineSeconds"), p.Spec.ActiveDeadlineSeconds, "must be less than or equal to previous value"))
+	}
+	if p.appends && len(pod.Spec.Tolerations) == 0 {
+		return apierrors.NewGenericServerResponse(http.StatusUnprocessableEntity, "", schema.GroupResource{}, "", "add operation does not apply: doc is missing path", 0, false)
+	}
+	if !p.appends && len(p.Spec.Tolerations) > 0 && len(pod.Spec.Tolerations) > 0 {
+		wrong = append(wrong, field.Forbidden(spec, "existing toleration can not be modified except its tolerationSeconds"))
+	}
+	if len(wrong) > 0 {
+		return apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, pod.Name, wrong)
+	}
+	return nil
 }
 
 // changes says what a patch changes that the policy may refuse.
@@ -91,7 +148,7 @@ func (p podPatch) changes() []string {
 			changed = append(changed, "annotations")
 		}
 	}
-	if p.Spec.ActiveDeadlineSeconds != 0 {
+	if p.Spec.ActiveDeadlineSeconds != 0 || len(p.Spec.Tolerations) > 0 {
 		changed = append(changed, "spec")
 	}
 	return changed
@@ -99,24 +156,25 @@ func (p podPatch) changes() []string {
 
 func (p *podPatches) react(action clienttesting.Action) (bool, runtime.Object, error) {
 	a, is := action.(clienttesting.PatchActionImpl)
-	if !is || a.PatchType != types.MergePatchType {
+	if !is {
 		p.r.t.Errorf("patched by %v", action)
 		return false, nil, nil
 	}
-	var patch podPatch
-	d := json.NewDecoder(bytes.NewReader(a.Patch))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&patch); err != nil {
+	patch, err := readPatch(a.PatchType, a.Patch)
+	if err != nil {
 		p.r.t.Errorf("%v in %s", err, a.Patch)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	trial := slices.Equal(a.PatchOptions.DryRun, []string{metav1.DryRunAll})
 	pod, err := p.check(a, patch)
+	if err == nil && !trial {
+		err = p.refuse
+	}
 	switch {
 	case trial:
 		p.tried++
-		p.trials = append(p.trials, string(a.Patch))
+		p.trials = append(p.trials, patch)
 	case err != nil:
 		p.refused++
 	default:
@@ -155,6 +213,9 @@ func (p *podPatches) check(a clienttesting.PatchActionImpl, patch podPatch) (*co
 			field.Invalid(field.NewPath("metadata", "uid"), patch.Metadata.UID, "field is immutable"),
 		})
 	}
+	if err := patch.validate(pod); err != nil {
+		return nil, err
+	}
 	for _, changed := range patch.changes() {
 		if slices.Contains(p.confined, changed) {
 			return nil, policyRefusal(annotatePolicy, a.Name)
@@ -162,6 +223,9 @@ func (p *podPatches) check(a clienttesting.PatchActionImpl, patch podPatch) (*co
 	}
 	return pod, nil
 }
+
+// somebodysRefusal is what the API server says when an admission webhook refuses.
+var somebodysRefusal = apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "app-0", errors.New("admission webhook denied the request"))
 
 // policyRefusal is what the API server says when a policy refuses.
 func policyRefusal(policy, pod string) error {
@@ -457,7 +521,7 @@ func TestAnnotateByTheLeaderAlone(t *testing.T) {
 		p.set(func(p *podPatches) { p.granted, p.tried = true, 0 })
 		r.cfg.Lease = LeaseConfig{Identity: "second"}
 		r.start()
-		p.wantState("unchecked")
+		p.wantState("waiting")
 		r.check(end())
 		r.run(uidPod("shop", "app-0", 1))
 		r.pass(time.Minute) // from now on the second leads
@@ -499,7 +563,7 @@ func TestAnnotateForbidden(t *testing.T) {
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.remember(toldOf("shop", 1))
 		r.start()
-		p.wantState("unchecked") // there is no pod
+		p.wantState("waiting") // for a pod
 		p.wantWarnings(0)
 		var want []string
 		for n := range 20 {
@@ -568,10 +632,66 @@ func TestAnnotateUnconfined(t *testing.T) {
 	}
 }
 
+// However many pods wait, it is tried in time whether the right is confined: an hour after the last time, and a minute
+// after something was refused.
+func TestAnnotateConfinementFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		since  time.Duration // the last trial, when many pods come
+		refuse error         // what somebody answers at first
+	}{
+		"an hour":   {confinedFor - confinedAgain, nil},
+		"a refusal": {0, somebodysRefusal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {
+				r.cfg.Refresh = 0
+				r.settings(map[string]string{"shop": scanner("shop")})
+				r.remember(toldOf("shop", 1))
+				r.run(uidPod("shop", "first", 1))
+				r.start()
+				r.pass(c.since)
+				p.wantState("on")
+				const pods = 2 * int(confinedAgain/time.Second) * annotationsPerSecond
+				for n := range pods {
+					r.run(uidPod("shop", fmt.Sprintf("app-%d", n), 1))
+				}
+				p.set(func(p *podPatches) { p.confined, p.tried, p.refuse = nil, 0, c.refuse }) // the policy is gone
+				r.pass(annotateAfter + time.Second)
+				p.wantState("on") // nothing has shown it yet
+				p.set(func(p *podPatches) { p.refuse = nil })
+				r.pass(confinedAgain)
+				p.wantState("unconfined")
+				if done := len(p.carried); p.tried != 1 || done == 0 || done > pods*2/3 {
+					t.Errorf("%d trials, and %d of %d pods annotated before", p.tried, done, pods)
+				}
+			})
+		})
+	}
+}
+
+// What somebody else refuses, of each pod, has it tried once a minute whether the right is confined, and no more often.
+func TestAnnotateRefusedByOthers(t *testing.T) {
+	inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {
+		r.cfg.Refresh = 0
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.remember(toldOf("shop", 1))
+		for n := range 1000 {
+			r.run(uidPod("shop", fmt.Sprintf("app-%d", n), 1))
+		}
+		r.start()
+		p.set(func(p *podPatches) { p.tried, p.refuse = 0, somebodysRefusal })
+		const minutes = 10
+		r.pass(minutes * time.Minute)
+		p.wantState("on")
+		if least := (minutes - 1) * 60 * annotationsPerSecond; p.refused < least || p.tried < (minutes-1)*len(trials) || p.tried > minutes*len(trials) {
+			t.Errorf("%d refused and %d tried, want at least %d refused and a trial a minute", p.refused, p.tried, least)
+		}
+	})
+}
+
 // What fails is tried again, a few times, and holds up no other pod.
 func TestAnnotateFailures(t *testing.T) {
 	away := apierrors.NewInternalError(errors.New("etcd is away"))
-	other := apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "app-0", errors.New("admission webhook denied the request"))
 	for name, c := range map[string]struct {
 		err      error
 		outcome  string
@@ -579,7 +699,7 @@ func TestAnnotateFailures(t *testing.T) {
 		warnings int
 	}{
 		"the API server":    {away, "failed", annotateTries, 1},
-		"somebody's policy": {other, "forbidden", annotateTries, 1},
+		"somebody's policy": {somebodysRefusal, "forbidden", annotateTries, 1},
 		"our own policy":    {policyRefusal(annotatePolicy, "app-0"), "forbidden", annotateTries, 1},
 		"gone":              {apierrors.NewNotFound(schema.GroupResource{Resource: "pods"}, "app-0"), "gone", 1, 0},
 	} {
@@ -718,34 +838,64 @@ func TestAnnotateUnchecked(t *testing.T) {
 // A trial that changes nothing is not refused, so whoever writes a pod must not be able to foresee one; and one that is
 // carried out all the same must do no harm.
 func TestTrials(t *testing.T) {
-	inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {
-		pod := uidPod("shop", "app-0", 1)
-		r.run(pod.DeepCopy())
-		const times = 20
-		for range times {
-			if err := CheckConfinement(t.Context(), r.kube, []*corev1.Pod{pod}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		slices.Sort(p.trials)
-		if n := len(slices.Compact(p.trials)); n != times*len(trials) {
-			t.Errorf("%d different trials, want %d", n, times*len(trials))
-		}
-		for _, text := range p.trials {
-			var patch podPatch
-			if err := json.Unmarshal([]byte(text), &patch); err != nil {
-				t.Fatal(err)
-			}
-			for _, value := range patch.Metadata.Labels {
-				if problems := validation.IsValidLabelValue(value); len(problems) > 0 {
-					t.Errorf("%s: %v", text, problems)
+	some := corev1.Toleration{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoExecute}
+	for name, c := range map[string]struct {
+		deadline    int64 // of the pod; 0: none
+		tolerations []corev1.Toleration
+		ways        int // by which the spec is tried
+	}{
+		"a pod":                        {0, []corev1.Toleration{some}, 1},
+		"a deadline":                   {3600, []corev1.Toleration{some}, 2},
+		"a deadline that cannot fall":  {1, []corev1.Toleration{some}, 2},
+		"a deadline and no toleration": {1, nil, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {
+				pod := uidPod("shop", "app-0", 1) // which the cache has
+				strict := pod.DeepCopy()
+				if strict.Spec.Tolerations = c.tolerations; c.deadline > 0 {
+					strict.Spec.ActiveDeadlineSeconds = &c.deadline
 				}
-			}
-			if seconds := patch.Spec.ActiveDeadlineSeconds; len(patch.changes()) != 1 || seconds != 0 && (seconds < 1<<30 || seconds > math.MaxInt32) {
-				t.Errorf("it is tried to change %s", text)
-			}
+				r.run(strict)
+				const times = 20
+				for range times {
+					r.check(CheckConfinement(t.Context(), r.kube, []*corev1.Pod{pod}))
+				}
+				different := make(map[string]bool)
+				for _, patch := range p.trials {
+					different[fmt.Sprint(patch)] = true
+					wantHarmless(t, patch)
+				}
+				if want := times * (len(trials) - 1 + c.ways); len(different) != want || len(p.trials) != want {
+					t.Errorf("%d trials, %d of them different; want %d", len(p.trials), len(different), want)
+				}
+				p.confined = []string{"labels", "annotations"}
+				if err := CheckConfinement(t.Context(), r.kube, []*corev1.Pod{pod}); !errors.Is(err, ErrUnconfined) || !strings.Contains(err.Error(), "the spec") {
+					t.Errorf("got %v where the spec can be changed", err)
+				}
+			})
+		})
+	}
+}
+
+// wantHarmless checks that a patch changes one thing, which does no harm if it is carried out.
+func wantHarmless(t *testing.T, patch podPatch) {
+	t.Helper()
+	for _, value := range patch.Metadata.Labels {
+		if problems := validation.IsValidLabelValue(value); len(problems) > 0 {
+			t.Errorf("%v: %v", patch, problems)
 		}
-	})
+	}
+	seconds := patch.Spec.ActiveDeadlineSeconds
+	if len(patch.changes()) != 1 || seconds != 0 && (seconds < 1<<30 || seconds > math.MaxInt32) {
+		t.Errorf("it is tried to change %v", patch)
+	}
+	for _, toleration := range patch.Spec.Tolerations {
+		if toleration.Key != "clairwatch.io/trial" || toleration.Operator != corev1.TolerationOpEqual || len(validation.IsValidLabelValue(toleration.Value)) > 0 ||
+			toleration.Effect != corev1.TaintEffectNoSchedule {
+			t.Errorf("it is tried to tolerate %v", toleration)
+		}
+	}
 }
 
 func TestCheckConfinement(t *testing.T) {

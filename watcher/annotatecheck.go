@@ -34,17 +34,52 @@ var (
 // trials change more of a pod than its annotations of ours, in a way that would do no harm if they were carried out. A
 // trial must change something in whatever pod it is: what changes nothing is not refused. So each has a value that
 // nobody can foresee.
+//
+// Validation comes before policies, and lets little of a spec be changed. A deadline may be set, and may not be raised;
+// tolerations may be added, which for a list that is there takes another patch than for one that is not. So there are
+// ways that follow one another where validation is what refuses.
 var trials = [...]struct {
-	what  string
-	patch func() string
+	what string
+	ways []way
 }{
-	{"a label", func() string { return fmt.Sprintf(`"labels":{"clairwatch.io/trial":%q}}`, rand.Text()) }},
-	{"an annotation", func() string { return fmt.Sprintf(`"annotations":{"clairwatch.io/trial":%q}}`, rand.Text()) }},
-	{"the spec", func() string {
-		const longest = 1<<31 - 1 // seconds
-		return fmt.Sprintf(`"annotations":{}},"spec":{"activeDeadlineSeconds":%d}`, longest-mathrand.IntN(longest/2))
-	}},
+	{"a label", []way{mergeLabel}},
+	{"an annotation", []way{mergeAnnotation}},
+	{"the spec", []way{mergeDeadline, appendToleration, mergeTolerations}},
 }
+
+// way is a patch of a pod, and its type.
+type way func(*corev1.Pod) (types.PatchType, string)
+
+func mergeLabel(pod *corev1.Pod) (types.PatchType, string) {
+	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q,"labels":{%q:%q}}}`, pod.UID, trialKey, rand.Text())
+}
+
+func mergeAnnotation(pod *corev1.Pod) (types.PatchType, string) {
+	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, pod.UID, trialKey, rand.Text())
+}
+
+// mergeDeadline sets a deadline that is decades away.
+func mergeDeadline(pod *corev1.Pod) (types.PatchType, string) {
+	const longest = 1<<31 - 1 // seconds
+	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"activeDeadlineSeconds":%d}}`, pod.UID, longest-mathrand.IntN(longest/2))
+}
+
+// appendToleration adds the toleration of a taint that no node has to those of a pod, of which the cache knows nothing.
+func appendToleration(pod *corev1.Pod) (types.PatchType, string) {
+	return types.JSONPatchType, fmt.Sprintf(`[{"op":"test","path":"/metadata/uid","value":%q},{"op":"add","path":"/spec/tolerations/-","value":%s}]`, pod.UID, toleration())
+}
+
+// mergeTolerations does so for a pod that has none.
+func mergeTolerations(pod *corev1.Pod) (types.PatchType, string) {
+	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"tolerations":[%s]}}`, pod.UID, toleration())
+}
+
+func toleration() string {
+	return fmt.Sprintf(`{"key":%q,"operator":"Equal","value":%q,"effect":"NoSchedule"}`, trialKey, rand.Text())
+}
+
+// trialKey is the name of what trials would add.
+const trialKey = "clairwatch.io/trial"
 
 // CheckConfinement tries on a pod, or on up to five until one shows it, whether the API server refuses to let this client change more of them than the
 // annotations that begin with reported.clairwatch.io/, as the policy of deploy/annotate.yaml has it. Nothing is carried
@@ -66,8 +101,7 @@ func CheckConfinement(ctx context.Context, client kubernetes.Interface, pods []*
 // tryConfinement tries it on one pod.
 func tryConfinement(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod) error {
 	for _, trial := range trials {
-		patch := fmt.Sprintf(`{"metadata":{"uid":%q,%s}`, pod.UID, trial.patch())
-		err := tryPatch(ctx, client, pod, patch)
+		err := tryWays(ctx, client, pod, trial.ways)
 		switch {
 		case err == nil:
 			return fmt.Errorf("changing %s of pods: %w", trial.what, ErrUnconfined)
@@ -80,12 +114,26 @@ func tryConfinement(ctx context.Context, client kubernetes.Interface, pod *corev
 	return nil
 }
 
+// tryWays tries one way after the other while validation, or that what is patched is not there, keeps it from being seen
+// whether the policy refuses it.
+func tryWays(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, ways []way) error {
+	var err error
+	for _, patch := range ways {
+		err = tryPatch(ctx, client, pod, patch)
+		if !apierrors.IsInvalid(err) || isOurRefusal(err, pod.Name) {
+			break
+		}
+	}
+	return err
+}
+
 // tryPatch has the API server answer as if it patched a pod.
-func tryPatch(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, patch string) error {
+func tryPatch(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, patch way) error {
 	ctx, cancel := context.WithTimeout(ctx, annotateTimeout)
 	defer cancel()
-	_, err := client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.MergePatchType, []byte(patch),
-		metav1.PatchOptions{FieldManager: "clairwatch", DryRun: []string{metav1.DryRunAll}})
+	kind, text := patch(pod)
+	_, err := client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, kind, []byte(text),
+		metav1.PatchOptions{FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll}})
 	return err
 }
 
