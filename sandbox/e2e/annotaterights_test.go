@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +95,8 @@ func (r *rights) annotations(t *testing.T, box *sandbox.Sandbox) {
 	must(t, err)
 	must(t, people.Delete(ctx, "large", metav1.DeleteOptions{}))
 
+	r.keepsManagers(t)
+
 	t.Run("by right", func(t *testing.T) { r.onlyAnnotates(t, pod, "forbidden") })
 	_, err = r.admin.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{
 		ObjectMeta: metav1.ObjectMeta{Name: "too-much"},
@@ -121,6 +125,72 @@ func (r *rights) annotations(t *testing.T, box *sandbox.Sandbox) {
 	must(t, r.admin.RbacV1().ClusterRoleBindings().Delete(ctx, "too-much", metav1.DeleteOptions{}))
 }
 
+// keepsManagers annotates pods that others have written as well: it works whoever they are, and leaves to them what is
+// theirs, but for annotations of ours.
+func (r *rights) keepsManagers(t *testing.T) {
+	ctx, digest := t.Context(), "sha256:"+strings.Repeat("1", 64)
+	people := r.admin.CoreV1().Pods(metav1.NamespaceDefault)
+	var manyKeys []string
+	for n := range 14 {
+		manyKeys = append(manyKeys, fmt.Sprintf("example.com/%d", n))
+	}
+	for name, c := range map[string]struct {
+		annotations []string // which somebody writes, each as a manager of its own
+		apply       bool     // somebody applies a label
+		strip       bool     // somebody takes all managers away
+		changes     bool     // who manages other fields may change
+	}{
+		"alone":       {},
+		"applied":     {apply: true},
+		"few":         {annotations: []string{"example.com/a", "example.com/b"}, apply: true},
+		"many":        {annotations: manyKeys, changes: true},
+		"overwritten": {annotations: []string{reported + "app"}, changes: true},
+		"beside":      {annotations: []string{reported + "other"}},
+		"stripped":    {strip: true},
+	} {
+		pod, err := people.Create(ctx, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: name},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example.com/web:1"}}},
+		}, metav1.CreateOptions{})
+		must(t, err)
+		patch := func(kind types.PatchType, manager, text string, subresources ...string) {
+			t.Helper()
+			_, err := people.Patch(ctx, name, kind, []byte(text), metav1.PatchOptions{FieldManager: manager}, subresources...)
+			must(t, err)
+		}
+		patch(types.MergePatchType, "kubelet", `{"status":{"phase":"Running"}}`, "status")
+		if c.apply {
+			patch(types.ApplyPatchType, "deployer", `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"`+name+`","labels":{"app":"web"}}}`)
+		}
+		for n, key := range c.annotations {
+			patch(types.MergePatchType, fmt.Sprintf("somebody-%d", n), fmt.Sprintf(`{"metadata":{"annotations":{%q:"x-%d"}}}`, key, n))
+		}
+		if c.strip {
+			patch(types.MergePatchType, "somebody", `{"metadata":{"managedFields":[{}]}}`)
+		}
+		before, err := people.Get(ctx, name, metav1.GetOptions{})
+		must(t, err)
+		if err := r.annotate(ctx, pod, "app", digest); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		after, err := people.Get(ctx, name, metav1.GetOptions{})
+		must(t, err)
+		if after.Annotations[reported+"app"] != digest {
+			t.Errorf("%s has %v", name, after.Annotations)
+		}
+		if !c.changes && !reflect.DeepEqual(othersOf(before), othersOf(after)) {
+			t.Errorf("%s: others are %v, then %v", name, othersOf(before), othersOf(after))
+		}
+		must(t, people.Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
+	}
+}
+
+// othersOf are the managers of a pod's fields but clairwatch.
+func othersOf(pod *corev1.Pod) []metav1.ManagedFieldsEntry {
+	return slices.DeleteFunc(slices.Clone(pod.ManagedFields), func(m metav1.ManagedFieldsEntry) bool { return m.Manager == stage.Namespace })
+}
+
 // annotate does what the daemon does.
 func (r *rights) annotate(ctx context.Context, pod *corev1.Pod, container, digest string) error {
 	return r.patchPod(ctx, pod, types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, pod.UID, reported+container, digest))
@@ -134,7 +204,7 @@ func (r *rights) tryLabel(ctx context.Context, pod *corev1.Pod) error {
 }
 
 func (r *rights) patchPod(ctx context.Context, pod *corev1.Pod, kind types.PatchType, patch string, subresources ...string) error {
-	_, err := r.token.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, kind, []byte(patch), metav1.PatchOptions{}, subresources...)
+	_, err := r.token.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, kind, []byte(patch), metav1.PatchOptions{FieldManager: "clairwatch"}, subresources...)
 	return err
 }
 
@@ -149,6 +219,12 @@ func (r *rights) onlyAnnotates(t *testing.T, pod *corev1.Pod, words string) {
 	strategic := func(patch string, subresources ...string) func() error {
 		return func() error { return r.patchPod(ctx, pod, types.StrategicMergePatchType, patch, subresources...) }
 	}
+	json := func(patch string) func() error {
+		return func() error { return r.patchPod(ctx, pod, types.JSONPatchType, patch) }
+	}
+	now, err := r.admin.CoreV1().Pods(pod.Namespace).Get(ctx, pod.Name, metav1.GetOptions{})
+	must(t, err)
+	another := fmt.Sprintf("/metadata/managedFields/%d", slices.IndexFunc(now.ManagedFields, func(m metav1.ManagedFieldsEntry) bool { return m.Manager != stage.Namespace }))
 	mine := `"` + reported + `app":"sha256:` + strings.Repeat("3", 64) + `"`
 	for name, try := range map[string]func() error{
 		"add a label":                merge(`{"metadata":{"labels":{"x":"y"}}}`),
@@ -169,15 +245,22 @@ func (r *rights) onlyAnnotates(t *testing.T, pod *corev1.Pod, words string) {
 		"write lines":                merge(`{"metadata":{"annotations":{"` + reported + `app":"sha256:` + strings.Repeat("3", 64) + `\n"}}}`),
 		"change the image":           strategic(`{"spec":{"containers":[{"name":"app","image":"evil.example.com/x"}]}}`),
 		"set a deadline":             merge(`{"spec":{"activeDeadlineSeconds":1}}`),
-		"add a toleration": func() error {
-			return r.patchPod(ctx, pod, types.JSONPatchType, `[{"op":"add","path":"/spec/tolerations/-","value":{"operator":"Exists"}}]`)
-		},
+		"add a toleration":           json(`[{"op":"add","path":"/spec/tolerations/-","value":{"operator":"Exists"}}]`),
 		"add a finalizer":            strategic(`{"metadata":{"finalizers":["example.com/more"]}}`),
 		"remove the finalizer":       merge(`{"metadata":{"finalizers":null}}`),
 		"remove the owner":           merge(`{"metadata":{"ownerReferences":null}}`),
 		"take the pod over":          strategic(`{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"x","uid":"a3f5b6f0-0000-4000-8000-000000000002"}]}}`),
 		"change generateName":        merge(`{"metadata":{"generateName":"x-"}}`),
 		"remove generateName":        merge(`{"metadata":{"generateName":null}}`),
+		"wipe who manages what":      merge(`{"metadata":{"managedFields":[{}]}}`),
+		"wipe it beside its own":     merge(`{"metadata":{"managedFields":[{}],"annotations":{` + mine + `}}}`),
+		"give away a label":          json(`[{"op":"add","path":"/metadata/managedFields/-","value":{"manager":"deployer","operation":"Apply","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{"f:labels":{"f:app":{}}}}}}]`),
+		"take a manager's fields":    json(`[{"op":"replace","path":"` + another + `/fieldsV1","value":{"f:metadata":{"f:labels":{"f:app":{}}}}}]`),
+		"rename a manager":           json(`[{"op":"replace","path":"` + another + `/manager","value":"deployer"}]`),
+		"write as somebody else": func() error {
+			_, err := pods.Patch(ctx, pod.Name, types.MergePatchType, []byte(`{"metadata":{"annotations":{`+mine+`}}}`), metav1.PatchOptions{FieldManager: "deployer"})
+			return err
+		},
 		"change the status":          merge(`{"status":{"phase":"Failed"}}`, "status"),
 		"annotate by the status":     merge(`{"metadata":{"annotations":{`+mine+`}}}`, "status"),
 		"add a container":            strategic(`{"spec":{"ephemeralContainers":[{"name":"x","image":"evil.example.com/x"}]}}`, "ephemeralcontainers"),
