@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -41,10 +42,30 @@ const quiet = 5 * time.Second
 const overdue = 8 * time.Second
 
 // TestEndToEnd is one long story, because a daemon that has run for a while and has been through trouble
-// is what users have.
+// is what users have. It is told twice at a time, by a daemon that annotates pods and by one that does not: channels hear
+// the same.
 func TestEndToEnd(t *testing.T) {
+	t.Parallel()
+	var plain, annotating map[string][]string // what channels heard
+	t.Cleanup(func() {
+		if !t.Failed() {
+			wantSame(t, plain, annotating)
+		}
+	})
+	t.Run("plain", func(t *testing.T) {
+		t.Parallel()
+		plain = tellStory(t, false)
+	})
+	t.Run("annotating", func(t *testing.T) {
+		t.Parallel()
+		annotating = tellStory(t, true)
+	})
+}
+
+// tellStory returns what each channel heard.
+func tellStory(t *testing.T, annotate bool) map[string][]string {
 	ctx := t.Context()
-	s, err := stage.Start(ctx, stage.Options{Log: t.Logf, Race: true, NoData: true})
+	s, err := stage.Start(ctx, stage.Options{Log: t.Logf, Race: true, NoData: true, Annotate: annotate})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +101,40 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("withdrawn", e.withdrawn)
 	t.Run("pages", e.showsPages)
 	t.Run("nothing repeated", e.nothingRepeated)
+	if annotate {
+		t.Run("annotations", e.annotations)
+	}
 	t.Run("clean stop", e.cleanStop)
+	if annotate {
+		t.Run("nothing else of pods", e.nothingElse)
+	}
+	return e.heard()
+}
+
+// heard returns what each channel heard, as people read it, in an order of its own: which of two images comes first is
+// up to Clair.
+func (e *story) heard() map[string][]string {
+	same := strings.NewReplacer(e.RegistryHost, "registry", e.PrivateRegistryHost, "private", e.ClairURL, "clair", e.pages, "pages/")
+	all := make(map[string][]string)
+	for _, m := range e.Slack.Messages("") {
+		all[m.Path] = append(all[m.Path], same.Replace(slackstand.Render(m, slackstand.Style{Width: 160})))
+	}
+	for _, messages := range all {
+		slices.Sort(messages)
+	}
+	return all
+}
+
+// wantSame compares what channels heard.
+func wantSame(t *testing.T, plain, annotating map[string][]string) {
+	t.Helper()
+	channels := maps.Clone(plain)
+	maps.Copy(channels, annotating)
+	for channel := range channels {
+		if !slices.Equal(plain[channel], annotating[channel]) {
+			t.Errorf("%s heard:\n%s\nand from a daemon that annotates pods:\n%s", channel, strings.Join(plain[channel], "\n"), strings.Join(annotating[channel], "\n"))
+		}
+	}
 }
 
 // story is what the parts of the test share.

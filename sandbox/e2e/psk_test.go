@@ -18,6 +18,7 @@ import (
 
 // TestPSK has a Clair that answers only who has its key, and a daemon that lets in at /notify only who has it.
 func TestPSK(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)

@@ -23,6 +23,7 @@ import (
 const (
 	tenantVault = sandbox.TenantRepositories + "vault:1.0"
 	tenantTill  = sandbox.TenantRepositories + "till:1.0"
+	tenantPurse = sandbox.TenantRepositories + "purse:1.0"
 )
 
 // makePullSecret makes an image pull secret, as kubectl create secret docker-registry does.
@@ -40,9 +41,10 @@ func makePullSecret(ctx context.Context, t *testing.T, client kubernetes.Interfa
 // not read: its team is told, and the log has the command that grants it.
 func (e *story) forbiddenPullSecret(t *testing.T) {
 	ctx := e.wait(t)
-	samples, err := image.Fleet(2)
+	names := []string{tenantVault, tenantTill, tenantPurse}
+	samples, err := image.Fleet(len(names))
 	must(t, err)
-	for i, name := range []string{tenantVault, tenantTill} {
+	for i, name := range names {
 		samples[i].Name, samples[i].Private = name, true
 	}
 	must(t, e.Push(ctx, samples...))
@@ -80,7 +82,7 @@ func (e *story) grantPullSecret(t *testing.T) {
 }
 
 // refusedPullSecret runs a private image with a pull secret that the registry does not take, in a namespace whose pull
-// secrets may be read.
+// secrets may be read. Nobody else runs it: what Clair has for one namespace can be told to another.
 func (e *story) refusedPullSecret(t *testing.T) {
 	ctx := e.wait(t)
 	must(t, e.MakeNamespace(ctx, "refused"))
@@ -88,8 +90,8 @@ func (e *story) refusedPullSecret(t *testing.T) {
 	config, err := e.TenantCredentials()
 	must(t, err)
 	makePullSecret(ctx, t, e.Client, "refused", "regcred", []byte(strings.Replace(string(config), e.TenantPassword, "outdated", 1)))
-	m := e.tell(t, "refused", stage.Workload{Name: "till", Image: e.Image(tenantTill), PullSecrets: []string{"regcred"}})
-	e.expect(t, m, "till:1.0", "could not be scanned", "the registry refuses access", "image pull secret")
+	m := e.tell(t, "refused", stage.Workload{Name: "purse", Image: e.Image(tenantPurse), PullSecrets: []string{"regcred"}})
+	e.expect(t, m, "purse:1.0", "could not be scanned", "the registry refuses access", "image pull secret")
 	e.silence(t, "refused", 1)
 }
 

@@ -116,6 +116,7 @@ func (s *Stage) config(ctx context.Context, d *Daemon, gate *Gate) (map[string]a
 		"groupMax":     "1m",
 		"refresh":      "5s",
 		"dataQuiet":    "0s", // the data is imported at once, and nobody wants to wait
+		"annotatePods": s.annotate,
 		"dockerConfig": docker,
 		"slackHosts":   []string{strings.TrimPrefix(slack, "https://")},
 		// Loopback addresses, which only registries that are listed may have.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -47,7 +48,13 @@ type Options struct {
 	NoData bool
 	// PSK is the key that Clair shares with its clients; nil: none. See [sandbox.Options].
 	PSK []byte
+	// Annotate applies deploy/annotate.yaml, and has every daemon annotate pods. AnnotateVariable does so for all stages.
+	Annotate bool
 }
+
+// AnnotateVariable is the environment variable that has all stages annotate pods where it is 1, to see that what is about
+// something else still passes: CLAIRWATCH_ANNOTATE=1 go test -race -count=1 ./disclosure
+const AnnotateVariable = "CLAIRWATCH_ANNOTATE"
 
 // Stage is a running cluster. Its methods, but Push, may be called concurrently.
 type Stage struct {
@@ -59,10 +66,11 @@ type Stage struct {
 	// Kubelet is the stand-in for the kubelets.
 	Kubelet *kubelet.Kubelet
 
-	binary  string // the daemon
-	race    bool
-	samples map[string]string
-	imports atomic.Int32 // of vulnerabilities so far
+	binary   string // the daemon
+	race     bool
+	annotate bool
+	samples  map[string]string
+	imports  atomic.Int32 // of vulnerabilities so far
 }
 
 // Start sets everything up but the daemon. All of it ends with ctx, or by Stop.
@@ -74,7 +82,7 @@ func Start(ctx context.Context, o Options) (*Stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stage{Sandbox: box, race: o.Race, samples: make(map[string]string)}
+	s := &Stage{Sandbox: box, race: o.Race, annotate: o.Annotate || os.Getenv(AnnotateVariable) == "1", samples: make(map[string]string)}
 	if err := s.setUp(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -128,7 +136,11 @@ func (s *Stage) setUp(ctx context.Context, o Options) error {
 		}
 	}()
 	o.Log("applying deploy/clairwatch.yaml")
-	return s.Apply(ctx, filepath.Join(root, "deploy", "clairwatch.yaml"))
+	if err := s.Apply(ctx, filepath.Join(root, "deploy", "clairwatch.yaml")); err != nil || !s.annotate {
+		return err
+	}
+	o.Log("applying deploy/annotate.yaml")
+	return s.Apply(ctx, filepath.Join(root, "deploy", "annotate.yaml"))
 }
 
 func (s *Stage) path(name string) string { return filepath.Join(s.Dir, name) }
