@@ -30,6 +30,7 @@ func TestRights(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts an API server")
 	}
+	t.Parallel()
 	ctx := t.Context()
 	box, err := sandbox.Start(ctx, sandbox.Options{Parts: []sandbox.Part{sandbox.APIServer}, Log: t.Logf})
 	must(t, err)
