@@ -59,6 +59,38 @@ func TestFailureIsOneWhileAnotherClairIsBusy(t *testing.T) {
 	})
 }
 
+// A look at an image of which two Clairs have no report, one after the other, is one scan that failed.
+func TestScanOfTwoClairsCountsOnce(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		first, second := r.clairs[clairBase], r.clairs[secondBase]
+		r.settings(map[string]string{"shop": ownChannels("a", "b"), "blog": scannerAt(secondBase, "blog")})
+		r.run(podOf("shop", "app-0", 1), podOf("blog", "app-0", 2), podOf("blog", "app-1", 3))
+		r.start()
+		r.pass(settled)
+		second.set(func(c *fakeClair) {
+			c.reportLag = 10 * time.Minute
+			c.failOf = map[string]error{digest(1): &clair.Error{Kind: clair.TooLarge}}
+		})
+		for _, img := range r.w.imagesAt(secondBase) {
+			if img.namespace == "blog" {
+				r.w.images.Add(img) // they have the slots of the second one
+			}
+		}
+		r.pass(time.Second)
+		first.called()
+		first.set(tooLarge)
+		r.w.lookAllAt(clairBase)
+		r.pass(time.Minute)
+		if calls := strings.Join(first.called(), " "); calls != "report" {
+			t.Fatalf("calls to the first one: %s", calls)
+		}
+		r.pass(time.Hour)
+		if n := r.metric("clairwatch_scans_total", string(CauseTooLarge)); n != 1 {
+			t.Errorf("%v scans have failed", n)
+		}
+	})
+}
+
 // What one Clair brings to light in many images is one message, although another one does not answer about any of them.
 func TestOneMessageWhileAnotherClairFails(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {

@@ -92,10 +92,10 @@ func (w *Watcher) settleFailures(ctx context.Context, img image, o outcome) (aft
 		return after, o.failed
 	}
 	v := verdicts[worst]
-	w.metrics.scans.WithLabelValues(string(v.cause)).Inc()
 	w.sayForbidden(ctx, o.failures[worst].err)
 	now, changed := w.progress.step(img), false
 	if !o.failed { // one look fails once
+		w.metrics.scans.WithLabelValues(string(v.cause)).Inc()
 		now, changed = w.progress.fail(img, State(v.cause), v.resting)
 	}
 	w.progress.plan(img, time.Now().Add(after))
