@@ -86,7 +86,6 @@ func (w *Watcher) putInForce() {
 	now := w.resolve(w.written, before)
 	w.assigned.Store(now)
 	w.logSettings(before, now)
-	w.metrics.setMistakes(now.mistakes)
 	select {
 	case w.reassigned <- struct{}{}:
 	default: // it says so already

@@ -136,24 +136,3 @@ func (n imageFindings) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- prometheus.MustNewConstMetric(imageSeriesLeftOutDesc, prometheus.GaugeValue, float64(leftOut))
 }
-
-// namespaceNews counts the news that waits in each namespace when it is asked.
-type namespaceNews struct{ w *Watcher }
-
-var namespaceNewsDesc = prometheus.NewDesc("clairwatch_namespace_news_pending",
-	"Pieces of news about each namespace that Slack has not accepted yet. Those of namespaces beyond a thousand share one.",
-	[]string{"namespace"}, nil)
-
-// Describe implements prometheus.Collector.
-func (namespaceNews) Describe(ch chan<- *prometheus.Desc) { ch <- namespaceNewsDesc }
-
-// Collect implements prometheus.Collector.
-func (n namespaceNews) Collect(ch chan<- prometheus.Metric) {
-	counts := n.w.pending.byNamespace()
-	for _, namespace := range n.w.progress.namespaces() {
-		counts[namespace] += 0 // nothing waits, which is to be seen too
-	}
-	for namespace, count := range bounded(counts, func(a, b int) int { return a + b }) {
-		ch <- prometheus.MustNewConstMetric(namespaceNewsDesc, prometheus.GaugeValue, float64(count), namespace)
-	}
-}

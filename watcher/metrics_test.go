@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"github.com/clairwatch/clairwatch/ledger"
+	"github.com/clairwatch/clairwatch/settings"
 )
 
 func newDiscardLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -132,6 +134,24 @@ func TestMetricOfMistakes(t *testing.T) {
 		for _, f := range families {
 			if f.GetName() == "clairwatch_settings_mistakes" {
 				t.Errorf("mistakes that are mended: %v", f)
+			}
+		}
+	})
+}
+
+// While settings are put in force a scrape sees the mistakes of before or those of now, and never none: they are those
+// of the assignment.
+func TestMistakesAreThoseInForce(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": "no scanner"})
+		r.start()
+		for _, mistakes := range []settings.Mistakes{{"blog": errors.New("no")}, {}} {
+			now := *r.w.assigned.Load()
+			now.mistakes = mistakes
+			r.w.assigned.Store(&now)
+			got := series(t, r.cfg.Metrics, "clairwatch_settings_mistakes")
+			if len(got) != len(mistakes) || got["blog"] != float64(len(mistakes)) {
+				t.Errorf("mistakes %v have %v", mistakes, got)
 			}
 		}
 	})

@@ -6,8 +6,8 @@ import (
 	"k8s.io/client-go/util/workqueue"
 )
 
-// queueMetrics are client-go's own metrics of the two queues, with the names and help texts that
-// Kubernetes' components use for theirs.
+// queueMetrics are client-go's own metrics of the queues, with the names and help texts that Kubernetes' components use
+// for theirs. There are two, and a third one where pods are annotated.
 type queueMetrics struct {
 	depth, unfinished, longest *prometheus.GaugeVec
 	adds, retries              *prometheus.CounterVec
