@@ -10,6 +10,12 @@ import (
 // findings.Severities, those without a fix and those with one. It is kept for every image that runs.
 type breakdown [len(findings.Severities)]struct{ unfixable, fixable uint32 }
 
+// reported is what a report has of an image, and the image as its pods named it then.
+type reported struct {
+	breakdown
+	name string
+}
+
 func breakdownOf(fs []findings.Finding) breakdown {
 	var t breakdown
 	for i, severity := range findings.Severities {

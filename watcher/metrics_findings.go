@@ -26,18 +26,14 @@ var severityLabels = [len(findings.Severities)]string{"critical", "high", "mediu
 // manifestIn is an image in a namespace, under whatever ids it runs there.
 type manifestIn struct{ namespace, digest string }
 
-// reported is what is reported of an image in a namespace, and one of the ids under which it runs there.
-type reported struct {
-	breakdown
-	image image
-}
-
-// found returns what is reported of the images that run, each once in a namespace.
+// found returns what is reported of the images that run, each once in a namespace. It takes no pods: there can be many
+// more of them than images.
 func (w *Watcher) found() map[manifestIn]reported {
 	assigned := w.assigned.Load()
 	clairs := make(map[string][]string) // by namespace
 	all := make(map[manifestIn]reported)
-	for img, t := range w.progress.found(func(namespace, clair string) bool {
+	from := make(map[manifestIn]image) // of which of its ids that is
+	for img, r := range w.progress.found(func(namespace, clair string) bool {
 		at, known := clairs[namespace]
 		if !known {
 			at = clairsOf(assigned.of(namespace))
@@ -46,14 +42,15 @@ func (w *Watcher) found() map[manifestIn]reported {
 		return slices.Contains(at, clair)
 	}) {
 		at := manifestIn{img.namespace, w.book.Manifest(img.inLedger())}
-		if other, has := all[at]; !has || compareImages(img, other.image) < 0 {
-			all[at] = reported{t, img}
+		if other, has := from[at]; !has || compareImages(img, other) < 0 {
+			all[at], from[at] = r, img
 		}
 	}
 	return all
 }
 
-// namespaceFindings counts what is reported of the images of each namespace when it is asked.
+// namespaceFindings counts what is reported of the images of each namespace when it is asked. A replica that does not lead
+// any more has reports still, and says nothing of them: they are those of who leads now.
 type namespaceFindings struct{ w *Watcher }
 
 var findingsDesc = prometheus.NewDesc("clairwatch_findings",
@@ -65,6 +62,9 @@ func (namespaceFindings) Describe(ch chan<- *prometheus.Desc) { ch <- findingsDe
 
 // Collect implements prometheus.Collector.
 func (n namespaceFindings) Collect(ch chan<- prometheus.Metric) {
+	if !n.w.leading.Load() {
+		return
+	}
 	totals := make(map[string]breakdown)
 	for at, r := range n.w.found() {
 		totals[at.namespace] = totals[at.namespace].plus(r.breakdown)
@@ -93,7 +93,7 @@ func bounded[V any](byNamespace map[string]V, plus func(V, V) V) map[string]V {
 	return all
 }
 
-// imageFindings counts what is reported of each image when it is asked.
+// imageFindings counts what is reported of each image when it is asked, while this replica leads.
 type imageFindings struct{ w *Watcher }
 
 var (
@@ -112,17 +112,16 @@ func (imageFindings) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (n imageFindings) Collect(ch chan<- prometheus.Metric) {
+	if !n.w.leading.Load() {
+		return
+	}
 	all := n.w.found()
 	series, leftOut := 0, 0
 	for _, at := range slices.SortedFunc(maps.Keys(all), func(a, b manifestIn) int {
 		return cmp.Or(all[a].compare(all[b].breakdown), cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.digest, b.digest))
 	}) {
 		r := all[at]
-		name := ""
-		if series < mostImageSeries { // beyond it nobody sees the name, which takes the pods to find
-			_, name, _ = identify(n.w.running(r.image), r.image)
-			name = strings.ToValidUTF8(name[:min(len(name), longestImageLabel)], "")
-		}
+		name := strings.ToValidUTF8(r.name[:min(len(r.name), longestImageLabel)], "")
 		for i, severity := range severityLabels {
 			switch count := r.of(i); {
 			case count == 0:

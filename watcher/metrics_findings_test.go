@@ -191,15 +191,15 @@ func TestImageFindingsAreBounded(t *testing.T) {
 			worse := all
 			worse[0].unfixable = uint32(n)
 			r.w.progress.start(img)
-			r.w.progress.markFound(img, clairBase, worse)
+			r.w.progress.markFound(img, clairBase, reported{worse, fmt.Sprintf("shop/app%d:v1", n)}) // of which no pod is looked for
 			r.w.book.SetManifest(img.inLedger(), img.id)
 		}
 		got := series(t, r.cfg.Metrics, "clairwatch_image_findings")
 		if len(got) != mostImageSeries {
 			t.Errorf("%d series", len(got))
 		}
-		worst := digest(images - 1 + 1000)
-		if n := got[worst+" "+worst+" shop critical"]; n != float64(images) {
+		worst := fmt.Sprintf("%s shop/app%d:v1 shop critical", digest(images-1+1000), images-1)
+		if n := got[worst]; n != float64(images) {
 			t.Errorf("the worst image has %v, want %d", n, images)
 		}
 		left := series(t, r.cfg.Metrics, "clairwatch_image_findings_left_out")[""]
@@ -218,25 +218,6 @@ func TestImageFindingsAreBounded(t *testing.T) {
 		want := digest(1) + " " + long.Spec.Containers[0].Image + " shop critical"
 		if got := series(t, r.cfg.Metrics, "clairwatch_image_findings"); len(got) != 1 || got[want] != 1 {
 			t.Errorf("got %v, want %s", got, want)
-		}
-	})
-}
-
-// Who stands by has looked at nothing, and has no numbers that could be added to those of the leader.
-func TestMetricsOfAStandby(t *testing.T) {
-	inRig(t, func(t *testing.T, r *rig) {
-		r.settings(map[string]string{"shop": scanner("shop")})
-		r.run(podOf("shop", "app", 1))
-		r.start()
-		r.w.leading.Store(false)
-		if got := r.metric("clairwatch_images", "scanned"); got != 0 {
-			t.Errorf("%v images", got)
-		}
-		if got := series(t, r.cfg.Metrics, "clairwatch_clair_up"); len(got) > 0 {
-			t.Errorf("Clairs that nobody asks: %v", got)
-		}
-		if got := r.metric("clairwatch_synced"); got != 1 {
-			t.Errorf("synced is %v", got)
 		}
 	})
 }

@@ -114,7 +114,7 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, liste
 			o.done = append(o.done, base)
 			continue
 		}
-		w.progress.markFound(img, base, breakdownOf(r.report.Findings))
+		w.progress.markFound(img, base, reported{breakdownOf(r.report.Findings), name})
 		if r.inLine {
 			o.inLine = append(o.inLine, base)
 		} else {

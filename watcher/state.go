@@ -45,7 +45,8 @@ type step struct {
 	failed, since time.Time
 	// next is when it is looked at again, if nothing comes up before; zero while that is not settled.
 	next time.Time
-	// came is when one that is untried began to run, as far as this process knows; zero for all others.
+	// came is since when one that is untried waits: when it began to run, as far as this process knows, or when this
+	// replica began to lead, if that was later; zero for all others.
 	came time.Time
 	// indexed are the Clairs that have indexed the image and had no report at that time, or not all of it.
 	indexed []string
@@ -57,7 +58,7 @@ type sight struct {
 	state   string
 	edition uint64
 	// found is what that report says; nil while there was none.
-	found *breakdown
+	found *reported
 }
 
 // imageSet is a set of images.
@@ -127,6 +128,20 @@ func (p *progress) start(img image) (after time.Duration, look bool) {
 	p.set(img, step{state: StateUntried, came: time.Now()})
 	p.untried[img.namespace]++
 	return 0, true
+}
+
+// waitFromNow has the images that are untried wait from now on: nobody could have tried them before, because this replica
+// stood by.
+func (p *progress) waitFromNow() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for img, s := range p.images {
+		if s.state == StateUntried {
+			s.came = now
+			p.images[img] = s
+		}
+	}
 }
 
 // set notes how far an image has come. p.mu is held.
@@ -322,22 +337,22 @@ func (p *progress) isIndexedUnder(img image, clair, state string) bool {
 }
 
 // markFound notes what a Clair reports of an image.
-func (p *progress) markFound(img image, clair string, found breakdown) {
+func (p *progress) markFound(img image, clair string, found reported) {
 	p.sight(img, clair, func(s *sight) { s.found = &found })
 }
 
 // found returns what is reported of the images that have a report, of those Clairs that count for their namespace.
 // Where several report on an image it is what the one says that finds the worst.
-func (p *progress) found(counts func(namespace, clair string) bool) map[image]breakdown {
+func (p *progress) found(counts func(namespace, clair string) bool) map[image]reported {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make(map[image]breakdown)
+	all := make(map[image]reported)
 	for img, sights := range p.sights {
 		for clair, s := range sights {
 			if s.found == nil || !counts(img.namespace, clair) {
 				continue
 			}
-			if other, has := all[img]; !has || s.found.compare(other) < 0 {
+			if other, has := all[img]; !has || s.found.compare(other.breakdown) < 0 {
 				all[img] = *s.found
 			}
 		}
@@ -477,7 +492,7 @@ func (p *progress) states() map[image]State {
 	return states
 }
 
-// oldestUntried is since when the image runs that has not been tried for the longest time; zero when all have been.
+// oldestUntried is since when the image waits that has not been tried for the longest time; zero when all have been.
 func (p *progress) oldestUntried() (since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

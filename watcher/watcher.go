@@ -304,6 +304,7 @@ func (w *Watcher) lead(ctx context.Context) error {
 	w.rereadWebhooks() // who stands by does not follow the files
 	w.leadingSince.Store(time.Now().Unix())
 	w.forgotten = w.forgottenDestinations()
+	w.progress.waitFromNow()
 	w.leading.Store(true) // from here on the handlers queue what they note; nobody takes it out yet
 	defer w.leading.Store(false)
 	known := w.progress.filter(func(image) bool { return true })
@@ -339,8 +340,9 @@ func (w *Watcher) lead(ctx context.Context) error {
 	w.images.ShutDown()
 	w.channels.ShutDown()
 	w.annotator.shutDown()
-	if errors.Is(context.Cause(ctx), errLeaseLost) {
-		abort(errLeaseLost) // another one is at it already
+	if errors.Is(context.Cause(ctx), errLeaseLost) { // another one is at it already
+		w.leading.Store(false)
+		abort(errLeaseLost)
 	}
 	defer time.AfterFunc(w.cfg.Grace, func() { abort(errGrace) }).Stop()
 	wg.Wait()
