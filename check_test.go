@@ -719,6 +719,12 @@ func (hangingClair) State(ctx context.Context) (string, error) {
 	return "", ctx.Err()
 }
 
+// aWeekLater is an answer with dates of a week after it was recorded.
+func aWeekLater(e exchange) exchange {
+	e.Body = bytes.ReplaceAll(e.Body, []byte("2026-11-23T"), []byte("2026-11-30T"))
+	return e
+}
+
 // TestCheckClairs has what is said of each state that a Clair can be in.
 func TestCheckClairs(t *testing.T) {
 	recording := func(name string) exchange { return recordedExchange(t, name) }
@@ -734,6 +740,10 @@ func TestCheckClairs(t *testing.T) {
 			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest just now"},
 		"stale": {recording("state"), recording("updates-vulnerability"), recording("updates-enrichment"), "Sat, 28 Nov 2026 02:41:20 GMT", isWarning,
 			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest 5 days old: see whether its updaters reach their sources"},
+		"stale, with new scores": {recording("state"), recording("updates-vulnerability"), aWeekLater(recording("updates-enrichment")), "Mon, 30 Nov 2026 02:41:20 GMT", isWarning,
+			"answers, index_state cb31df8269833698891b35a63251a81a; data of 3 sources, the newest 7 days old: see whether its updaters reach their sources"},
+		"nothing but scores": {recording("state"), recording("updates-none"), recording("updates-enrichment"), "", isWarning,
+			"answers, index_state cb31df8269833698891b35a63251a81a; it has no vulnerability data: it is still loading it, or has no updaters"},
 		"empty": {recording("state"), recording("updates-none"), recording("updates-none"), "", isWarning,
 			"answers, index_state cb31df8269833698891b35a63251a81a; it has no vulnerability data: it is still loading it, or has no updaters"},
 		"hidden": {recording("state"), recording("no-such-path"), recording("no-such-path"), "", isInfo,

@@ -94,18 +94,13 @@ func checkClair(ctx context.Context, what string, c watcher.Clair, now time.Time
 		return []row{{what, isInfo, said + "; what data it has is hidden, so images are looked at again every refresh"}}
 	case err != nil:
 		return []row{{what, isProblem, said + "; " + withNetwork(err).Error()}}
-	case len(updates.Updaters) == 0:
+	case updates.Newest().IsZero():
 		return []row{{what, isWarning, said + "; it has no vulnerability data: it is still loading it, or has no updaters"}}
 	}
 	if !updates.Now.IsZero() {
 		now = updates.Now // its clock, as the times are
 	}
-	newest := updates.Updaters[0].Last
-	for _, u := range updates.Updaters {
-		if u.Last.After(newest) {
-			newest = u.Last
-		}
-	}
+	newest := updates.Newest()
 	said += fmt.Sprintf("; data of %s, the newest %s", counted(len(updates.Updaters), "source"), ago(now.Sub(newest)))
 	if now.Sub(newest) > staleData {
 		return []row{{what, isWarning, said + ": see whether its updaters reach their sources"}}

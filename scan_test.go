@@ -399,23 +399,26 @@ func TestLoadingFor(t *testing.T) {
 	const quiet, most = 5 * time.Minute, time.Hour
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
-		ages    []time.Duration // of the sources
-		quiet   time.Duration
-		left    time.Duration
-		loading bool
+		ages      []time.Duration // of the sources
+		enriching int             // how many of them, from the last, have no vulnerabilities
+		quiet     time.Duration
+		left      time.Duration
+		loading   bool
 	}{
-		"no source":                {nil, quiet, 0, true},
-		"no source, nothing waits": {nil, 0, 0, false},
-		"one that is new":          {[]time.Duration{2 * time.Minute}, quiet, 3 * time.Minute, true},
-		"the last is new":          {[]time.Duration{10 * time.Minute, time.Minute}, quiet, 4 * time.Minute, true},
-		"the end of most":          {[]time.Duration{59 * time.Minute, time.Minute}, quiet, time.Minute, true},
-		"beyond most":              {[]time.Duration{time.Hour, time.Minute}, quiet, 0, false},
-		"settled":                  {[]time.Duration{10 * time.Minute, 5 * time.Minute}, quiet, 0, false},
-		"nothing waits":            {[]time.Duration{time.Minute}, 0, 0, false},
+		"no source":                {nil, 0, quiet, 0, true},
+		"no source, nothing waits": {nil, 0, 0, 0, false},
+		"one that is new":          {[]time.Duration{2 * time.Minute}, 0, quiet, 3 * time.Minute, true},
+		"the last is new":          {[]time.Duration{10 * time.Minute, time.Minute}, 0, quiet, 4 * time.Minute, true},
+		"the end of most":          {[]time.Duration{59 * time.Minute, time.Minute}, 0, quiet, time.Minute, true},
+		"beyond most":              {[]time.Duration{time.Hour, time.Minute}, 0, quiet, 0, false},
+		"nothing but scores":       {[]time.Duration{24 * time.Hour, time.Hour}, 2, quiet, 0, true},
+		"new scores":               {[]time.Duration{24 * time.Hour, time.Minute}, 1, quiet, 0, false},
+		"settled":                  {[]time.Duration{10 * time.Minute, 5 * time.Minute}, 0, quiet, 0, false},
+		"nothing waits":            {[]time.Duration{time.Minute}, 0, 0, 0, false},
 	} {
 		u := clair.Updates{Now: now}
-		for _, age := range c.ages {
-			u.Updaters = append(u.Updaters, clair.Updater{First: now.Add(-age)})
+		for i, age := range c.ages {
+			u.Updaters = append(u.Updaters, clair.Updater{Vulnerabilities: i < len(c.ages)-c.enriching, First: now.Add(-age), Last: now.Add(-age)})
 		}
 		left, loading := loadingFor(u, c.quiet, most)
 		if loading != c.loading || loading && left != c.left {

@@ -58,12 +58,12 @@ func (s *scanner) readData(ctx context.Context, base string, quiet, most time.Du
 
 // loadingFor says whether a Clair is still being set up, by the same times as the daemon: the last of its sources has
 // come less than quiet ago, and the first less than most. left is for how long that is so if no further one comes; zero
-// when there is none at all.
+// when there is none of vulnerabilities at all.
 func loadingFor(updates clair.Updates, quiet, most time.Duration) (left time.Duration, loading bool) {
 	if quiet <= 0 {
 		return 0, false
 	}
-	if len(updates.Updaters) == 0 {
+	if updates.Newest().IsZero() {
 		return 0, true
 	}
 	now := updates.Now // its clock, as the times are

@@ -92,7 +92,7 @@ func TestRecordedUpdateOfAlpine(t *testing.T) {
 		if err != nil || len(got.Updaters) != 2 || got.Updaters[1].Name != "debian/updater" {
 			t.Fatalf("%s: got %+v, %v", name, got, err)
 		}
-		if want := (Updater{"alpine-main-v3.20-updater", at(t, first), at(t, "2026-11-22T19:18:18.169536Z")}); got.Updaters[0] != want {
+		if want := (Updater{"alpine-main-v3.20-updater", true, at(t, first), at(t, "2026-11-22T19:18:18.169536Z")}); got.Updaters[0] != want {
 			t.Errorf("%s: got %+v, want %+v", name, got.Updaters[0], want)
 		}
 		if !strings.Contains(got.ETag, "31ab85a3-1b73-4edc-aaf7-d1a41683a629") {

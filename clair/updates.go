@@ -23,10 +23,23 @@ type Updates struct {
 	Updaters []Updater
 }
 
+// Newest is when the newest update of vulnerabilities began; zero when there is none, whatever else Clair has: what
+// enriches vulnerabilities, such as EPSS scores, is updated every day, and finds nothing.
+func (u Updates) Newest() (t time.Time) {
+	for _, updater := range u.Updaters {
+		if updater.Vulnerabilities && updater.Last.After(t) {
+			t = updater.Last
+		}
+	}
+	return t
+}
+
 // Updater is one source of Clair's data, vulnerabilities or what enriches them (such as CVSS scores).
 type Updater struct {
 	// Name is the updater's, for example debian/updater; a vulnerability in a report names it too.
 	Name string
+	// Vulnerabilities says that it has updates of these; otherwise it enriches those of others.
+	Vulnerabilities bool
 	// First and Last are when the oldest and the newest of its updates began that Clair still knows (by
 	// default ten; config/matcher.go, UpdateRetention), by the clock of Clair's database. The data can be
 	// read only when the update has ended, which may be minutes later. An updater that found nothing new
@@ -36,7 +49,10 @@ type Updater struct {
 
 // kinds are the two kinds of updates; Clair lists one at a time, and vulnerabilities when asked for none
 // (httptransport/matcher_v1.go, updateOperationHandlerGet).
-var kinds = [...]string{"vulnerability", "enrichment"}
+var kinds = [...]string{ofVulnerabilities, "enrichment"}
+
+// ofVulnerabilities is the kind of updates that have vulnerabilities.
+const ofVulnerabilities = "vulnerability"
 
 // Updates lists the updates of Clair's data. An etag of an earlier answer saves both sides the list while it is
 // the same; empty asks for the list in any case.
@@ -121,13 +137,14 @@ func (c *Client) updateList(ctx context.Context, kind, etag string) (updateList,
 // updaters merges the lists: nothing keeps an updater from having updates of both kinds.
 func updaters(lists [len(kinds)]updateList) []Updater {
 	byName := make(map[string]Updater)
-	for _, list := range lists {
+	for i, list := range lists {
 		for name, operations := range list.operations {
 			for _, o := range operations {
 				u, ok := byName[name]
 				if !ok {
 					u = Updater{Name: name, First: o.Date, Last: o.Date}
 				}
+				u.Vulnerabilities = u.Vulnerabilities || kinds[i] == ofVulnerabilities
 				if o.Date.Before(u.First) {
 					u.First = o.Date
 				}

@@ -46,9 +46,9 @@ func at(t *testing.T, text string) time.Time {
 func TestUpdates(t *testing.T) {
 	const list, tags = "updates-vulnerability.json", vulnerabilityTag + "," + enrichmentTag
 	now := at(t, "2026-11-23T00:41:16Z")
-	alpine := Updater{"alpine-main-v3.20-updater", at(t, "2026-11-23T00:41:14.699091Z"), at(t, "2026-11-23T00:41:16.843701Z")}
-	cvss := Updater{"clair.cvss", at(t, "2026-11-23T00:41:14.723878Z"), at(t, "2026-11-23T00:41:16.858082Z")}
-	debian := Updater{"debian/updater", at(t, "2026-11-23T00:41:14.660828Z"), at(t, "2026-11-23T00:41:16.819445Z")}
+	alpine := Updater{"alpine-main-v3.20-updater", true, at(t, "2026-11-23T00:41:14.699091Z"), at(t, "2026-11-23T00:41:16.843701Z")}
+	cvss := Updater{"clair.cvss", false, at(t, "2026-11-23T00:41:14.723878Z"), at(t, "2026-11-23T00:41:16.858082Z")}
+	debian := Updater{"debian/updater", true, at(t, "2026-11-23T00:41:14.660828Z"), at(t, "2026-11-23T00:41:16.819445Z")}
 	all := Updates{ETag: tags, Now: now, Updaters: []Updater{alpine, cvss, debian}}
 	for name, c := range map[string]struct {
 		enrichment string // the recorded list
@@ -126,8 +126,29 @@ func TestUpdatersAreMerged(t *testing.T) {
 	if len(got.Updaters) != 2 || got.Updaters[0].Name != "a" || got.Updaters[1].Name != "z" {
 		t.Fatalf("got %+v", got.Updaters)
 	}
+	if got.Updaters[0].Vulnerabilities || !got.Updaters[1].Vulnerabilities {
+		t.Errorf("which have vulnerabilities: %+v", got.Updaters)
+	}
 	if z := got.Updaters[1]; !z.First.Equal(at(t, "2026-01-31T23:00:00Z")) || !z.Last.Equal(at(t, "2026-05-01T00:00:00Z")) {
 		t.Errorf("got %+v", z)
+	}
+}
+
+// Scores that are new every day do not make vulnerabilities of last week new.
+func TestNewest(t *testing.T) {
+	week, day := at(t, "2026-11-16T00:00:00Z"), at(t, "2026-11-22T00:00:00Z")
+	for name, c := range map[string]struct {
+		updaters []Updater
+		want     time.Time
+	}{
+		"nothing":     {nil, time.Time{}},
+		"scores":      {[]Updater{{Name: "clair.epss", Last: day}}, time.Time{}},
+		"both":        {[]Updater{{Name: "clair.epss", Last: day}, {Name: "debian/updater", Vulnerabilities: true, Last: week}}, week},
+		"two sources": {[]Updater{{Name: "debian/updater", Vulnerabilities: true, Last: day}, {Name: "osv", Vulnerabilities: true, Last: week}}, day},
+	} {
+		if got := (Updates{Updaters: c.updaters}).Newest(); !got.Equal(c.want) {
+			t.Errorf("%s: got %s, want %s", name, got, c.want)
+		}
 	}
 }
 

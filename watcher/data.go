@@ -70,7 +70,8 @@ func (e *awayError) Unwrap() error { return e.err }
 // answered is what a Clair has said last.
 type answered struct {
 	at time.Time
-	// newest is when the newest of its updates began, by its own clock; zero when it does not say, or has none.
+	// newest is when the newest of its updates of vulnerabilities began, by its own clock; zero when it does not say, or
+	// has none.
 	newest time.Time
 	// loading says that it has not all of its data yet, or none.
 	loading bool
@@ -169,16 +170,8 @@ func (s *dataSource) readIf(ctx context.Context, c Clair, times dataTimes, due f
 		return data{}, gone
 	}
 	d := s.assess(times)
-	s.last.Store(&answered{at: s.asked, newest: s.newest(), loading: d.loading})
+	s.last.Store(&answered{at: s.asked, newest: s.updates.Newest(), loading: d.loading})
 	return d, nil
-}
-
-// newest is when the newest update began; zero when there is none.
-func (s *dataSource) newest() (t time.Time) {
-	for _, u := range s.updates.Updaters {
-		t = later(t, u.Last)
-	}
-	return t
 }
 
 // tag is what the list of updaters is asked for with, which saves it while it is the same; empty when it is not to be
@@ -380,7 +373,7 @@ func (s *dataSource) assess(times dataTimes) data {
 	}
 	switch {
 	case times.quiet <= 0:
-	case len(d.updaters) == 0:
+	case s.updates.Newest().IsZero(): // what enriches them finds nothing by itself
 		d.loading, d.left = true, times.quiet
 	case now.Sub(newest) >= times.quiet:
 	case now.Sub(oldest) >= times.most:

@@ -130,7 +130,7 @@ func TestDataLoading(t *testing.T) {
 					u := clair.Updates{ETag: "e", Now: time.Now().Add(skew)}
 					for i, age := range test.ages {
 						at := time.Now().Add(skew - age)
-						u.Updaters = append(u.Updaters, clair.Updater{Name: string(rune('a' + i)), First: at, Last: time.Now().Add(skew)})
+						u.Updaters = append(u.Updaters, clair.Updater{Name: string(rune('a' + i)), Vulnerabilities: true, First: at, Last: time.Now().Add(skew)})
 					}
 					return u, nil
 				})
@@ -148,7 +148,7 @@ func TestDataLoading(t *testing.T) {
 func TestDataAppearsLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		first := clair.Updater{Name: "debian", First: begin, Last: begin}
+		first := clair.Updater{Name: "debian", Vulnerabilities: true, First: begin, Last: begin}
 		list := []clair.Updater{first}
 		c := newDataClair(func(etag string) (clair.Updates, error) {
 			if etag == "e" { // the tag stays: the update that began last ended first
@@ -164,12 +164,12 @@ func TestDataAppearsLate(t *testing.T) {
 			loading bool
 		}{
 			{0, list, true},
-			{4 * time.Minute, append(list, clair.Updater{Name: "ubuntu", First: begin, Last: begin}), true},
-			{4 * time.Minute, append(list, clair.Updater{Name: "ubuntu", First: begin, Last: begin}), true},
-			{2 * time.Minute, append(list, clair.Updater{Name: "ubuntu", First: begin, Last: begin}), false},
-			{10 * time.Minute, append(list, clair.Updater{Name: "osv", First: begin, Last: begin}), true},
-			{3 * time.Minute, append(list, clair.Updater{Name: "osv", First: begin, Last: begin}), true},
-			{3 * time.Minute, append(list, clair.Updater{Name: "osv", First: begin, Last: begin}), false},
+			{4 * time.Minute, append(list, clair.Updater{Name: "ubuntu", Vulnerabilities: true, First: begin, Last: begin}), true},
+			{4 * time.Minute, append(list, clair.Updater{Name: "ubuntu", Vulnerabilities: true, First: begin, Last: begin}), true},
+			{2 * time.Minute, append(list, clair.Updater{Name: "ubuntu", Vulnerabilities: true, First: begin, Last: begin}), false},
+			{10 * time.Minute, append(list, clair.Updater{Name: "osv", Vulnerabilities: true, First: begin, Last: begin}), true},
+			{3 * time.Minute, append(list, clair.Updater{Name: "osv", Vulnerabilities: true, First: begin, Last: begin}), true},
+			{3 * time.Minute, append(list, clair.Updater{Name: "osv", Vulnerabilities: true, First: begin, Last: begin}), false},
 		} {
 			time.Sleep(step.after)
 			list = step.list

@@ -65,7 +65,7 @@ func byJob(pod *corev1.Pod) *corev1.Pod {
 
 // updater is one whose first data is as old as said.
 func updater(name string, age time.Duration) clair.Updater {
-	return clair.Updater{Name: name, First: time.Now().Add(-age), Last: time.Now().Add(-age)}
+	return clair.Updater{Name: name, Vulnerabilities: true, First: time.Now().Add(-age), Last: time.Now().Add(-age)}
 }
 
 func TestRestart(t *testing.T) {

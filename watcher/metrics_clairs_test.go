@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -34,8 +35,9 @@ func TestClairMetrics(t *testing.T) {
 		began := time.Now()
 		c := r.clairs[clairBase]
 		c.updaters = []clair.Updater{
-			{Name: "debian/updater", First: began.Add(-72 * time.Hour), Last: began.Add(-time.Hour)},
-			{Name: "alpine-main", First: began.Add(-72 * time.Hour), Last: began.Add(-2 * time.Hour)},
+			{Name: "debian/updater", Vulnerabilities: true, First: began.Add(-72 * time.Hour), Last: began.Add(-time.Hour)},
+			{Name: "alpine-main", Vulnerabilities: true, First: began.Add(-72 * time.Hour), Last: began.Add(-2 * time.Hour)},
+			{Name: "clair.epss", First: began.Add(-72 * time.Hour), Last: began.Add(-time.Minute)}, // which finds nothing
 		}
 		r.settings(map[string]string{"shop": scanner("shop"), "blog": scannerAt(secondBase, "blog"), "none": scannerAt("http://not.there/", "none")})
 		r.run(podOf("shop", "app", 1))
@@ -72,7 +74,15 @@ func TestClairMetrics(t *testing.T) {
 		if got := r.clairSeries("clairwatch_clair_data_timestamp_seconds", clairBase); got != float64(began.Add(-time.Hour).Unix()) {
 			t.Errorf("its data is of %v", got)
 		}
-		c.set(func(c *fakeClair) { c.away, c.updaters = nil, []clair.Updater{} })
+		c.set(func(c *fakeClair) { c.away, c.updaters = nil, slices.Clone(c.updaters[2:]) })
+		r.pass(2 * time.Minute)
+		if up, loading := r.clairSeries("clairwatch_clair_up", clairBase), r.clairSeries("clairwatch_clair_loading", clairBase); up != 1 || loading != 1 {
+			t.Errorf("with scores alone up is %v and loading %v", up, loading)
+		}
+		if got := r.clairSeries("clairwatch_clair_data_timestamp_seconds", clairBase); got != -1 {
+			t.Errorf("with scores alone its data is of %v", got)
+		}
+		c.set(func(c *fakeClair) { c.updaters = []clair.Updater{} })
 		r.pass(2 * time.Minute)
 		if up, loading := r.clairSeries("clairwatch_clair_up", clairBase), r.clairSeries("clairwatch_clair_loading", clairBase); up != 1 || loading != 1 {
 			t.Errorf("without data up is %v and loading %v", up, loading)
@@ -115,7 +125,7 @@ func TestManyClairs(t *testing.T) {
 			base := fmt.Sprintf("http://clair-%03d/", i)
 			settings[fmt.Sprintf("ns-%03d", i)] = scannerAt(base, "channel")
 			r.clairs[base] = newFakeClair()
-			r.clairs[base].updaters = []clair.Updater{{Name: "debian/updater", First: time.Unix(1, 0), Last: time.Unix(int64(5000-i), 0)}}
+			r.clairs[base].updaters = []clair.Updater{{Name: "debian/updater", Vulnerabilities: true, First: time.Unix(1, 0), Last: time.Unix(int64(5000-i), 0)}}
 		}
 		r.settings(settings)
 		r.start()
@@ -138,7 +148,7 @@ func TestManyClairs(t *testing.T) {
 func TestClairRequests(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
 		c := r.clairs[clairBase]
-		c.updaters = []clair.Updater{{Name: "debian/updater", First: time.Now().Add(-time.Hour), Last: time.Now().Add(-time.Hour)}}
+		c.updaters = []clair.Updater{{Name: "debian/updater", Vulnerabilities: true, First: time.Now().Add(-time.Hour), Last: time.Now().Add(-time.Hour)}}
 		c.slow = 7 * time.Second
 		c.indexed[digest(2)] = true
 		r.settings(map[string]string{"shop": scanner("shop")})

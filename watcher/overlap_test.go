@@ -38,7 +38,7 @@ func TestDataOfUpdatesThatOverlap(t *testing.T) {
 		time.Sleep(time.Minute)
 		tag, list = "e2", []clair.Updater{updater("debian", 0), list[1]}
 		read(2)
-		list = []clair.Updater{list[0], {Name: "nvd", First: list[1].First, Last: nvd}}
+		list = []clair.Updater{list[0], {Name: "nvd", Vulnerabilities: true, First: list[1].First, Last: nvd}}
 		read(2)
 		if len(editions) != 3 {
 			t.Errorf("%d editions, want that of before, and one after each update", len(editions))
