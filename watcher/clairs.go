@@ -97,12 +97,25 @@ func (c *clairs) at(base string) (*service, error) {
 
 // Report is that of the Clair, of which no more are asked for at once than it is to give.
 func (s *service) Report(ctx context.Context, digest string) (*claircore.VulnerabilityReport, error) {
+	if err := s.permit(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-s.permits }()
+	return s.report(ctx, digest)
+}
+
+// permit waits until the Clair has time for one more report.
+func (s *service) permit(ctx context.Context) error {
 	select {
 	case s.permits <- struct{}{}:
-		defer func() { <-s.permits }()
+		return nil
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return context.Cause(ctx)
 	}
+}
+
+// report is Report for who has a permit.
+func (s *service) report(ctx context.Context, digest string) (*claircore.VulnerabilityReport, error) {
 	vr, err := s.Clair.Report(ctx, digest)
 	if !isMute(err) {
 		if after, was := s.mute.clear(time.Now()); was {

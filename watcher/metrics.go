@@ -66,7 +66,7 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 		}, []string{"outcome"}),
 		durations: f.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "clairwatch_scan_duration_seconds",
-			Help:    "How long it took to get an image's report from a Clair, by whether it had to be indexed for that; without waiting in line.",
+			Help:    "How long it took to get an image's report from a Clair, by whether it had to be indexed for that; without waiting until that Clair has time.",
 			Buckets: scanBuckets[:],
 		}, []string{"indexed"}),
 		lastScan: f.NewGauge(prometheus.GaugeOpts{
@@ -79,7 +79,7 @@ func newMetrics(reg prometheus.Registerer, w *Watcher) *metrics {
 		}, []string{"operation", "outcome"}),
 		watchErrors: f.NewCounterVec(prometheus.CounterOpts{
 			Name: "clairwatch_watch_errors_total",
-			Help: "Times that the Kubernetes API did not let us list or watch something: what happens there is not seen until it does.",
+			Help: "Times that listing something of the Kubernetes API, or beginning to watch it, failed: what happens there is not seen until it does not. A watch whose connection is refused, or that is answered with too many requests, is tried again without being counted.",
 		}, []string{"resource"}),
 	}
 	zero(m.scans, append([]string{"ok", "waiting"}, texts(Causes[:])...))

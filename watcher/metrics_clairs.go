@@ -20,10 +20,10 @@ var (
 		"1 while a Clair has not all of its vulnerability data yet, or none: first reports wait for that.",
 		[]string{"clair"}, nil)
 	clairProbedDesc = prometheus.NewDesc("clairwatch_clair_probe_timestamp_seconds",
-		"When a Clair last said what data it has, in seconds since 1970.",
+		"When a Clair last said what data it has, in seconds since 1970; none for one that never has. That of those beyond a hundred is the earliest of those that did.",
 		[]string{"clair"}, nil)
 	clairDataDesc = prometheus.NewDesc("clairwatch_clair_data_timestamp_seconds",
-		"When the newest update of a Clair's vulnerability data began, by its own clock, in seconds since 1970; none for one that does not say.",
+		"When the newest update of a Clair's vulnerabilities began, by its own clock, in seconds since 1970; none for one that does not say. That of those beyond a hundred is the earliest of those that do.",
 		[]string{"clair"}, nil)
 )
 
@@ -77,7 +77,8 @@ func (c *clairs) state(base string) clairState {
 	return clairState{up: s.data.gone.Load() == nil && !s.mute.is(), loading: last.loading, probed: last.at, newest: last.newest}
 }
 
-// or is the worse of two in each regard.
+// or is the worse of two in each regard, of times the earlier. Who has none does not count there: that a Clair was never
+// asked up says, and one that hides its updates, as some do for good, is not to hide that another one has none.
 func (s clairState) or(o clairState) clairState {
 	return clairState{
 		up: s.up && o.up, loading: s.loading || o.loading,

@@ -1,20 +1,12 @@
 package watcher
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/slack"
@@ -137,10 +129,20 @@ func TestManyClairs(t *testing.T) {
 		if got := r.clairSeries("clairwatch_clair_data_timestamp_seconds", theRest); got != 5000-mostClairs-19 {
 			t.Errorf("the oldest data of the rest is of %v", got)
 		}
+		probed := r.clairSeries("clairwatch_clair_probe_timestamp_seconds", theRest)
+		// One that hides its updates does not hide how old those of another one are.
+		r.clairs["http://clair-105/"].set(func(c *fakeClair) { c.updaters = nil })
+		r.pass(2 * time.Minute)
+		if got := r.clairSeries("clairwatch_clair_data_timestamp_seconds", theRest); got != 5000-mostClairs-19 {
+			t.Errorf("with one that hides its updates the oldest data of the rest is of %v", got)
+		}
 		r.clairs["http://clair-110/"].set(func(c *fakeClair) { c.away = &clair.Error{Kind: clair.Temporary} })
 		r.pass(2 * time.Minute)
 		if got := r.clairSeries("clairwatch_clair_up", theRest); got != 0 {
 			t.Errorf("one of the rest is away, and up is %v", got)
+		}
+		if got := r.clairSeries("clairwatch_clair_probe_timestamp_seconds", theRest); got < probed || got > float64(time.Now().Add(-time.Minute).Unix()) {
+			t.Errorf("the rest was last asked at %v, which is not when the one that is away was", got)
 		}
 	})
 }
@@ -176,6 +178,25 @@ func TestClairRequests(t *testing.T) {
 			if count != 1 || sum != want {
 				t.Errorf("indexed %s: %d scans of %v seconds", indexed, count, sum)
 			}
+		}
+	})
+}
+
+// While a Clair has no time for a report nobody has begun to get one.
+func TestScanDurationIsWithoutWaiting(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		const images, lag = 4, 10 * time.Second
+		c := r.clairs[clairBase]
+		c.slots, c.reportSlots, c.reportLag = images, 1, lag
+		r.settings(map[string]string{"shop": scanner("shop")})
+		for n := range images {
+			r.run(podOf("shop", fmt.Sprintf("app-%d", n), n+1))
+		}
+		r.start()
+		r.pass(10 * time.Minute)
+		// Each is asked about once before it is indexed, and once after that.
+		if count, sum := r.histogram("clairwatch_scan_duration_seconds", "true"); count != images || sum > images*2*lag.Seconds() {
+			t.Errorf("%d scans of %v seconds, want %d of %v", count, sum, images, images*2*lag.Seconds())
 		}
 	})
 }
@@ -246,44 +267,4 @@ func TestMetricsOfWaiting(t *testing.T) {
 		r.pass(20 * time.Minute)
 		ages("when it is told", 0, 0, 0)
 	})
-}
-
-func TestWatchErrors(t *testing.T) {
-	for name, tt := range map[string]struct {
-		err  error
-		want bool
-	}{
-		"forbidden":    {apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no right")), true},
-		"not answered": {apierrors.NewInternalError(errors.New("no database")), true},
-		"expired":      {apierrors.NewResourceExpired("too old"), false},
-		"ended":        {io.EOF, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inRig(t, func(t *testing.T, r *rig) {
-				var mended atomic.Bool
-				r.kube.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-					return !mended.Load(), nil, tt.err
-				})
-				r.startUnsynced()
-				r.pass(time.Minute)
-				if got := r.metric("clairwatch_watch_errors_total", "pods"); (got > 0) != tt.want {
-					t.Errorf("%v errors", got)
-				}
-				if logged := strings.Contains(r.log.String(), "does not let us watch"); logged != tt.want {
-					t.Errorf("it is logged: %v", logged)
-				}
-				if got := r.metric("clairwatch_synced"); got != 0 {
-					t.Errorf("synced is %v", got)
-				}
-				if got := r.metric("clairwatch_watch_errors_total", "settings"); got != 0 {
-					t.Errorf("%v errors of the settings", got)
-				}
-				mended.Store(true)
-				r.pass(2 * time.Minute)
-				if got := r.metric("clairwatch_synced"); got != 1 {
-					t.Errorf("synced is %v", got)
-				}
-			})
-		})
-	}
 }

@@ -98,7 +98,7 @@ type imageFindings struct{ w *Watcher }
 
 var (
 	imageFindingsDesc = prometheus.NewDesc("clairwatch_image_findings",
-		"Vulnerabilities that the last report of a running image has, by severity, those severities that it has; the worst images first, as far as 5,000 series go.",
+		"Vulnerabilities that the last report of a running image has, by severity, those severities that it has; the worst images first, as far as 5,000 series go. An image has the name that it had when it was last looked at.",
 		[]string{"namespace", "image", "digest", "severity"}, nil)
 	imageSeriesLeftOutDesc = prometheus.NewDesc("clairwatch_image_findings_left_out",
 		"Series of clairwatch_image_findings that there are not, because there would be more than 5,000.", nil, nil)

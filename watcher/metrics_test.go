@@ -30,7 +30,7 @@ func TestMetrics(t *testing.T) {
 		for _, p := range problems {
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
-		// Every series exists from the start.
+		// Every series of labels with closed sets of values exists from the start.
 		got := make(map[string]int)
 		for _, f := range families {
 			got[f.GetName()] = len(f.GetMetric())
