@@ -22,13 +22,34 @@ const (
 	scrapeLogPause = 10 * time.Minute
 )
 
-// scrapes answers requests for metrics. Those that are too many, or take too long, get a 503.
+// scrapes answers requests for metrics. Those that are too many, or take too long, get a 503, of which the log speaks: who
+// scrapes sees no more than that there is nothing.
 func scrapes(metrics prometheus.Gatherer, log *slog.Logger) http.Handler {
-	return promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
+	wrong := &scrapeLog{log: log}
+	handler := promhttp.HandlerFor(metrics, promhttp.HandlerOpts{
 		MaxRequestsInFlight: scrapesAtOnce,
 		Timeout:             scrapeTimeout,
-		ErrorLog:            &scrapeLog{log: log},
+		ErrorLog:            wrong,
 	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := &statusWriter{ResponseWriter: w}
+		handler.ServeHTTP(answer, r)
+		if answer.status == http.StatusServiceUnavailable {
+			wrong.Println(fmt.Sprintf("more than %d requests at once, or one that took longer than %s", scrapesAtOnce, scrapeTimeout))
+		}
+	})
+}
+
+// statusWriter notes the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int // 0 stands for 200
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
 }
 
 // scrapeLog has in the log why there are no metrics, a line every scrapeLogPause at the most.

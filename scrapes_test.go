@@ -36,7 +36,8 @@ func TestScrapesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reg, metric := prometheus.NewRegistry(), stuck{prometheus.NewGauge(prometheus.GaugeOpts{Name: "x", Help: "A number."}), make(chan struct{})}
 		reg.MustRegister(metric)
-		handler := routes(func() bool { return true }, http.NotFoundHandler(), reg, nil, slog.New(slog.DiscardHandler))
+		logged := new(strings.Builder)
+		handler := routes(func() bool { return true }, http.NotFoundHandler(), reg, nil, slog.New(slog.NewTextHandler(logged, nil)))
 		answers := make(chan *httptest.ResponseRecorder, scrapesAtOnce)
 		ask := func() {
 			for range scrapesAtOnce {
@@ -68,6 +69,9 @@ func TestScrapesAreBounded(t *testing.T) {
 			if w := <-answers; w.Code != http.StatusOK || !strings.Contains(w.Body.String(), "\nx 0\n") {
 				t.Errorf("after that: status %d %s", w.Code, w.Body)
 			}
+		}
+		if n := strings.Count(logged.String(), "more than 4 requests at once, or one that took longer than 30s"); n != 1 {
+			t.Errorf("%d lines in the log, want one:\n%s", n, logged)
 		}
 	})
 }

@@ -28,8 +28,10 @@ const (
 	// eventLimit is how long the message of an Event may be, in bytes.
 	eventLimit = 1024
 	// eventsAgain is when it is tried again to make Events, and eventTimeout how long one request may last.
-	eventsAgain  = time.Minute
-	eventTimeout = 10 * time.Second
+	eventsAgain = time.Minute
+	// eventsRefusedAgain is when it is after one was refused: somebody has to do something about it first.
+	eventsRefusedAgain = time.Hour
+	eventTimeout       = 10 * time.Second
 )
 
 // events makes Events on the settings ConfigMap, where people see them beside what they have written. It belongs to one
@@ -39,7 +41,7 @@ type events struct {
 	// said are the mistakes that Events tell of, by key, and configMap is where these Events are.
 	said      map[string]string
 	configMap types.UID
-	refused   bool // of which the log has spoken
+	refused   bool // of which the log has spoken since one was made
 }
 
 // sayMistakesUntil makes an Event for each mistake in the settings, and one when it is mended, until ctx ends.
@@ -48,9 +50,12 @@ func (w *Watcher) sayMistakesUntil(ctx context.Context) {
 	for {
 		var again <-chan time.Time
 		switch err := e.say(ctx, w.assigned.Load()); {
-		case err == nil || ctx.Err() != nil:
+		case ctx.Err() != nil:
+		case err == nil:
+			e.refused = false
 		case apierrors.IsForbidden(err):
-			e.sayRefused(err) // the next edit tries again
+			e.sayRefused(err)
+			again = time.After(eventsRefusedAgain)
 		default:
 			w.log.Debug("could not make an Event on the settings ConfigMap; it is tried again", "error", err)
 			again = time.After(eventsAgain)
@@ -71,7 +76,7 @@ func (e *events) sayRefused(err error) {
 		return
 	}
 	e.refused = true
-	e.w.log.Warn("Events on the settings ConfigMap are refused, and tried again when it is edited; if it is the right that is missing, apply the manifest of this version, which grants it",
+	e.w.log.Warn("Events on the settings ConfigMap are refused, and tried again when it is edited, and every hour; if it is the right that is missing, apply the manifest of this version, which grants it",
 		"error", err)
 }
 

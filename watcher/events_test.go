@@ -162,9 +162,9 @@ func TestEventsRefused(t *testing.T) {
 		r.settings(map[string]string{"blog": "x", "shop": "x"})
 		r.start()
 		before := tried.Load()
-		r.pass(time.Hour)
+		r.pass(eventsRefusedAgain / 2)
 		if n := tried.Load(); before == 0 || n != before {
-			t.Errorf("%d Events were tried at the start, and %d in an hour without an edit", before, n-before)
+			t.Errorf("%d Events were tried at the start, and %d in half an hour without an edit", before, n-before)
 		}
 		r.settings(map[string]string{"blog": "x", "shop": "# another\nx"})
 		if n := tried.Load(); n != before+1 {
@@ -176,15 +176,16 @@ func TestEventsRefused(t *testing.T) {
 		r.wantLogged(1, "exceeded quota: objects")
 
 		refused.Store(false)
-		r.pass(time.Hour)
-		r.wantTold()
-		r.settings(map[string]string{"blog": scanner("blog"), "shop": "# another\nx", "docs": "y"})
+		r.pass(eventsRefusedAgain)
 		r.wantTold("Warning SettingsMistake docs (line 1): ", "Warning SettingsMistake shop (line 2): ") // blog, mended, was never said
-		r.settings(map[string]string{"blog": scanner("blog"), "shop": scanner("shop"), "docs": "y"})
+		r.settings(map[string]string{"blog": scanner("blog"), "shop": "# another\nx", "docs": "# new\ny"})
+		r.wantTold("Warning SettingsMistake docs (line 2): ")
+		r.settings(map[string]string{"blog": scanner("blog"), "shop": scanner("shop"), "docs": "# new\ny"})
 		r.wantTold("Normal SettingsMended shop: mended")
 		refused.Store(true)
 		r.settings(map[string]string{"blog": scanner("blog"), "shop": scanner("shop"), "docs": scanner("docs")})
 		r.wantTold()
+		r.wantLogged(2, "Events on the settings ConfigMap are refused")
 		refused.Store(false)
 		r.settings(map[string]string{"blog": "# new\n" + scanner("blog"), "shop": scanner("shop"), "docs": scanner("docs")})
 		r.wantTold("Normal SettingsMended docs: mended")
