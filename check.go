@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -187,6 +189,13 @@ func (c *checkup) run(ctx context.Context) (checkDocument, error) {
 
 // errOffline is why there is no cluster.
 var errOffline = errors.New("nothing is contacted (--offline)")
+
+// isElsewhere says that a file of the daemon is to be looked at where that runs: nothing is contacted, as in a pipeline, and
+// not even its folder is here.
+func (c *checkup) isElsewhere(file string) bool {
+	_, err := os.Stat(filepath.Dir(file))
+	return c.options.offline && errors.Is(err, fs.ErrNotExist)
+}
 
 // together calls functions at once and waits for all.
 func together(fs ...func()) {

@@ -865,6 +865,76 @@ func TestAgo(t *testing.T) {
 	}
 }
 
+// Files of the daemon that cannot be where nothing is contacted are no mistakes; one that lacks in a folder that is there is.
+func TestCheckOfflineFiles(t *testing.T) {
+	const notify, docker, webhooks = "who may call /notify", "docker config", "(webhookFolder)"
+	folder := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(folder, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	token, key := write("token", scanPassword), write("psk", base64.StdEncoding.EncodeToString([]byte(scanPassword)))
+	const away = " not here and were not looked at: check them where the daemon runs"
+	for name, c := range map[string]struct {
+		token, psk, dockerConfig, webhookFolder string
+		online                                  bool
+		want                                    map[string]string // by what
+		code                                    int
+	}{
+		"not here": {token: "/none/token", psk: "/none/psk", dockerConfig: "/none/config.json", webhookFolder: "/none/webhooks", want: map[string]string{
+			notify:   "info who has the token, or the key of a Clair; their files are" + away,
+			docker:   "info it is not here and was not looked at: check it where the daemon runs",
+			webhooks: "info it is not here, so the files of slackWebhookFile were not looked at: check them where the daemon runs"}},
+		"no token here":     {token: "/none/token", psk: key, want: map[string]string{notify: "info who has the token, or the key of a Clair; some of their files are" + away}},
+		"no key here":       {token: token, psk: "/none/psk", want: map[string]string{notify: "info who has the token, or the key of a Clair; some of their files are" + away}},
+		"here":              {token: token, psk: key, dockerConfig: write("docker.json", "{}"), want: map[string]string{notify: "ok who has the token, or the key of a Clair", docker: "ok credentials for no registry"}},
+		"not in the folder": {token: filepath.Join(folder, "none"), psk: key, dockerConfig: filepath.Join(folder, "none.json"), want: map[string]string{notify: "PROBLEM token of the notifier: ", docker: "WARNING there is none"}, code: exitFound},
+		"a broken key":      {token: "/none/token", psk: write("broken", "!"), want: map[string]string{notify: "PROBLEM "}, code: exitFound},
+		"where the daemon runs": {token: "/none/token", dockerConfig: "/none/config.json", webhookFolder: "/none/webhooks", online: true, want: map[string]string{
+			notify: "PROBLEM token of the notifier: ", docker: "WARNING there is none", webhooks: "WARNING it is not here"}, code: exitFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := fmt.Sprintf("notifyTokenFile: %q\ndockerConfig: %q\nwebhookFolder: %q\n", c.token, c.dockerConfig, c.webhookFolder)
+			if c.psk != "" {
+				config += fmt.Sprintf("clairs: [{url: \"http://clair.invalid:6000/\", pskFile: %q}]\n", c.psk)
+			}
+			shop := scannerOf("http://127.0.0.1:1/", webhook("x"), "")
+			if c.webhookFolder != "" {
+				shop = "clairBaseUrl: http://127.0.0.1:1/\nslackWebhookFile: shop\n"
+			}
+			args := []string{"--config", "config.yaml", "--settings-file", "settings.yaml", "-o", "json"}
+			if !c.online {
+				args = append(args, "--offline")
+			}
+			got := check(t, map[string]string{"config.yaml": config, "settings.yaml": asFile(t, map[string]string{"shop": shop})}, args...)
+			if got.code != c.code {
+				t.Errorf("exit code %d, want %d:\n%s%s", got.code, c.code, got.out, got.errs)
+			}
+			var doc checkDocument
+			if err := json.Unmarshal([]byte(got.out), &doc); err != nil {
+				t.Fatal(err)
+			}
+			for what, want := range c.want {
+				i := slices.IndexFunc(doc.Checks, func(r row) bool { return strings.Contains(r.What, what) })
+				if i < 0 {
+					t.Errorf("no row about %s", what)
+					continue
+				}
+				is := string(doc.Checks[i].Outcome)
+				if is == "problem" || is == "warning" {
+					is = strings.ToUpper(is)
+				}
+				if said := is + " " + doc.Checks[i].Found; !strings.HasPrefix(said, want) {
+					t.Errorf("%s: got %q, want %q", what, said, want)
+				}
+			}
+		})
+	}
+}
+
 // What is to be applied can be judged where nothing of it can be reached.
 func TestCheckOffline(t *testing.T) {
 	settings := writeFile(t, "settings.yaml", asFile(t, map[string]string{"shop": scannerOf("http://clair.invalid:6000/", webhook("x"), "")}))

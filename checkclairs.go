@@ -24,14 +24,41 @@ func (c *checkup) checkNotify() []row {
 	if misplaced(c.cfg.NotifyTokenFile) || slices.ContainsFunc(c.cfg.Clairs, func(c ClairConfig) bool { return misplaced(c.PSKFile) }) {
 		return []row{{what, isSkipped, mendFirst}}
 	}
-	who := clairCallers(c.cfg)
-	if who.Anybody() {
+	if clairCallers(c.cfg).Anybody() {
 		return []row{{what, isWarning, "anybody who reaches the port: set notifyTokenFile, or pskFile of the Clairs, to let in nobody else"}}
 	}
-	if err := who.Check(); err != nil {
-		return mistakes(what, err)
+	const who = "who has the token, or the key of a Clair"
+	cfg, away := c.withoutElsewhere()
+	here := clairCallers(cfg)
+	var rows []row
+	if err := here.Check(); err != nil {
+		rows = mistakes(what, err)
 	}
-	return []row{{what, isOK, "who has the token, or the key of a Clair"}}
+	switch {
+	case away && here.Anybody():
+		return []row{{what, isInfo, who + "; their files are not here and were not looked at: check them where the daemon runs"}}
+	case away:
+		return append(rows, row{what, isInfo, who + "; some of their files are not here and were not looked at: check them where the daemon runs"})
+	case len(rows) > 0:
+		return rows
+	}
+	return []row{{what, isOK, who}}
+}
+
+// withoutElsewhere is the config without the token and the keys whose files are elsewhere, and says whether there are any.
+func (c *checkup) withoutElsewhere() (cfg Config, away bool) {
+	cfg = c.cfg
+	cfg.Clairs = slices.Clone(cfg.Clairs)
+	files := []*string{&cfg.NotifyTokenFile}
+	for i := range cfg.Clairs {
+		files = append(files, &cfg.Clairs[i].PSKFile)
+	}
+	for _, file := range files {
+		if *file != "" && c.isElsewhere(*file) {
+			*file, away = "", true
+		}
+	}
+	return cfg, away
 }
 
 // misplaced says that a setting which names a file holds something else, which may be the secret itself, and so must

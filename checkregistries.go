@@ -100,6 +100,9 @@ func (c *checkup) checkDockerConfig() []row {
 		return []row{{"docker config", isInfo, "there is none (dockerConfig): images of private registries need image pull secrets"}}
 	}
 	what := "docker config " + path
+	if c.isElsewhere(path) {
+		return []row{{what, isInfo, "it is not here and was not looked at: check it where the daemon runs"}}
+	}
 	f, err := os.Open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && path == defaults().DockerConfig:
