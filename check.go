@@ -166,14 +166,10 @@ func (c *checkup) run(ctx context.Context) (checkDocument, error) {
 		return checkDocument{Checks: rows, Settings: found.effective}, nil
 	}
 	cluster := c.connect()
-	var found settingsFound
-	var rights []row
+	found := c.readSettings(ctx, cluster)
+	var rights, notify, clairs, registries, docker, webhooks []row
 	together(
-		func() { found = c.readSettings(ctx, cluster) },
-		func() { rights = c.checkRights(ctx, cluster) },
-	)
-	var notify, clairs, registries, docker, webhooks []row
-	together(
+		func() { rights = c.checkRights(ctx, cluster, found) },
 		func() { notify = c.checkNotify() },
 		func() { clairs = c.checkClairs(ctx, found) },
 		func() { registries = c.checkRegistries(ctx) },

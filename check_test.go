@@ -579,16 +579,16 @@ func TestCheckAnnotating(t *testing.T) {
 		code                         int
 	}{
 		"on, granted and confined": {true, true, true, daemon, []string{"a", "b"}, map[string]string{
-			right: "ok patch", policy: "ok it refuses all but annotations that begin with reported.clairwatch.io/", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, 0},
+			right: "ok patch", policy: "ok it refuses all but annotations that begin with reported.clairwatch.io/", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, 0},
 		"on, not granted": {true, false, false, daemon, []string{"a"}, map[string]string{
-			right: "PROBLEM not allowed: patch; kubectl apply -f deploy/annotate.yaml grants it", policy: "skipped there is nothing to confine", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, exitFound},
+			right: "PROBLEM not allowed: patch; kubectl apply -f deploy/annotate.yaml grants it", policy: "skipped there is nothing to confine", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, exitFound},
 		"on, not confined": {true, true, false, daemon, []string{"a"}, map[string]string{
-			right: "ok patch", policy: "PROBLEM changing a label of pods: the policy clairwatch-annotate does not refuse it, so no pod is annotated; kubectl apply -f deploy/annotate.yaml confines it", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, exitFound},
+			right: "ok patch", policy: "PROBLEM changing a label of pods: the policy clairwatch-annotate does not refuse it, so no pod is annotated; kubectl apply -f deploy/annotate.yaml confines it", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, exitFound},
 		"on, no pod": {true, true, true, daemon, nil, map[string]string{
-			right: "ok patch", policy: "WARNING it cannot be tried whether the right is confined: there is no pod to try it on", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, 0},
+			right: "ok patch", policy: "WARNING it cannot be tried whether the right is confined: there is no pod to try it on", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, 0},
 		"on, asked by a person": {true, true, false, "jane", []string{"a"}, map[string]string{
 			right: "ok patch", policy: "", beyond: "skipped these are the rights of jane"}, 0},
-		"off, not granted": {false, false, false, daemon, []string{"a"}, map[string]string{right: "", policy: "", beyond: "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"}, 0},
+		"off, not granted": {false, false, false, daemon, []string{"a"}, map[string]string{right: "", policy: "", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, 0},
 		"off, granted and confined": {false, true, true, daemon, []string{"a"}, map[string]string{
 			right: "", policy: "", beyond: "info it may annotate pods, as deploy/annotate.yaml grants and confines it, and does not: annotatePods is false"}, 0},
 		"off, not confined": {false, true, false, daemon, []string{"a"}, map[string]string{

@@ -12,6 +12,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/watcher"
 )
 
@@ -21,22 +22,25 @@ const (
 	// mostExcess bounds these rows, and mostOfExcess what one of them names: who may do a lot has many rights.
 	mostExcess   = 10
 	mostOfExcess = 8
+	// mostNamespaces bounds those that are asked about, each in a request of its own.
+	mostNamespaces = 50
 )
 
 // excess is what the daemon may do and need not.
 type excess struct {
 	// in has the namespaces of each grant; none: the whole cluster.
 	in map[grant][]string
-	// namespaces are those that were asked about.
+	// namespaces are those that were asked about, and notAsked how many of the settings were not.
 	namespaces []string
+	notAsked   int
 	// unlisted is why there may be more; empty: all that is allowed there was listed.
 	unlisted string
 }
 
-// checkExcess has a row for each kind of right that the daemon should not have. account is whose rights these are: a
-// ServiceAccount, behind its namespace and a colon.
-func (c cluster) checkExcess(ctx context.Context, cfg Config, account string) []row {
-	found, err := c.findExcess(ctx, cfg)
+// checkExcess has a row for each kind of right that the daemon should not have, and says where it has looked. account is
+// whose rights these are: a ServiceAccount, behind its namespace and a colon.
+func (c cluster) checkExcess(ctx context.Context, cfg Config, account string, watched settingsFound) []row {
+	found, err := c.findExcess(ctx, cfg, watched.namespaces)
 	if err != nil {
 		return []row{{beyond, isProblem, "the API does not say: " + err.Error()}}
 	}
@@ -47,42 +51,81 @@ func (c cluster) checkExcess(ctx context.Context, cfg Config, account string) []
 		who := strings.Replace(account, ":", "[/:]", 1) + "|system:(serviceaccounts|authenticated)"
 		rows = append(rows, row{beyond, isInfo, "what may grant that: kubectl get clusterrolebindings,rolebindings -A -o wide | grep -E '" + who + "'"})
 	}
+	where := found.where(watched.others)
 	switch {
 	case len(rows) == 0 && found.unlisted == "":
-		return []row{{beyond, isOK, "none in the cluster, nor in the namespaces " + strings.Join(found.namespaces, ", ")}}
+		return []row{{beyond, isOK, "none in the cluster, nor in " + where}}
 	case len(rows) == 0:
-		return []row{{beyond, isOK, "none of those that are looked for; " + found.unlisted}}
-	case found.unlisted != "":
-		rows = append(rows, row{beyond, isInfo, "there may be more: " + found.unlisted})
+		rows = append(rows, row{beyond, isOK, "none of those that are looked for in the cluster, nor in " + where})
+	case len(warnings) == 0:
+		rows = append(rows, row{beyond, isInfo, "nothing else in the cluster, nor in " + where})
+	default:
+		rows = append(rows, row{beyond, isInfo, "looked at: the cluster and " + where})
+	}
+	if found.unlisted != "" {
+		rows = append(rows, row{beyond, isInfo, fmt.Sprintf("there may be more: %s; what does most harm was asked for one by one, in the cluster and in the namespace %s", found.unlisted, c.namespace)})
 	}
 	return rows
 }
 
+// where names the namespaces that were asked about, and says which were not; others says that the settings are for
+// namespaces that they do not name, too.
+func (e excess) where(others bool) string {
+	said := fmt.Sprintf("the %s %s; others were not looked at", counted(len(e.namespaces), "namespace"), someOf(e.namespaces))
+	if e.notAsked > 0 {
+		said += fmt.Sprintf(", %d of the settings among them", e.notAsked)
+	}
+	if others {
+		said += ", and which of them " + settings.AllKey + " watches is not known here"
+	}
+	return said
+}
+
+// someOf names the first few of some things, and how many more there are.
+func someOf(things []string) string {
+	if more := len(things) - mostOfExcess; more > 0 {
+		things = append(slices.Clone(things[:mostOfExcess]), fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(things, ", ")
+}
+
 // findExcess asks the API for all that is allowed in some namespaces, which includes what is allowed in the whole cluster,
-// and takes off what is needed.
-func (c cluster) findExcess(ctx context.Context, cfg Config) (excess, error) {
+// and takes off what is needed. watched are the namespaces of the settings.
+func (c cluster) findExcess(ctx context.Context, cfg Config, watched []string) (excess, error) {
 	cfg.LeaderElection.Enabled = true // the manifest grants it in any case
 	needed := append(neededRights(cfg, c.namespace), everyonesRights()...)
-	// Which other namespaces there are the daemon may not ask.
+	// Which further namespaces there are the daemon may not ask.
 	namespaces := []string{c.namespace, metav1.NamespaceDefault, metav1.NamespaceSystem}
 	slices.Sort(namespaces)
-	found := excess{in: make(map[grant][]string), namespaces: slices.Compact(namespaces)}
+	namespaces = slices.Compact(namespaces)
+	watched = slices.DeleteFunc(slices.Clone(watched), func(namespace string) bool { return slices.Contains(namespaces, namespace) })
+	asked := min(len(watched), mostNamespaces-len(namespaces))
+	namespaces = slices.Concat(namespaces, watched[:asked])
+	slices.Sort(namespaces)
+	found := excess{in: make(map[grant][]string), namespaces: namespaces, notAsked: len(watched) - asked}
+	type answer struct {
+		namespace string
+		status    authorizationv1.SubjectRulesReviewStatus
+		err       error
+	}
 	granted := make(map[grant]int) // in how many namespaces
-	for _, namespace := range found.namespaces {
+	for _, a := range inOrder(found.namespaces, func(namespace string) []answer {
 		status, err := c.rules(ctx, namespace)
-		if err != nil {
-			return excess{}, err
+		return []answer{{namespace, status, err}}
+	}) {
+		if a.err != nil {
+			return excess{}, a.err
 		}
-		if status.Incomplete || status.EvaluationError != "" {
+		if a.status.Incomplete || a.status.EvaluationError != "" {
 			found.unlisted = "the API does not list all that it allows"
-			if status.EvaluationError != "" {
-				found.unlisted += ": " + status.EvaluationError
+			if a.status.EvaluationError != "" {
+				found.unlisted += ": " + a.status.EvaluationError
 			}
 		}
-		for g := range grantsOf(status) {
+		for g := range grantsOf(a.status) {
 			granted[g]++
-			if !slices.ContainsFunc(needed, func(r right) bool { return r.grants(namespace, g) }) {
-				found.in[g] = append(found.in[g], namespace)
+			if !slices.ContainsFunc(needed, func(r right) bool { return r.grants(a.namespace, g) }) {
+				found.in[g] = append(found.in[g], a.namespace)
 			}
 		}
 	}
@@ -201,13 +244,13 @@ func (e excess) rows() []row {
 		verbs[t] = append(verbs[t], g.verb)
 	}
 	type kind struct {
-		harm         int
-		verbs, where string
+		harm      int
+		verbs, in string
 	}
 	things := make(map[kind][]string)
 	for t, may := range verbs {
 		g := grant{group: t.group, resource: t.resource, name: t.name}
-		k := kind{harm: harm(may, g), verbs: strings.Join(slices.Sorted(slices.Values(may)), ", "), where: "in the cluster"}
+		k := kind{harm: harm(may, g), verbs: strings.Join(slices.Sorted(slices.Values(may)), ", "), in: t.in}
 		what := g.thing()
 		switch {
 		case slices.Contains(may, "*") && g.group == "*" && g.resource == "*" && g.name == "":
@@ -215,24 +258,21 @@ func (e excess) rows() []row {
 		case slices.Contains(may, "*"):
 			k.verbs = "do anything to"
 		}
-		switch {
-		case strings.Contains(t.in, ","):
-			k.where = "in the namespaces " + t.in
-		case t.in != "":
-			k.where = "in the namespace " + t.in
-		}
 		things[k] = append(things[k], what)
 	}
 	var rows []row
 	for _, k := range slices.SortedFunc(maps.Keys(things), func(a, b kind) int {
-		return cmp.Or(cmp.Compare(b.harm, a.harm), cmp.Compare(a.verbs, b.verbs), cmp.Compare(a.where, b.where))
+		return cmp.Or(cmp.Compare(b.harm, a.harm), cmp.Compare(a.verbs, b.verbs), cmp.Compare(a.in, b.in))
 	}) {
-		what := slices.Sorted(slices.Values(things[k]))
-		if more := len(what) - mostOfExcess; more > 0 {
-			what = append(what[:mostOfExcess], fmt.Sprintf("%d more", more))
+		where := "in the cluster"
+		switch in := strings.Split(k.in, ", "); {
+		case len(in) > 1:
+			where = "in the namespaces " + someOf(in)
+		case k.in != "":
+			where = "in the namespace " + k.in
 		}
-		may := strings.TrimSuffix("it may "+k.verbs+" "+strings.Join(what, ", "), " ")
-		rows = append(rows, row{beyond, isWarning, may + " " + k.where + ": take that away"})
+		may := strings.TrimSuffix("it may "+k.verbs+" "+someOf(slices.Sorted(slices.Values(things[k]))), " ")
+		rows = append(rows, row{beyond, isWarning, may + " " + where + ": take that away"})
 	}
 	if more := len(rows) - mostExcess; more > 0 {
 		rows = append(rows[:mostExcess], row{beyond, isWarning, fmt.Sprintf("it may do %d more such things: take that away", more)})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -21,9 +22,25 @@ func TestCheckExcess(t *testing.T) {
 		incomplete = "webhook authorizer does not support user rule resolution"
 		unlisted   = "the API does not list all that it allows: " + incomplete
 		hint       = "info what may grant that: kubectl get clusterrolebindings,rolebindings -A -o wide | grep -E 'clairwatch[/:]clairwatch|system:(serviceaccounts|authenticated)'"
-		none       = "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"
+		others     = "; others were not looked at"
+		places     = "the 3 namespaces clairwatch, default, kube-system" + others
+		none       = "ok none in the cluster, nor in " + places
+		noneElse   = "info nothing else in the cluster, nor in " + places
+		scope      = "info looked at: the cluster and " + places
+		more       = "info there may be more: " + unlisted + "; what does most harm was asked for one by one, in the cluster and in the namespace clairwatch"
+		exec       = "WARNING it may create pods/exec in the namespace shop: take that away"
+		withShop   = "the 4 namespaces clairwatch, default, kube-system, shop" + others
+		ofAll      = ", and which of them _all watches is not known here"
 	)
-	warning := func(may string) []string { return []string{"WARNING it may " + may + ": take that away", hint} }
+	warning := func(may string) []string { return []string{"WARNING it may " + may + ": take that away", hint, scope} }
+	names := func(n int) []string {
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf("n%03d", i))
+		}
+		return all
+	}
+	execs := []rbacv1.PolicyRule{rule("create", "", "pods/exec")}
 	var many []rbacv1.PolicyRule
 	var manyRows []string
 	for n := range mostExcess + 3 {
@@ -36,6 +53,8 @@ func TestCheckExcess(t *testing.T) {
 	type asked = authorizationv1.ResourceAttributes
 	for name, c := range map[string]struct {
 		everywhere, here, inDefault []rbacv1.PolicyRule // what is granted beside the manifest
+		inWatched                   []rbacv1.PolicyRule // what is granted in each of the namespaces of the settings
+		watched                     settingsFound
 		// allows is what a webhook allows, which lists nothing; nil: there is none.
 		allows func(asked) bool
 		config func(*Config)
@@ -60,7 +79,7 @@ func TestCheckExcess(t *testing.T) {
 		"without leader election":             {config: func(c *Config) { c.LeaderElection.Enabled = false }, want: []string{none}},
 
 		"a pull secret":       {inDefault: []rbacv1.PolicyRule{rule("get", "", "secrets", "regcred")}, want: []string{none}},
-		"all pull secrets":    {everywhere: []rbacv1.PolicyRule{rule("get", "", "secrets")}, want: []string{"info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it"}},
+		"all pull secrets":    {everywhere: []rbacv1.PolicyRule{rule("get", "", "secrets")}, want: []string{"info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it", noneElse}},
 		"secrets of a place":  {inDefault: []rbacv1.PolicyRule{rule("get", "", "secrets")}, want: warning("get secrets in the namespace default")},
 		"to change a secret":  {inDefault: []rbacv1.PolicyRule{rule("update", "", "secrets", "regcred")}, want: warning("update secrets regcred in the namespace default")},
 		"to list all secrets": {everywhere: []rbacv1.PolicyRule{rule("list watch", "", "secrets")}, want: warning("list, watch secrets in the cluster")},
@@ -72,27 +91,47 @@ func TestCheckExcess(t *testing.T) {
 		"anything here":       {here: []rbacv1.PolicyRule{rule("*", "*", "*")}, want: warning("do anything in the namespace clairwatch")},
 		"many of a kind": {everywhere: []rbacv1.PolicyRule{rule("delete", "", "k j i h g f e d c b a")},
 			want: warning("delete a, b, c, d, e, f, g, h, 3 more in the cluster")},
-		"many": {everywhere: many, want: append(manyRows, "WARNING it may do 4 more such things: take that away", hint)},
+		"many": {everywhere: many, want: append(manyRows, "WARNING it may do 4 more such things: take that away", hint, scope)},
 
-		"nothing, as far as asked": {allows: func(asked) bool { return false }, want: []string{"ok none of those that are looked for; " + unlisted}},
+		"nothing, as far as asked": {allows: func(asked) bool { return false }, want: []string{"ok none of those that are looked for in the cluster, nor in " + places, more}},
 		"by a webhook": {allows: func(a asked) bool { return a.Resource == "pods" && a.Subresource == "exec" && a.Verb == "create" },
-			want: append(warning("create pods/exec in the cluster"), "info there may be more: "+unlisted)},
+			want: append(warning("create pods/exec in the cluster"), more)},
 		"by a webhook, here": {allows: func(a asked) bool { return a.Resource == "users" && a.Namespace == "clairwatch" },
-			want: append(warning("impersonate users in the namespace clairwatch"), "info there may be more: "+unlisted)},
+			want: append(warning("impersonate users in the namespace clairwatch"), more)},
 		"by a webhook, its settings": {allows: func(a asked) bool { return a.Resource == "configmaps" && a.Name == "clairwatch" && a.Verb == "update" },
-			want: append(warning("update configmaps clairwatch in the cluster"), "info there may be more: "+unlisted)},
-		"by a webhook, all": {allows: func(asked) bool { return true }, want: append(warning("do anything in the cluster"), "info there may be more: "+unlisted)},
+			want: append(warning("update configmaps clairwatch in the cluster"), more)},
+		"by a webhook, all": {allows: func(asked) bool { return true }, want: append(warning("do anything in the cluster"), more)},
 		"by a webhook, what is opt-in": {allows: func(a asked) bool { return a.Resource == "secrets" && a.Verb == "get" },
-			want: []string{"info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it", "info there may be more: " + unlisted}},
+			want: []string{"info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it", noneElse, more}},
 		"by both": {everywhere: []rbacv1.PolicyRule{rule("*", "", "nodes")}, allows: func(a asked) bool { return a.Resource == "nodes" && a.Subresource == "" },
-			want: append(warning("do anything to nodes in the cluster"), "info there may be more: "+unlisted)},
+			want: append(warning("do anything to nodes in the cluster"), more)},
+
+		"in a watched namespace":             {inWatched: execs, watched: settingsFound{namespaces: []string{"shop"}}, want: []string{exec, hint, "info looked at: the cluster and " + withShop}},
+		"of a namespace that nobody watches": {inWatched: execs, want: []string{none}},
+		"nothing in a watched namespace":     {watched: settingsFound{namespaces: []string{"clairwatch", "shop"}}, want: []string{"ok none in the cluster, nor in " + withShop}},
+		"a pull secret of a watched namespace": {inWatched: []rbacv1.PolicyRule{rule("get", "", "secrets", "regcred")}, watched: settingsFound{namespaces: []string{"shop"}},
+			want: []string{"ok none in the cluster, nor in " + withShop}},
+		"for all": {watched: settingsFound{others: true}, want: []string{none + ofAll}},
+		"as many as are asked about": {watched: settingsFound{namespaces: names(47)}, want: []string{
+			"ok none in the cluster, nor in the 50 namespaces clairwatch, default, kube-system, n000, n001, n002, n003, n004, 42 more" + others}},
+		"more than are asked about": {inWatched: execs, watched: settingsFound{namespaces: names(60), others: true}, want: []string{
+			"WARNING it may create pods/exec in the namespaces n000, n001, n002, n003, n004, n005, n006, n007, 39 more: take that away", hint,
+			"info looked at: the cluster and the 50 namespaces clairwatch, default, kube-system, n000, n001, n002, n003, n004, 42 more" + others + ", 13 of the settings among them" + ofAll}},
+		"in a watched namespace, beside a webhook": {inWatched: execs, watched: settingsFound{namespaces: []string{"shop"}}, allows: func(asked) bool { return false },
+			want: []string{exec, hint, "info looked at: the cluster and " + withShop, more}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int32
 			list := listed(t, []string{manifestOf}, c.everywhere...)
 			api := &apiStand{t: t, user: daemon, allows: func(a asked) bool { return c.allows != nil && c.allows(a) },
 				lists: func(namespace string) authorizationv1.SubjectRulesReviewStatus {
+					requests.Add(1)
 					status := list(namespace)
-					more := statusOf(map[string][]rbacv1.PolicyRule{"clairwatch": c.here, "default": c.inDefault}[namespace])
+					rules := map[string][]rbacv1.PolicyRule{"clairwatch": c.here, "default": c.inDefault}[namespace]
+					if namespace == "shop" || strings.HasPrefix(namespace, "n0") {
+						rules = c.inWatched
+					}
+					more := statusOf(rules)
 					status.ResourceRules = append(status.ResourceRules, more.ResourceRules...)
 					if c.allows != nil {
 						status.Incomplete, status.EvaluationError = true, incomplete
@@ -109,7 +148,7 @@ func TestCheckExcess(t *testing.T) {
 				t.Fatal(cluster.err)
 			}
 			var got []string
-			for _, r := range cluster.checkExcess(t.Context(), cfg, "clairwatch:clairwatch") {
+			for _, r := range cluster.checkExcess(t.Context(), cfg, "clairwatch:clairwatch", c.watched) {
 				if r.What != beyond {
 					t.Errorf("a row about %s", r.What)
 				}
@@ -121,6 +160,9 @@ func TestCheckExcess(t *testing.T) {
 			}
 			if !slices.Equal(got, c.want) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(c.want, "\n"))
+			}
+			if n := requests.Load(); n > mostNamespaces {
+				t.Errorf("%d namespaces were asked about", n)
 			}
 		})
 	}

@@ -84,7 +84,7 @@ const annotateFile = "deploy/annotate.yaml"
 var patchPods = authorizationv1.ResourceAttributes{Verb: "patch", Resource: "pods"}
 
 // checkRights asks the API whether what the daemon does is allowed, and what should not be.
-func (c *checkup) checkRights(ctx context.Context, cluster cluster) []row {
+func (c *checkup) checkRights(ctx context.Context, cluster cluster, found settingsFound) []row {
 	switch {
 	case cluster.err != nil && c.options.settingsFile != "" && c.cfg.Kubeconfig == "": // nobody has asked for one
 		return []row{{"Kubernetes API", isSkipped, cluster.err.Error()}}
@@ -106,7 +106,7 @@ func (c *checkup) checkRights(ctx context.Context, cluster cluster) []row {
 	if c.cfg.AnnotatePods {
 		rows = append(rows, cluster.checkConfined(ctx)...)
 	}
-	return append(rows, cluster.checkExcess(ctx, c.cfg, account)...)
+	return append(rows, cluster.checkExcess(ctx, c.cfg, account, found)...)
 }
 
 // whoAmI is the user as which the API knows us.

@@ -23,6 +23,10 @@ import (
 // settingsFound are the settings of namespaces that could be read.
 type settingsFound struct {
 	rows []row
+	// namespaces are those that have a key, in order, whatever its value; others says that namespaces without one are
+	// watched too.
+	namespaces []string
+	others     bool
 	// scanners are those of each key; nil when there was nothing to read.
 	scanners settings.Settings
 	// effective are the keys whose Scanners could be in force, with all that these inherit.
@@ -54,8 +58,12 @@ func (c *checkup) readSettings(ctx context.Context, cluster cluster) settingsFou
 	}
 	inherited := settings.Inherited(data, rules)
 	forAll := len(all[settings.AllKey]) > 0 || wrong[settings.AllKey] != nil
+	found.others = forAll
 	now := time.Now()
 	for _, key := range slices.Sorted(maps.Keys(data)) {
+		if key != settings.AllKey && key != settings.DefaultsKey && settings.CheckKey(key) == nil {
+			found.namespaces = append(found.namespaces, key)
+		}
 		rows := c.mistakesOf(key, wrong[key], written.values[key])
 		switch {
 		case written.values[key].noText: // and so none of it is in force

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -75,33 +76,44 @@ func TestCheckExcess(t *testing.T) {
 	c := start(t)
 	c.apply(t, "-f", deploy(t, daemonFile))
 	check := c.checker(t)
-	const none = "ok none in the cluster, nor in the namespaces clairwatch, default, kube-system"
-	if more := check.await(t, none); len(more) > 0 {
+	const places = "the 3 namespaces clairwatch, default, kube-system; others were not looked at"
+	if more := check.await(t, "ok none in the cluster, nor in "+places); len(more) > 0 {
 		t.Errorf("beside none: %q", more)
 	}
+	c.kubectl(t, "create", "namespace", "shop")
+	c.kubectl(t, "-n", "clairwatch", "patch", "configmap", "clairwatch", "-p", `{"data": {"shop": ""}}`)
+	const watching = "the 4 namespaces clairwatch, default, kube-system, shop; others were not looked at"
+	const none = "ok none in the cluster, nor in " + watching
+	check.await(t, none)
 	const clusterRole, role = "clusterrole", "role"
 	for _, grant := range []struct {
 		by, verb, resource, name string // empty: any
+		in                       string // namespace of the grant
 		want                     string
 	}{
-		{clusterRole, "create", "pods/exec", "", "create pods/exec in the cluster"},
-		{clusterRole, "create", "deployments.apps", "", "create deployments.apps in the cluster"},
-		{clusterRole, "create", "clusterrolebindings", "", "create clusterrolebindings.rbac.authorization.k8s.io in the cluster"},
-		{clusterRole, "impersonate", "users", "", "impersonate users in the cluster"},
-		{clusterRole, "update", "nodes", "", "update nodes in the cluster"},
-		{clusterRole, "update", "configmaps", "", "update configmaps in the cluster"},
-		{clusterRole, "*", "*.*", "", "do anything in the cluster"},
-		{role, "update", "configmaps", "clairwatch", "update configmaps clairwatch in the namespace clairwatch"},
+		{clusterRole, "create", "pods/exec", "", "clairwatch", "create pods/exec in the cluster"},
+		{clusterRole, "create", "deployments.apps", "", "clairwatch", "create deployments.apps in the cluster"},
+		{clusterRole, "create", "clusterrolebindings", "", "clairwatch", "create clusterrolebindings.rbac.authorization.k8s.io in the cluster"},
+		{clusterRole, "impersonate", "users", "", "clairwatch", "impersonate users in the cluster"},
+		{clusterRole, "update", "nodes", "", "clairwatch", "update nodes in the cluster"},
+		{clusterRole, "update", "configmaps", "", "clairwatch", "update configmaps in the cluster"},
+		{clusterRole, "*", "*.*", "", "clairwatch", "do anything in the cluster"},
+		{role, "update", "configmaps", "clairwatch", "clairwatch", "update configmaps clairwatch in the namespace clairwatch"},
+		{role, "create", "pods/exec", "", "shop", "create pods/exec in the namespace shop"}, // a key of the settings
 	} {
 		t.Run(grant.want, func(t *testing.T) {
-			in := func(args ...string) []string { return append(args, "-n", "clairwatch") }
+			in := func(args ...string) []string { return append(args, "-n", grant.in) }
 			create := in("create", grant.by, "too-much", "--verb="+grant.verb, "--resource="+grant.resource)
 			if grant.name != "" {
 				create = append(create, "--resource-name="+grant.name)
 			}
 			c.kubectl(t, create...)
 			c.kubectl(t, in("create", grant.by+"binding", "too-much", "--"+grant.by+"=too-much", "--serviceaccount="+account)...)
-			hint := strings.Join(check.await(t, "warning it may "+grant.want+": take that away"), "\n")
+			more := check.await(t, "warning it may "+grant.want+": take that away")
+			if want := "info looked at: the cluster and " + watching; len(more) != 2 || more[1] != want {
+				t.Fatalf("got %q, want a command and %q", more, want)
+			}
+			hint := more[0]
 			command := regexp.MustCompile(`^info what may grant that: kubectl (.*) \| grep -E '(.*)'$`).FindStringSubmatch(hint)
 			if command == nil {
 				t.Fatalf("no command that says who did it: %q", hint)
@@ -115,7 +127,8 @@ func TestCheckExcess(t *testing.T) {
 		})
 	}
 	c.apply(t, "-f", deploy(t, "pull-secrets-cluster.yaml"))
-	if more := check.await(t, "info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it"); len(more) > 0 {
-		t.Errorf("beside that: %q", more)
+	more := check.await(t, "info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it")
+	if want := []string{"info nothing else in the cluster, nor in " + watching}; !slices.Equal(more, want) {
+		t.Errorf("beside that: %q, want %q", more, want)
 	}
 }
