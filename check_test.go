@@ -583,7 +583,7 @@ func TestCheckAnnotating(t *testing.T) {
 		"on, not granted": {true, false, false, daemon, []string{"a"}, map[string]string{
 			right: "PROBLEM not allowed: patch; kubectl apply -f deploy/annotate.yaml grants it", policy: "skipped there is nothing to confine", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, exitFound},
 		"on, not confined": {true, true, false, daemon, []string{"a"}, map[string]string{
-			right: "ok patch", policy: "PROBLEM changing a label of pods: the policy clairwatch-annotate does not refuse it, so no pod is annotated; kubectl apply -f deploy/annotate.yaml confines it", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, exitFound},
+			right: "ok patch", policy: "PROBLEM changing a label of pods: the policy clairwatch-annotate does not refuse it, so no pod is annotated; kubectl apply -f deploy/annotate.yaml confines it; if you have just applied it, ask again in a few seconds", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, exitFound},
 		"on, no pod": {true, true, true, daemon, nil, map[string]string{
 			right: "ok patch", policy: "WARNING it cannot be tried whether the right is confined: there is no pod to try it on", beyond: "ok none in the cluster, nor in the 3 namespaces clairwatch, default, kube-system; others were not looked at"}, 0},
 		"on, asked by a person": {true, true, false, "jane", []string{"a"}, map[string]string{

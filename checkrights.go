@@ -163,7 +163,7 @@ func (c cluster) checkConfined(ctx context.Context) []row {
 	case err == nil:
 		return []row{{what, isOK, "it refuses all but annotations that begin with reported.clairwatch.io/"}}
 	case errors.Is(err, watcher.ErrUnconfined):
-		return []row{{what, isProblem, err.Error() + ", so no pod is annotated; kubectl apply -f " + annotateFile + " confines it"}}
+		return []row{{what, isProblem, err.Error() + ", so no pod is annotated; kubectl apply -f " + annotateFile + " confines it; if you have just applied it, ask again in a few seconds"}}
 	default:
 		return []row{{what, isWarning, "it cannot be tried whether the right is confined: " + err.Error()}}
 	}
