@@ -211,10 +211,15 @@ func (c cluster) seek(ctx context.Context, cfg Config, needed []right, found exc
 // checkOptIns has rows about what files of deploy grant to whoever wants it, and takes that off what was found.
 func (c cluster) checkOptIns(ctx context.Context, found excess) []row {
 	var rows []row
-	for g := range found.in {
-		if g.verb == "get" && g.group == "" && g.resource == "secrets" && g.name != "" { // as deploy/pull-secrets-namespace.yaml has it
+	var named []string
+	for g, in := range found.in {
+		if g.verb == "get" && g.group == "" && g.resource == "secrets" && g.name != "" {
 			delete(found.in, g)
+			named = append(named, g.name+" in "+cmp.Or(strings.Join(in, ", "), "any namespace"))
 		}
+	}
+	if slices.Sort(named); len(named) > 0 {
+		rows = append(rows, row{beyond, isInfo, "it may get the Secrets " + someOf(named) + ", as deploy/pull-secrets-namespace.yaml grants those that hold pull secrets"})
 	}
 	secrets, pods := grant{verb: "get", resource: "secrets"}, grant{verb: patchPods.Verb, resource: patchPods.Resource}
 	if in, ok := found.in[secrets]; ok && in == nil {

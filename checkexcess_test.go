@@ -19,18 +19,20 @@ func rule(verbs, group, resources string, names ...string) rbacv1.PolicyRule {
 // TestCheckExcess has what is said of rights that somebody has granted.
 func TestCheckExcess(t *testing.T) {
 	const (
-		incomplete = "webhook authorizer does not support user rule resolution"
-		unlisted   = "the API does not list all that it allows: " + incomplete
-		hint       = "info what may grant that: kubectl get clusterrolebindings,rolebindings -A -o wide | grep -E 'clairwatch[/:]clairwatch|system:(serviceaccounts|authenticated)'"
-		others     = "; others were not looked at"
-		places     = "the 3 namespaces clairwatch, default, kube-system" + others
-		none       = "ok none in the cluster, nor in " + places
-		noneElse   = "info nothing else in the cluster, nor in " + places
-		scope      = "info looked at: the cluster and " + places
-		more       = "info there may be more: " + unlisted + "; what does most harm was asked for one by one, in the cluster and in the namespace clairwatch"
-		exec       = "WARNING it may create pods/exec in the namespace shop: take that away"
-		withShop   = "the 4 namespaces clairwatch, default, kube-system, shop" + others
-		ofAll      = ", and which of them _all watches is not known here"
+		incomplete     = "webhook authorizer does not support user rule resolution"
+		unlisted       = "the API does not list all that it allows: " + incomplete
+		hint           = "info what may grant that: kubectl get clusterrolebindings,rolebindings -A -o wide | grep -E 'clairwatch[/:]clairwatch|system:(serviceaccounts|authenticated)'"
+		others         = "; others were not looked at"
+		places         = "the 3 namespaces clairwatch, default, kube-system" + others
+		none           = "ok none in the cluster, nor in " + places
+		pullSecret     = "info it may get the Secrets "
+		pullSecretFile = ", as deploy/pull-secrets-namespace.yaml grants those that hold pull secrets"
+		noneElse       = "info nothing else in the cluster, nor in " + places
+		scope          = "info looked at: the cluster and " + places
+		more           = "info there may be more: " + unlisted + "; what does most harm was asked for one by one, in the cluster and in the namespace clairwatch"
+		exec           = "WARNING it may create pods/exec in the namespace shop: take that away"
+		withShop       = "the 4 namespaces clairwatch, default, kube-system, shop" + others
+		ofAll          = ", and which of them _all watches is not known here"
 	)
 	warning := func(may string) []string { return []string{"WARNING it may " + may + ": take that away", hint, scope} }
 	names := func(n int) []string {
@@ -78,7 +80,8 @@ func TestCheckExcess(t *testing.T) {
 		"all names of what is needed by name": {here: []rbacv1.PolicyRule{rule("list", "", "configmaps")}, want: warning("list configmaps in the namespace clairwatch")},
 		"without leader election":             {config: func(c *Config) { c.LeaderElection.Enabled = false }, want: []string{none}},
 
-		"a pull secret":       {inDefault: []rbacv1.PolicyRule{rule("get", "", "secrets", "regcred")}, want: []string{none}},
+		"a pull secret":       {inDefault: []rbacv1.PolicyRule{rule("get", "", "secrets", "regcred")}, want: []string{pullSecret + "regcred in default" + pullSecretFile, noneElse}},
+		"secrets by name":     {everywhere: []rbacv1.PolicyRule{rule("get", "", "secrets", "clairwatch", "a")}, want: []string{pullSecret + "a in any namespace, clairwatch in any namespace" + pullSecretFile, noneElse}},
 		"all pull secrets":    {everywhere: []rbacv1.PolicyRule{rule("get", "", "secrets")}, want: []string{"info it may get any Secret, as deploy/pull-secrets-cluster.yaml grants it", noneElse}},
 		"secrets of a place":  {inDefault: []rbacv1.PolicyRule{rule("get", "", "secrets")}, want: warning("get secrets in the namespace default")},
 		"to change a secret":  {inDefault: []rbacv1.PolicyRule{rule("update", "", "secrets", "regcred")}, want: warning("update secrets regcred in the namespace default")},
@@ -110,7 +113,7 @@ func TestCheckExcess(t *testing.T) {
 		"of a namespace that nobody watches": {inWatched: execs, want: []string{none}},
 		"nothing in a watched namespace":     {watched: settingsFound{namespaces: []string{"clairwatch", "shop"}}, want: []string{"ok none in the cluster, nor in " + withShop}},
 		"a pull secret of a watched namespace": {inWatched: []rbacv1.PolicyRule{rule("get", "", "secrets", "regcred")}, watched: settingsFound{namespaces: []string{"shop"}},
-			want: []string{"ok none in the cluster, nor in " + withShop}},
+			want: []string{pullSecret + "regcred in shop" + pullSecretFile, "info nothing else in the cluster, nor in " + withShop}},
 		"for all": {watched: settingsFound{others: true}, want: []string{none + ofAll}},
 		"as many as are asked about": {watched: settingsFound{namespaces: names(47)}, want: []string{
 			"ok none in the cluster, nor in the 50 namespaces clairwatch, default, kube-system, n000, n001, n002, n003, n004, 42 more" + others}},
