@@ -177,3 +177,44 @@ func TestDocsNameTheRights(t *testing.T) {
 		t.Errorf("the page has %v, there are %d rights", got, len(rights))
 	}
 }
+
+// TestRecipesLeaveNoSecrets: who pastes a recipe that writes a secret into a file lets nobody else read it, deletes it in
+// the end, and when that is forgotten neither git nor an image takes it.
+func TestRecipesLeaveNoSecrets(t *testing.T) {
+	ignored := map[string][]string{"/": strings.Split(read(t, ".gitignore"), "\n"), "**/": strings.Split(read(t, ".dockerignore"), "\n")}
+	var all strings.Builder
+	for _, page := range docs(t) {
+		all.WriteString(read(t, page) + "\n")
+	}
+	deleted := make(map[string]bool)
+	for _, m := range regexp.MustCompile(`(?m)^ +rm ([^\n]+)$`).FindAllStringSubmatch(all.String(), -1) {
+		for _, file := range strings.Fields(m[1]) {
+			deleted[file] = true
+		}
+	}
+	for file := range deleted {
+		for prefix, lines := range ignored {
+			if !slices.Contains(lines, prefix+file) {
+				t.Errorf("%s%s is not ignored", prefix, file)
+			}
+		}
+	}
+	written := make(map[string]bool)
+	for _, block := range regexp.MustCompile(`(?m)(?:^ {4,}\S.*\n)+`).FindAllString(all.String(), -1) {
+		for _, m := range regexp.MustCompile(`(?m) > ([a-z.-]+)$`).FindAllStringSubmatch(block, -1) {
+			if m[1] == "config.yaml" {
+				continue // which has names of files
+			}
+			written[m[1]] = true
+			if strings.TrimSpace(strings.SplitN(block, "\n", 2)[0]) != "umask 077" {
+				t.Errorf("%s is for everybody to read:\n%s", m[1], block)
+			}
+			if !deleted[m[1]] {
+				t.Errorf("nobody deletes %s", m[1])
+			}
+		}
+	}
+	if len(written) < 7 {
+		t.Errorf("saw only %v", written)
+	}
+}

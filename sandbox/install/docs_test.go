@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -47,10 +48,11 @@ func recipes(t *testing.T, name string) []string {
 	return found
 }
 
-// reader is somebody who does what the documents say, in one folder.
+// reader is somebody who does what the documents say.
 type reader struct {
 	*cluster
-	dir string
+	home     string
+	checkout string // where they are read, and commands are pasted
 }
 
 // readersKubectl reaches the cluster of the test, whatever the context, does nothing where a pod or a controller would
@@ -80,18 +82,27 @@ func newReader(t *testing.T) *reader {
 			t.Skipf("there is no %s", program)
 		}
 	}
-	r := &reader{cluster: start(t), dir: t.TempDir()}
-	for _, folder := range []string{"bin", ".docker"} {
-		must(t, os.Mkdir(filepath.Join(r.dir, folder), 0o700))
+	r := &reader{cluster: start(t), home: t.TempDir()}
+	r.checkout = filepath.Join(r.home, "clairwatch")
+	for _, folder := range []string{"bin", ".docker", "clairwatch", "my-clairwatch"} {
+		must(t, os.Mkdir(filepath.Join(r.home, folder), 0o700))
 	}
 	for name, text := range map[string]string{
-		".docker/config.json": `{"auths": {}}`, "config.yaml": "cluster: user's\n", "ca.pem": "user's\n",
+		".docker/config.json": `{"auths": {}}`, "clairwatch/ca.pem": "user's\n",
+		"my-clairwatch/kustomization.yaml": kustomization(t, "README.md", "Install it in a cluster"),
 	} {
-		must(t, os.WriteFile(filepath.Join(r.dir, name), []byte(text), 0o600))
+		must(t, os.WriteFile(filepath.Join(r.home, name), []byte(text), 0o600))
 	}
-	must(t, os.WriteFile(filepath.Join(r.dir, "bin", "kubectl"), []byte(readersKubectl), 0o700))
-	must(t, os.Symlink(deploy(t, ""), filepath.Join(r.dir, "deploy")))
+	must(t, os.WriteFile(filepath.Join(r.home, "bin", "kubectl"), []byte(readersKubectl), 0o700))
+	must(t, os.Symlink(deploy(t, ""), filepath.Join(r.checkout, "deploy")))
+	r.edits(t)
 	return r
+}
+
+// edits is what the reader writes where the documents say so.
+func (r *reader) edits(t *testing.T) {
+	t.Helper()
+	must(t, os.WriteFile(filepath.Join(r.checkout, "config.yaml"), []byte("cluster: user's\n"), 0o600))
 }
 
 // does runs a block of commands as somebody pastes it.
@@ -100,9 +111,9 @@ func (r *reader) does(t *testing.T, block string) {
 	kubectl, err := sandbox.BuildKubectl(t.Context(), nil)
 	must(t, err)
 	command := exec.CommandContext(t.Context(), "bash", "-c", "set -euo pipefail\n"+block)
-	command.Dir = r.dir
+	command.Dir = r.checkout
 	command.Env = []string{
-		"PATH=" + filepath.Join(r.dir, "bin") + ":" + os.Getenv("PATH"), "HOME=" + r.dir, "KUBECTL=" + kubectl, "KUBECONFIG=" + r.AdminKubeconfig,
+		"PATH=" + filepath.Join(r.home, "bin") + ":" + os.Getenv("PATH"), "HOME=" + r.home, "KUBECTL=" + kubectl, "KUBECONFIG=" + r.AdminKubeconfig,
 	}
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%v of\n%s\n%s", err, block, out)
@@ -122,23 +133,29 @@ func (r *reader) secret(t *testing.T, namespace, name string) map[string][]byte 
 func TestRecipes(t *testing.T) {
 	r := newReader(t)
 	for _, name := range []string{
-		"deploy/clair.yaml", "README.md", "docs/clair.md", "docs/settings.md", "docs/registries.md", "deploy/kind/README.md",
+		"README.md", "deploy/clair.yaml", "docs/install.md", "docs/clair.md", "docs/settings.md", "docs/registries.md",
+		"deploy/kind/README.md",
 	} {
 		for _, block := range recipes(t, name) {
 			if !strings.Contains(block, " docker run ") { // which need an image
 				r.does(t, block)
 			}
+			if strings.Contains(block, "> config.yaml") {
+				r.edits(t)
+			}
 		}
 	}
+	r.leftNothing(t)
 
 	clair, daemon := r.secret(t, "clair", "clair"), r.secret(t, "clairwatch", "clairwatch")
 	for _, c := range []struct {
 		secret map[string][]byte
 		want   []string
 	}{
-		{clair, []string{"offline.yaml", "psk.yaml", "sources.yaml"}},
+		{clair, []string{"notify.yaml", "offline.yaml", "psk.yaml", "sources.yaml"}},
 		{daemon, []string{"clair-psk", "config.json", "notify-token", "shop"}},
 		{r.secret(t, "clair", "clair-database"), []string{"password"}},
+		{r.secret(t, "clairwatch", "regcred"), []string{corev1.DockerConfigJsonKey}},
 	} {
 		if got := slices.Sorted(maps.Keys(c.secret)); !slices.Equal(got, c.want) {
 			t.Errorf("a Secret has %q, want %q", got, c.want)
@@ -157,7 +174,15 @@ func TestRecipes(t *testing.T) {
 	if key := strings.TrimSpace(string(daemon["clair-psk"])); key == "" || psk.Auth.PSK.Key != key {
 		t.Errorf("Clair has the key %q, clairwatch %q", psk.Auth.PSK.Key, key)
 	}
-	asked, err := os.ReadFile(filepath.Join(r.dir, "stdin"))
+	if token := strings.TrimSpace(string(daemon["notify-token"])); token == "" || !strings.Contains(string(clair["notify.yaml"]), "['Bearer "+token+"']") {
+		t.Errorf("Clair sends %s, clairwatch wants %q", clair["notify.yaml"], token)
+	}
+	config, err := r.admin.CoreV1().ConfigMaps("clairwatch").Get(t.Context(), "clairwatch-config", metav1.GetOptions{})
+	must(t, err)
+	if want := map[string]string{"config.yaml": "cluster: user's\n", "ca.pem": "user's\n"}; !maps.Equal(config.Data, want) {
+		t.Errorf("the settings of the daemon are %q, want %q", config.Data, want)
+	}
+	asked, err := os.ReadFile(filepath.Join(r.home, "stdin"))
 	must(t, err)
 	if password := string(r.secret(t, "clair", "clair-database")["password"]); !strings.Contains(string(asked), "'"+password+"'") {
 		t.Errorf("Postgres is told %q, Clair has another password", asked)
@@ -175,34 +200,56 @@ func TestRecipes(t *testing.T) {
 	}
 	before := r.users(t)
 	r.does(t, keeps)
-	for _, what := range []string{"configmap/clairwatch", "configmap/clairwatch-config", "secret/clairwatch"} {
-		r.kubectl(t, "-n", "clairwatch", "delete", what)
+	for _, what := range [][2]string{
+		{"clairwatch", "configmap/clairwatch"}, {"clairwatch", "configmap/clairwatch-config"}, {"clairwatch", "secret/clairwatch"},
+		{"clair", "secret/clair"},
+	} {
+		r.kubectl(t, "-n", what[0], "delete", what[1])
 	}
-	r.apply(t, "-f", deploy(t, daemonFile))
+	r.apply(t, "-k", deploy(t, ""))
 	r.does(t, back)
+	r.leftNothing(t)
 	if after := r.users(t); after != before {
 		t.Errorf("what was kept became\n%s\nof\n%s", after, before)
 	}
 }
 
+// leftNothing fails where a file with a secret was not deleted.
+func (r *reader) leftNothing(t *testing.T) {
+	t.Helper()
+	left, err := os.ReadDir(r.checkout)
+	must(t, err)
+	for _, file := range left {
+		if !slices.Contains([]string{"ca.pem", "config.yaml", "deploy"}, file.Name()) {
+			t.Errorf("%s is left behind", file.Name())
+		}
+	}
+}
+
+// kustomization is the first one that stands under a heading.
+func kustomization(t *testing.T, page, chapter string) string {
+	t.Helper()
+	_, text, found := strings.Cut(document(t, page), "\n## "+chapter+"\n")
+	block := regexp.MustCompile("(?ms)^( *)```yaml\n(.*?)^ *```$").FindStringSubmatch(text)
+	if !found || block == nil {
+		t.Fatalf("%s has no kustomization under %q", page, chapter)
+	}
+	return regexp.MustCompile("(?m)^"+block[1]).ReplaceAllString(block[2], "")
+}
+
 // patched builds what the kustomization of a chapter makes of the manifests.
 func patched(t *testing.T, page, chapter string) string {
 	t.Helper()
-	_, text, found := strings.Cut(document(t, page), "\n## "+chapter+"\n")
-	_, text, block := strings.Cut(text, "```yaml\n")
-	text, _, ends := strings.Cut(text, "\n```")
-	if !found || !block || !ends {
-		t.Fatalf("%s has no kustomization under %q", page, chapter)
-	}
-	var kustomization map[string]any
-	must(t, yaml.UnmarshalStrict([]byte(text), &kustomization))
+	var made map[string]any
+	must(t, yaml.UnmarshalStrict([]byte(kustomization(t, page, chapter)), &made))
 	folder := t.TempDir()
 	relative, err := filepath.Rel(folder, deploy(t, ""))
 	must(t, err)
-	kustomization["resources"] = []string{relative}
-	written, err := yaml.Marshal(kustomization)
+	made["resources"] = []string{relative}
+	written, err := yaml.Marshal(made)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(folder, "kustomization.yaml"), written, 0o600))
+	must(t, os.WriteFile(filepath.Join(folder, "config.yaml"), []byte("cluster: user's\n"), 0o600))
 	return kustomize(t, folder)
 }
 
@@ -210,15 +257,27 @@ func patched(t *testing.T, page, chapter string) string {
 type outlined struct {
 	pods     map[string]corev1.PodSpec
 	policies map[string]networkingv1.NetworkPolicySpec
+	settings map[string]string
+	volume   corev1.PersistentVolumeClaimSpec
 }
 
 func outline(t *testing.T, manifest string) outlined {
 	t.Helper()
-	o := outlined{make(map[string]corev1.PodSpec), make(map[string]networkingv1.NetworkPolicySpec)}
+	o := outlined{pods: make(map[string]corev1.PodSpec), policies: make(map[string]networkingv1.NetworkPolicySpec)}
 	for document := range strings.SplitSeq(manifest, "\n---\n") {
-		var kind metav1.TypeMeta
+		var kind metav1.PartialObjectMetadata
 		must(t, yaml.Unmarshal([]byte(document), &kind))
 		switch kind.Kind {
+		case "ConfigMap":
+			if kind.Namespace == "clairwatch" && kind.Name == "clairwatch" {
+				var m corev1.ConfigMap
+				must(t, yaml.UnmarshalStrict([]byte(document), &m))
+				o.settings = m.Data
+			}
+		case "PersistentVolumeClaim":
+			var c corev1.PersistentVolumeClaim
+			must(t, yaml.UnmarshalStrict([]byte(document), &c))
+			o.volume = c.Spec
 		case "Deployment", "StatefulSet": // which have the same template
 			var d appsv1.Deployment
 			must(t, yaml.Unmarshal([]byte(document), &d))
@@ -277,5 +336,71 @@ func TestProxy(t *testing.T) {
 	}
 	if len(o.pods) != 3 || len(o.policies) != 3 {
 		t.Errorf("%d pods, %d policies", len(o.pods), len(o.policies))
+	}
+}
+
+// TestOwnFolder builds the kustomizations of docs/install.md.
+func TestOwnFolder(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds kubectl")
+	}
+	o := outline(t, patched(t, "docs/install.md", "What is in it"))
+	if pod := o.pods["clairwatch"]; pod.Containers[0].Image != "registry.example.com/clairwatch:<TAG>" || len(pod.ImagePullSecrets) != 1 {
+		t.Errorf("the pod of clairwatch has the image %s and %d pull secrets", pod.Containers[0].Image, len(pod.ImagePullSecrets))
+	}
+	if class := o.volume.StorageClassName; class == nil || *class != "standard" {
+		t.Errorf("the volume has the class %v", class)
+	}
+	metrics := o.policies["clairwatch"].Ingress[0].From[1].NamespaceSelector.MatchLabels[corev1.LabelMetadataName]
+	if metrics != "observability" {
+		t.Errorf("metrics are for the namespace %q", metrics)
+	}
+	for name, policy := range o.policies {
+		has := slices.ContainsFunc(policy.Egress, func(r networkingv1.NetworkPolicyEgressRule) bool { return r.Ports[0].Port.IntVal == 5000 })
+		if want := name != "postgres"; has != want {
+			t.Errorf("%s gets to the registry: %v, want %v", name, has, want)
+		}
+	}
+
+	o = outline(t, patched(t, "docs/install.md", "With GitOps"))
+	if !strings.Contains(o.settings["shop"], "slackWebhookFile: shop") {
+		t.Errorf("the settings are %q", o.settings)
+	}
+	named := false
+	for _, v := range o.pods["clairwatch"].Volumes {
+		named = named || v.ConfigMap != nil && strings.HasPrefix(v.ConfigMap.Name, "clairwatch-config-")
+	}
+	if !named {
+		t.Errorf("no hash names the settings of the daemon: %+v", o.pods["clairwatch"].Volumes)
+	}
+}
+
+// TestPrometheusRule pastes what docs/operating.md and deploy/alerts.yaml say of the Prometheus Operator.
+func TestPrometheusRule(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("there is no bash")
+	}
+	var rules struct{ Groups []any }
+	must(t, yaml.Unmarshal([]byte(document(t, "deploy/alerts.yaml")), &rules))
+	bin := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(bin, "kubectl"), []byte("#!/bin/sh\nexec cat\n"), 0o700))
+	for name, indent := range map[string]string{"docs/operating.md": "    ", "deploy/alerts.yaml": "#   "} {
+		block := regexp.MustCompile(`(?ms)^` + indent + `\{ cat <<'END'.*?^` + indent + `END\n`).FindString(document(t, name))
+		if block == "" {
+			t.Fatalf("%s does not say how to make a PrometheusRule", name)
+		}
+		command := exec.CommandContext(t.Context(), "bash", "-c", "set -euo pipefail\n"+regexp.MustCompile(`(?m)^`+indent).ReplaceAllString(block, ""))
+		command.Dir, command.Env = filepath.Join("..", ".."), []string{"PATH=" + bin + ":" + os.Getenv("PATH")}
+		out, err := command.Output()
+		must(t, err)
+		var made struct {
+			metav1.TypeMeta
+			Metadata metav1.ObjectMeta
+			Spec     struct{ Groups []any }
+		}
+		must(t, yaml.UnmarshalStrict(out, &made))
+		if made.Kind != "PrometheusRule" || made.Metadata.Name == "" || len(rules.Groups) == 0 || !reflect.DeepEqual(made.Spec.Groups, rules.Groups) {
+			t.Errorf("%s makes\n%s", name, out)
+		}
 	}
 }
