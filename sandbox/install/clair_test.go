@@ -3,12 +3,16 @@ package install
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +66,7 @@ func TestClair(t *testing.T) {
 	postgres, err := box.AddDatabase(ctx, "clair", password)
 	must(t, err)
 	c := &installedClair{box: box, dir: t.TempDir()}
+	c.hears(t)
 	c.Config = filepath.Join(c.dir, "config.yaml")
 	c.Address, err = box.Address()
 	must(t, err)
@@ -94,6 +99,7 @@ func TestClair(t *testing.T) {
 	t.Run("probes", func(t *testing.T) { c.probes(t, found.container) })
 	t.Run("notifier", c.notifier)
 	t.Run("offline", func(t *testing.T) { c.offline(t, found.config.Data["offline.yaml"]) })
+	t.Run("token", func(t *testing.T) { c.token(t, found.config.Data["offline.yaml"]) })
 	t.Run("PSK", c.psk)
 }
 
@@ -103,6 +109,32 @@ type installedClair struct {
 	box    *sandbox.Sandbox
 	dir    string
 	server *sandbox.ClairServer
+	// target is where its webhooks go, and heard has the first of them.
+	target string
+	heard  chan webhook
+}
+
+// webhook is one that Clair has sent.
+type webhook struct {
+	authorization []string
+	callback      string
+}
+
+// hears stands in for clairwatch: it takes Clair's webhooks.
+func (c *installedClair) hears(t *testing.T) {
+	c.heard = make(chan webhook, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var body struct{ Callback string }
+		if err := json.NewDecoder(io.LimitReader(r.Body, 1<<10)).Decode(&body); err != nil {
+			t.Errorf("a webhook: %v", err)
+		}
+		select {
+		case c.heard <- webhook{r.Header.Values("Authorization"), body.Callback}:
+		default: // it sends some twice
+		}
+	}))
+	t.Cleanup(server.Close)
+	c.target = server.URL + "/notify"
 }
 
 // write writes the files of the ConfigMap.
@@ -120,6 +152,7 @@ func (c *installedClair) write(t *testing.T, found installation, postgres string
 		"host=postgres port=5432", "host="+host+" port="+port,
 		"http_listen_addr: :6000", "http_listen_addr: "+c.Address,
 		"introspection_addr: :8089", "introspection_addr: "+c.IntrospectionAddress,
+		"http://clairwatch.clairwatch/notify", c.target,
 		mount+"/", c.dir+"/",
 	)
 	for name, text := range found.config.Data {
@@ -195,6 +228,33 @@ func (c *installedClair) offline(t *testing.T, settings string) {
 	report := c.server.URL + "/matcher/api/v1/vulnerability_report/" + digest.String()
 	if got := status(t, report); got != http.StatusOK {
 		t.Errorf("its report is answered by %d", got)
+	}
+}
+
+// token follows the command of docs/clair.md, and has Clair send a webhook: the piece adds a header to the webhook of the
+// manifest, and takes nothing away from it.
+func (c *installedClair) token(t *testing.T, offline string) {
+	literal := regexp.MustCompile(`(?s)\{\\"stringData\\": \{\\"(notify\.yaml)\\": \\\n +\\"(.+?)\\"\}\}"\n`).FindStringSubmatch(document(t, "docs/clair.md"))
+	if literal == nil {
+		t.Fatal("there is no command that gives Clair a token")
+	}
+	c.settings(t, map[string]string{
+		"offline.yaml": offline,
+		literal[1]:     strings.ReplaceAll(literal[2], "$(cat notify-token)", "secret"),
+		"soon.yaml":    "{notifier: {poll_interval: 1s, delivery_interval: 1s}}", // which only the sandbox's takes
+	})
+	facts, err := vulnerability.Facts(vulnerability.Second)
+	must(t, err)
+	bundle := filepath.Join(t.TempDir(), "updates.json.gz")
+	must(t, vulnerability.WriteFile(bundle, facts, time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)))
+	must(t, c.server.ImportBundle(t.Context(), bundle))
+	select {
+	case got := <-c.heard:
+		if !slices.Equal(got.authorization, []string{"Bearer secret"}) || !strings.HasPrefix(got.callback, "http://clair.clair:6000/notifier/api/v1/notification/") {
+			t.Errorf("Clair sends %+v", got)
+		}
+	case <-time.After(time.Minute):
+		t.Error("Clair sends no webhook")
 	}
 }
 
