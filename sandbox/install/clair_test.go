@@ -271,12 +271,15 @@ func (c *installedClair) psk(t *testing.T) {
 	if !strings.Contains(literal[2], command) {
 		t.Fatalf("%s does not hold the key", literal[2])
 	}
+	client, err := clair.New(clair.Config{URL: c.server.URL, PSK: clair.NewPSK(clair.PSKConfig{Clair: c.server.URL, File: file})})
+	must(t, err)
+	if _, err := client.State(t.Context()); err != nil {
+		t.Errorf("clairwatch cannot have the key first: %v", err)
+	}
 	c.settings(t, map[string]string{literal[1]: strings.ReplaceAll(literal[2], command, key)})
 	if got := status(t, c.server.URL+"/indexer/api/v1/index_state"); got != http.StatusUnauthorized {
 		t.Errorf("who has no key is answered by %d", got)
 	}
-	client, err := clair.New(clair.Config{URL: c.server.URL, PSK: clair.NewPSK(clair.PSKConfig{Clair: c.server.URL, File: file})})
-	must(t, err)
 	if _, err := client.State(t.Context()); err != nil {
 		t.Error(err)
 	}
