@@ -24,7 +24,9 @@ func TestWatchErrors(t *testing.T) {
 		"forbidden":    {apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no right")), true},
 		"not answered": {apierrors.NewInternalError(errors.New("no database")), true},
 		"expired":      {apierrors.NewResourceExpired("too old"), false},
+		"gone":         {apierrors.NewGone("too old"), false},
 		"ended":        {io.EOF, false},
+		"cut off":      {io.ErrUnexpectedEOF, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRig(t, func(t *testing.T, r *rig) {
