@@ -60,6 +60,8 @@ type Sandbox struct {
 
 	AdminKubeconfig string // path of a kubeconfig that may do everything
 
+	EtcdURL string // etcd's API for its clients, which is the API server's, and no business of a user's
+
 	ClairURL              string // Clair's API, without a slash at the end
 	ClairIntrospectionURL string // Clair's /healthz, /readyz and /metrics, likewise
 

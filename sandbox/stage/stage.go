@@ -106,12 +106,12 @@ func (s *Stage) setUp(ctx context.Context, o Options) error {
 	if s.Client, err = kubernetes.NewForConfig(s.AdminConfig()); err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	root, err := root(ctx)
+	root, err := Root(ctx)
 	if err != nil {
 		return err
 	}
 	o.Log("building clairwatch")
-	if s.binary, err = build(ctx, root, s.path("clairwatch"), o.Race); err != nil {
+	if s.binary, err = Build(ctx, s.path("clairwatch"), o.Race); err != nil {
 		return err
 	}
 	o.Log("pushing the sample images")
@@ -145,8 +145,8 @@ func (s *Stage) setUp(ctx context.Context, o Options) error {
 
 func (s *Stage) path(name string) string { return filepath.Join(s.Dir, name) }
 
-// root is the folder of clairwatch itself, which this module replaces its requirement with.
-func root(ctx context.Context) (string, error) {
+// Root is the folder of the source of clairwatch itself, which this module replaces its requirement with.
+func Root(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/clairwatch/clairwatch/sandbox").Output()
 	if err != nil {
 		return "", fmt.Errorf("finding the source of clairwatch (run this in the folder sandbox): %w", err)
@@ -154,8 +154,12 @@ func root(ctx context.Context) (string, error) {
 	return filepath.Dir(strings.TrimSpace(string(out))), nil
 }
 
-// build compiles the daemon.
-func build(ctx context.Context, root, binary string, race bool) (string, error) {
+// Build compiles the daemon to a path, which it returns, and with the race detector if that is wanted.
+func Build(ctx context.Context, binary string, race bool) (string, error) {
+	root, err := Root(ctx)
+	if err != nil {
+		return "", err
+	}
 	args := []string{"build", "-C", root, "-o", binary}
 	if race {
 		args = append(args, "-race")

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/quay/claircore"
+	"github.com/quay/claircore/toolkit/types"
+)
+
+// clairStand answers as Clair 4.9 does (clair/testdata has what that answers): it knows what it was told to index.
+type clairStand struct {
+	findings int
+	numbers  map[string]int // of images, by the digests of their manifests
+
+	mu      sync.Mutex
+	indexed map[string]bool
+	counts  map[string]int // requests by what they are for
+	bytes   int64          // of reports
+}
+
+func newClairStand(numbers map[string]int, findings int) *clairStand {
+	return &clairStand{findings: findings, numbers: numbers, indexed: make(map[string]bool), counts: make(map[string]int)}
+}
+
+const clairState = "5d0d5b1f6dc4f7cd1d1b2d0f6f3b3a1e"
+
+// ServeHTTP implements http.Handler.
+func (c *clairStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	const index, report = "/indexer/api/v1/index_report", "/matcher/api/v1/vulnerability_report/"
+	switch path := r.URL.Path; {
+	case path == "/indexer/api/v1/index_state":
+		c.count("state")
+		answer(w, http.StatusOK, map[string]string{"state": clairState})
+	case path == index && r.Method == http.MethodPost:
+		c.count("index")
+		c.index(w, r)
+	case strings.HasPrefix(path, report):
+		c.count("report")
+		c.report(w, strings.TrimPrefix(path, report))
+	case path == "/matcher/api/v1/internal/update_operation":
+		c.count("updates")
+		c.updates(w, r)
+	default:
+		c.count("other")
+		http.NotFound(w, r)
+	}
+}
+
+func (c *clairStand) count(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts[what]++
+}
+
+// taken returns the counts, and begins anew.
+func (c *clairStand) taken() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := c.counts
+	c.counts = make(map[string]int)
+	return counts
+}
+
+func (c *clairStand) index(w http.ResponseWriter, r *http.Request) {
+	var manifest claircore.Manifest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&manifest); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	number, ok := c.numbers[manifest.Hash.String()]
+	if !ok {
+		http.Error(w, "an image that nothing runs", http.StatusBadRequest)
+		return
+	}
+	c.mu.Lock()
+	c.indexed[manifest.Hash.String()] = true
+	c.mu.Unlock()
+	full := reportOf(number, c.findings)
+	answer(w, http.StatusCreated, claircore.IndexReport{
+		Hash: manifest.Hash, State: "IndexFinished", Success: true,
+		Packages: full.Packages, Distributions: full.Distributions, Environments: full.Environments,
+	})
+}
+
+func (c *clairStand) report(w http.ResponseWriter, digest string) {
+	c.mu.Lock()
+	known := c.indexed[digest]
+	c.mu.Unlock()
+	hash, err := claircore.ParseDigest(digest)
+	if !known || err != nil {
+		answer(w, http.StatusNotFound, map[string]string{"code": "not-found", "message": "index report for manifest \"" + digest + "\" not found"})
+		return
+	}
+	report := reportOf(c.numbers[digest], c.findings)
+	report.Hash = hash
+	text, err := json.Marshal(report)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	c.mu.Lock()
+	c.bytes += int64(len(text))
+	c.mu.Unlock()
+	w.Header().Set("Content-Type", "application/vnd.clair.vulnerability_report.v1+json")
+	_, _ = w.Write(text)
+}
+
+// updates says that the data is a day old.
+func (c *clairStand) updates(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("kind") != "vulnerability" {
+		answer(w, http.StatusOK, map[string]any{})
+		return
+	}
+	const ref = "31ab85a3-1b73-4edc-aaf7-d1a41683a629"
+	w.Header().Set("Etag", `"`+ref+`"`)
+	if r.Header.Get("If-None-Match") == `"`+ref+`"` {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	answer(w, http.StatusOK, map[string][]map[string]any{"debian/updater": {{
+		"ref": ref, "updater": "debian/updater", "fingerprint": "a", "date": time.Now().Add(-24 * time.Hour), "kind": "vulnerability",
+	}}})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+const (
+	// bases is how many base images there are: images that have the same one share half of their findings, as images of
+	// one company do.
+	bases = 20
+	// packages is how many an image has.
+	packages = 150
+)
+
+var severities = [...]claircore.Severity{claircore.Critical, claircore.High, claircore.High, claircore.Medium, claircore.Medium, claircore.Medium, claircore.Low, claircore.Negligible}
+
+// reportOf makes the report of an image, by its number, without its digest. It has the size of those of Debian.
+func reportOf(number, findings int) *claircore.VulnerabilityReport {
+	debian := &claircore.Distribution{ID: "1", DID: "debian", Name: "Debian GNU/Linux", Version: "12 (bookworm)", VersionCodeName: "bookworm", VersionID: "12", PrettyName: "Debian GNU/Linux 12 (bookworm)"}
+	r := &claircore.VulnerabilityReport{
+		Packages:               make(map[string]*claircore.Package),
+		Distributions:          map[string]*claircore.Distribution{"1": debian},
+		Environments:           make(map[string][]*claircore.Environment),
+		Vulnerabilities:        make(map[string]*claircore.Vulnerability),
+		PackageVulnerabilities: make(map[string][]string),
+	}
+	layer := layerDigest(number % bases)
+	for p := range packages {
+		id, name := fmt.Sprint(p), fmt.Sprintf("libsample%d", p)
+		source := &claircore.Package{ID: fmt.Sprint(1000 + p), Name: fmt.Sprintf("sample%d", p), Version: "1.36-9+deb12u4", Kind: types.SourcePackage}
+		r.Packages[id] = &claircore.Package{ID: id, Name: name, Version: "1.36-9+deb12u4", Kind: types.BinaryPackage, Source: source, Arch: "amd64"}
+		r.Environments[id] = []*claircore.Environment{{PackageDB: "var/lib/dpkg/status", IntroducedIn: layer, DistributionID: "1"}}
+	}
+	for f := range findings {
+		cve := fmt.Sprintf("CVE-2026-%d", 100_000+number%bases*1_000+f)
+		if f%2 == 1 {
+			cve = fmt.Sprintf("CVE-2025-%d", 100_000+number*1_000+f)
+		}
+		id, pkg := fmt.Sprint(number*1_000+f), fmt.Sprint(f*7%packages)
+		v := &claircore.Vulnerability{
+			ID: id, Updater: "debian/updater", Name: cve, Issued: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC),
+			Description:        "A flaw was found in " + r.Packages[pkg].Name + ". " + strings.Repeat("A crafted input can make it read beyond a buffer. ", 6),
+			Links:              "https://security-tracker.debian.org/tracker/" + cve + " https://nvd.example.org/vuln/detail/" + cve,
+			Severity:           "high",
+			NormalizedSeverity: severities[f%len(severities)],
+			Package:            &claircore.Package{Name: r.Packages[pkg].Source.Name, Kind: types.SourcePackage},
+			Dist:               debian, Repo: &claircore.Repository{},
+		}
+		if f%3 != 0 {
+			v.FixedInVersion = "1.36-9+deb12u7"
+		}
+		r.Vulnerabilities[id] = v
+		r.PackageVulnerabilities[pkg] = append(r.PackageVulnerabilities[pkg], id)
+	}
+	return r
+}
