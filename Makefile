@@ -1,6 +1,6 @@
 # Everything needs Go and, for the sandbox, Postgres; what is missing is installed or named.
 
-.PHONY: demo test unit servers lint
+.PHONY: demo test unit servers bench lint
 
 # A cluster on this machine, clairwatch in it, and what arrives in Slack.
 demo:
@@ -10,12 +10,16 @@ demo:
 test:
 	$(MAKE) -j2 unit servers
 
-# With real servers. The first run builds them. What takes longest comes first.
+# With real servers. The first run builds them. What takes longest comes first, and as they mostly wait, three at a time.
 servers:
-	cd sandbox && go test -race -timeout 60m ./memory ./e2e ./disclosure ./...
+	cd sandbox && go test -race -p 3 -timeout 60m ./memory ./e2e ./disclosure ./...
 
 unit:
 	go test -race ./watcher ./ledger ./...
+
+# What clairwatch costs: BENCH="-pods 100000 -images 5000 -namespaces 200 -memory 400MiB", or what else ./bench -h says.
+bench:
+	cd sandbox && go build -o ../bin/bench ./bench && exec ../bin/bench -v $(BENCH)
 
 lint:
 	test -z "$$(git ls-files '*.go' | xargs gofmt -l)"
