@@ -3,6 +3,7 @@ package watcher
 import (
 	"errors"
 	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
@@ -24,7 +26,7 @@ func TestWatchErrors(t *testing.T) {
 		"forbidden":    {apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", errors.New("no right")), true},
 		"not answered": {apierrors.NewInternalError(errors.New("no database")), true},
 		"expired":      {apierrors.NewResourceExpired("too old"), false},
-		"gone":         {apierrors.NewGone("too old"), false},
+		"gone":         {&apierrors.StatusError{ErrStatus: metav1.Status{Code: http.StatusGone, Reason: metav1.StatusReasonGone}}, false},
 		"ended":        {io.EOF, false},
 		"cut off":      {io.ErrUnexpectedEOF, false},
 	} {
