@@ -10,7 +10,6 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -178,9 +177,9 @@ func (c cluster) confinement(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing pods: %w", err)
 	}
-	pods := make([]*corev1.Pod, 0, len(list.Items))
-	for i := range list.Items {
-		pods = append(pods, &list.Items[i])
+	pods := make([]watcher.PodID, 0, len(list.Items))
+	for _, pod := range list.Items {
+		pods = append(pods, watcher.PodID{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID})
 	}
 	return watcher.CheckConfinement(ctx, c.client, pods)
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -137,9 +136,9 @@ func (a *annotator) confineSoon() {
 
 // look has a pod annotated if it is to be. While pods are not annotated it notes nothing: all are looked at when they
 // are again.
-func (a *annotator) look(pod *corev1.Pod) {
+func (a *annotator) look(pod *pod) {
 	if a.state() == annotatingOn && a.w.leading.Load() && len(a.w.unreported(pod)) > 0 {
-		a.queue.AddAfter(cache.MetaObjectToName(pod), annotateAfter)
+		a.queue.AddAfter(cache.NewObjectName(pod.namespace(), pod.name), annotateAfter)
 	}
 }
 
@@ -161,8 +160,8 @@ func (a *annotator) lookAtTold(ns []*news) {
 // lookAtAll has all pods annotated that are to be.
 func (a *annotator) lookAtAll() {
 	a.looked, a.complained = time.Now(), false
-	for _, namespace := range a.w.podNamespaces() {
-		for _, pod := range a.w.podsIn(namespace) {
+	for _, namespace := range a.w.pods.namespaces() {
+		for _, pod := range a.w.pods.in(namespace) {
 			a.look(pod)
 		}
 	}
@@ -170,8 +169,8 @@ func (a *annotator) lookAtAll() {
 
 // annotate annotates one pod.
 func (a *annotator) annotate(ctx, work context.Context, name cache.ObjectName) {
-	pod, err := a.w.factory.Core().V1().Pods().Lister().Pods(name.Namespace).Get(name.Name)
-	if err != nil || a.state() != annotatingOn {
+	pod := a.w.pods.named(name)
+	if pod == nil || a.state() != annotatingOn {
 		a.queue.Forget(name)
 		return
 	}
@@ -184,7 +183,7 @@ func (a *annotator) annotate(ctx, work context.Context, name cache.ObjectName) {
 		return
 	}
 	outcome := "ok"
-	switch err := a.patch(work, pod, due); {
+	switch err := a.patch(work, pod.id(), due); {
 	case err == nil:
 		a.queue.Forget(name)
 	case apierrors.IsNotFound(err) || isOther(err): // one that has its name is looked at by itself
@@ -221,7 +220,7 @@ func (a *annotator) retry(name cache.ObjectName, err error) {
 
 // patch writes annotations on a pod, and on no other one of its name. It says nothing of the version, because nothing
 // that others write matters to it.
-func (a *annotator) patch(ctx context.Context, pod *corev1.Pod, annotations map[string]string) error {
+func (a *annotator) patch(ctx context.Context, pod PodID, annotations map[string]string) error {
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID, "annotations": annotations}})
 	if err != nil {
 		return fmt.Errorf("writing annotations: %w", err)
@@ -286,21 +285,21 @@ func (a *annotator) turn(now annotating, err error) {
 }
 
 // sample returns a few pods at random on which the confinement can be tried.
-func (a *annotator) sample() []*corev1.Pod {
-	var pods []*corev1.Pod
+func (a *annotator) sample() []PodID {
+	var pods []PodID
 	seen, assigned := 0, a.w.assigned.Load()
-	for _, namespace := range a.w.podNamespaces() {
+	for _, namespace := range a.w.pods.namespaces() {
 		if len(assigned.of(namespace)) == 0 {
 			continue
 		}
-		for _, pod := range a.w.podsIn(namespace) {
+		for _, pod := range a.w.pods.in(namespace) {
 			if isFinished(pod) {
 				continue
 			}
 			if seen++; len(pods) < confinementPods {
-				pods = append(pods, pod)
+				pods = append(pods, pod.id())
 			} else if i := rand.IntN(seen); i < len(pods) {
-				pods[i] = pod
+				pods[i] = pod.id()
 			}
 		}
 	}
@@ -312,29 +311,32 @@ var sha256Digest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // unreported returns the annotations that a pod lacks: for each of its containers whose image was told to everybody who
 // hears of it. Image volumes have none, since a volume can have the name of a container.
-func (w *Watcher) unreported(pod *corev1.Pod) map[string]string {
-	ls := w.assigned.Load().of(pod.Namespace)
+func (w *Watcher) unreported(pod *pod) map[string]string {
+	ls := w.assigned.Load().of(pod.namespace())
 	if len(ls) == 0 || isFinished(pod) {
 		return nil
 	}
 	var due map[string]string
-	platform, specs := w.nodes.platform(pod.Spec.NodeName), specsOf(pod)
-	for kind, s := range statuses(pod) {
-		c := container{spec: specs[s.Name], imageID: s.ImageID, kind: kind}
-		digest := w.book.Manifest(image{id: imageID(c), platform: platform}.inLedger())
-		if !sha256Digest.MatchString(digest) || pod.Annotations[reportedPrefix+s.Name] == digest || !w.isReported(ls, pod, c, digest) {
+	platform := w.nodes.platform(pod.node.Value())
+	for _, h := range pod.pieces {
+		p := h.Value()
+		if p.kind == imageVolume {
+			continue
+		}
+		digest := w.book.Manifest(image{id: imageID(p.container), platform: platform}.inLedger())
+		if !sha256Digest.MatchString(digest) || pod.saysReported(p.name, digest) || !w.isReported(ls, pod, p.container, digest) {
 			continue
 		}
 		if due == nil {
 			due = make(map[string]string)
 		}
-		due[reportedPrefix+s.Name] = digest
+		due[reportedPrefix+p.name] = digest
 	}
 	return due
 }
 
 // isReported says whether all of some listeners that hear of a container were told of its image, and any does.
-func (w *Watcher) isReported(ls []listener, pod *corev1.Pod, c container, digest string) bool {
+func (w *Watcher) isReported(ls []listener, pod *pod, c container, digest string) bool {
 	told := false
 	for _, l := range ls {
 		if !seesPod(l.look, pod) || !seesContainer(l.look, c) {
@@ -345,32 +347,6 @@ func (w *Watcher) isReported(ls []listener, pod *corev1.Pod, c container, digest
 		}
 	}
 	return told
-}
-
-// trimReported is a trim that keeps the annotations of ours. Those that cannot be are not kept, because whoever writes a
-// pod could have much kept.
-func trimReported(obj any) (any, error) {
-	trimmed, err := trim(obj)
-	pod, ok := obj.(*corev1.Pod)
-	if !ok || err != nil {
-		return trimmed, err
-	}
-	kept, ok := trimmed.(*corev1.Pod)
-	if !ok {
-		return trimmed, nil
-	}
-	for name := range specsOf(pod) {
-		key := reportedPrefix + name
-		digest := pod.Annotations[key]
-		if !sha256Digest.MatchString(digest) {
-			continue
-		}
-		if kept.Annotations == nil {
-			kept.Annotations = make(map[string]string)
-		}
-		kept.Annotations[key] = digest
-	}
-	return kept, nil
 }
 
 // annotatingStates has whether pods are annotated when it is asked.

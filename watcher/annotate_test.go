@@ -290,6 +290,8 @@ func uidPod(namespace, name string, n int) *corev1.Pod {
 	return pod
 }
 
+func idOf(pod *corev1.Pod) PodID { return PodID{pod.Namespace, pod.Name, pod.UID} }
+
 // manyContainers is a pod with containers of all kinds: image 1 ordinary, 2 init, 3 ephemeral, and 4 as a volume that has the
 // name of a container.
 func manyContainers(name string) *corev1.Pod {
@@ -499,9 +501,9 @@ func TestAnnotateOff(t *testing.T) {
 		if p.tried > 0 {
 			t.Error("it was tried")
 		}
-		for _, cached := range r.w.podsIn("shop") {
-			if len(cached.Annotations) > 0 {
-				t.Errorf("the cache has %v", cached.Annotations)
+		for _, cached := range r.w.pods.in("shop") {
+			if cached.notes != nil {
+				t.Errorf("the cache has %v", cached.notes)
 			}
 		}
 	})
@@ -779,7 +781,7 @@ func TestAnnotateStops(t *testing.T) {
 	})
 }
 
-func TestTrimReported(t *testing.T) {
+func TestKeepReported(t *testing.T) {
 	pod := fullPod()
 	pod.Annotations = map[string]string{
 		optOut:                                       "false",
@@ -787,26 +789,22 @@ func TestTrimReported(t *testing.T) {
 		reportedPrefix + "init":                      digest(1),
 		reportedPrefix + "debug":                     digest(2),
 		reportedPrefix + "none":                      digest(3), // no container of it
+		reportedPrefix + "model":                     digest(3), // nor of it
 		reportedPrefix + pod.Spec.Containers[0].Name: strings.Repeat("x", 1000),
 	}
-	before := pod.DeepCopy()
-	for range 2 { // it may run twice
-		obj, err := trimReported(pod)
-		if err != nil {
-			t.Fatal(err)
-		}
-		trimmed := obj.(*corev1.Pod)
-		want := map[string]string{optOut: "false", reportedPrefix + "init": digest(1), reportedPrefix + "debug": digest(2)}
-		if !maps.Equal(trimmed.Annotations, want) {
-			t.Errorf("kept are %v", trimmed.Annotations)
-		}
-		if !maps.Equal(pod.Annotations, before.Annotations) {
-			t.Errorf("the pod that was given was changed: %v", pod.Annotations)
-		}
-		pod, before = trimmed, trimmed.DeepCopy()
+	kept := newPod(pod, true)
+	var got []toldManifest
+	for _, h := range kept.notes.reported {
+		got = append(got, h.Value())
 	}
-	if obj, err := trimReported("a tombstone"); obj != "a tombstone" || err != nil {
-		t.Errorf("something else: %v, %v", obj, err)
+	if want := []toldManifest{{"init", digest(1)}, {"debug", digest(2)}}; !slices.Equal(got, want) || !isOut(kept) {
+		t.Errorf("kept are %v, and that it is out: %v", got, isOut(kept))
+	}
+	if !kept.saysReported("init", digest(1)) || kept.saysReported("init", digest(2)) || kept.saysReported("none", digest(3)) {
+		t.Error("of what was reported something else is said")
+	}
+	if got := kept.id(); got != idOf(pod) {
+		t.Errorf("it is %v, want %v", got, idOf(pod))
 	}
 }
 
@@ -859,7 +857,7 @@ func TestTrials(t *testing.T) {
 				r.run(strict)
 				const times = 20
 				for range times {
-					r.check(CheckConfinement(t.Context(), r.kube, []*corev1.Pod{pod}))
+					r.check(CheckConfinement(t.Context(), r.kube, []PodID{idOf(pod)}))
 				}
 				different := make(map[string]bool)
 				for _, patch := range p.trials {
@@ -870,7 +868,7 @@ func TestTrials(t *testing.T) {
 					t.Errorf("%d trials, %d of them different; want %d", len(p.trials), len(different), want)
 				}
 				p.confined = []string{"labels", "annotations"}
-				if err := CheckConfinement(t.Context(), r.kube, []*corev1.Pod{pod}); !errors.Is(err, ErrUnconfined) || !strings.Contains(err.Error(), "the spec") {
+				if err := CheckConfinement(t.Context(), r.kube, []PodID{idOf(pod)}); !errors.Is(err, ErrUnconfined) || !strings.Contains(err.Error(), "the spec") {
 					t.Errorf("got %v where the spec can be changed", err)
 				}
 			})
@@ -899,7 +897,8 @@ func wantHarmless(t *testing.T, patch podPatch) {
 }
 
 func TestCheckConfinement(t *testing.T) {
-	pods := []*corev1.Pod{uidPod("shop", "app-0", 1), uidPod("shop", "app-1", 1)}
+	whole := []*corev1.Pod{uidPod("shop", "app-0", 1), uidPod("shop", "app-1", 1)}
+	pods := []PodID{idOf(whole[0]), idOf(whole[1])}
 	invalid := apierrors.NewInvalid(schema.GroupKind{Kind: "Pod"}, "app-0", field.ErrorList{
 		field.Invalid(field.NewPath("spec", "activeDeadlineSeconds"), 5, "must be less than or equal to previous value"),
 	})
@@ -913,7 +912,7 @@ func TestCheckConfinement(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		change func(*podPatches)
-		pods   []*corev1.Pod
+		pods   []PodID
 		is     error // what it wraps; nil: nothing
 		says   string
 		tried  int
@@ -939,7 +938,7 @@ func TestCheckConfinement(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {
-				r.run(pods[0].DeepCopy(), pods[1].DeepCopy())
+				r.run(whole[0].DeepCopy(), whole[1].DeepCopy())
 				c.change(p)
 				err := CheckConfinement(t.Context(), r.kube, c.pods)
 				if (err != nil) != (c.says != "") || c.is != nil && !errors.Is(err, c.is) || err != nil && !strings.Contains(err.Error(), c.says) {

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -47,31 +46,31 @@ var trials = [...]struct {
 	{"the spec", []way{mergeDeadline, appendToleration, mergeTolerations}},
 }
 
-// way is a patch of a pod, and its type.
-type way func(*corev1.Pod) (types.PatchType, string)
+// way is a patch of the pod with a UID, and its type.
+type way func(types.UID) (types.PatchType, string)
 
-func mergeLabel(pod *corev1.Pod) (types.PatchType, string) {
-	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q,"labels":{%q:%q}}}`, pod.UID, trialKey, rand.Text())
+func mergeLabel(uid types.UID) (types.PatchType, string) {
+	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q,"labels":{%q:%q}}}`, uid, trialKey, rand.Text())
 }
 
-func mergeAnnotation(pod *corev1.Pod) (types.PatchType, string) {
-	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, pod.UID, trialKey, rand.Text())
+func mergeAnnotation(uid types.UID) (types.PatchType, string) {
+	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q,"annotations":{%q:%q}}}`, uid, trialKey, rand.Text())
 }
 
 // mergeDeadline sets a deadline that is decades away.
-func mergeDeadline(pod *corev1.Pod) (types.PatchType, string) {
+func mergeDeadline(uid types.UID) (types.PatchType, string) {
 	const longest = 1<<31 - 1 // seconds
-	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"activeDeadlineSeconds":%d}}`, pod.UID, longest-mathrand.IntN(longest/2))
+	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"activeDeadlineSeconds":%d}}`, uid, longest-mathrand.IntN(longest/2))
 }
 
 // appendToleration adds the toleration of a taint that no node has to those of a pod, of which the cache knows nothing.
-func appendToleration(pod *corev1.Pod) (types.PatchType, string) {
-	return types.JSONPatchType, fmt.Sprintf(`[{"op":"test","path":"/metadata/uid","value":%q},{"op":"add","path":"/spec/tolerations/-","value":%s}]`, pod.UID, toleration())
+func appendToleration(uid types.UID) (types.PatchType, string) {
+	return types.JSONPatchType, fmt.Sprintf(`[{"op":"test","path":"/metadata/uid","value":%q},{"op":"add","path":"/spec/tolerations/-","value":%s}]`, uid, toleration())
 }
 
 // mergeTolerations does so for a pod that has none.
-func mergeTolerations(pod *corev1.Pod) (types.PatchType, string) {
-	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"tolerations":[%s]}}`, pod.UID, toleration())
+func mergeTolerations(uid types.UID) (types.PatchType, string) {
+	return types.MergePatchType, fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"tolerations":[%s]}}`, uid, toleration())
 }
 
 func toleration() string {
@@ -81,13 +80,19 @@ func toleration() string {
 // trialKey is the name of what trials would add.
 const trialKey = "clairwatch.io/trial"
 
+// PodID is a pod, and no other one that has its name before or after it.
+type PodID struct {
+	Namespace, Name string
+	UID             types.UID
+}
+
 // CheckConfinement tries on a pod, or on up to five until one shows it, whether the API server refuses to let this client change more of them than the
 // annotations that begin with reported.clairwatch.io/, as the policy of deploy/annotate.yaml has it. Nothing is carried
 // out. It returns nil when that is so, an error that wraps ErrUnconfined or ErrNoRight, and another one when it cannot
 // be found out, as when there is no pod, or the API server does not answer or refuses for other reasons.
 //
 // Each request lasts ten seconds at the most.
-func CheckConfinement(ctx context.Context, client kubernetes.Interface, pods []*corev1.Pod) error {
+func CheckConfinement(ctx context.Context, client kubernetes.Interface, pods []PodID) error {
 	err := errNoPod
 	for _, pod := range pods[:min(len(pods), confinementPods)] {
 		err = tryConfinement(ctx, client, pod)
@@ -99,7 +104,7 @@ func CheckConfinement(ctx context.Context, client kubernetes.Interface, pods []*
 }
 
 // tryConfinement tries it on one pod.
-func tryConfinement(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod) error {
+func tryConfinement(ctx context.Context, client kubernetes.Interface, pod PodID) error {
 	for _, trial := range trials {
 		err := tryWays(ctx, client, pod, trial.ways)
 		switch {
@@ -116,7 +121,7 @@ func tryConfinement(ctx context.Context, client kubernetes.Interface, pod *corev
 
 // tryWays tries one way after the other while validation, or that what is patched is not there, keeps it from being seen
 // whether the policy refuses it.
-func tryWays(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, ways []way) error {
+func tryWays(ctx context.Context, client kubernetes.Interface, pod PodID, ways []way) error {
 	var err error
 	for _, patch := range ways {
 		err = tryPatch(ctx, client, pod, patch)
@@ -128,10 +133,10 @@ func tryWays(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, 
 }
 
 // tryPatch has the API server answer as if it patched a pod.
-func tryPatch(ctx context.Context, client kubernetes.Interface, pod *corev1.Pod, patch way) error {
+func tryPatch(ctx context.Context, client kubernetes.Interface, pod PodID, patch way) error {
 	ctx, cancel := context.WithTimeout(ctx, annotateTimeout)
 	defer cancel()
-	kind, text := patch(pod)
+	kind, text := patch(pod.UID)
 	_, err := client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, kind, []byte(text),
 		metav1.PatchOptions{FieldManager: fieldManager, DryRun: []string{metav1.DryRunAll}})
 	return err

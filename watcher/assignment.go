@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/clairwatch/clairwatch/findings"
@@ -214,7 +213,7 @@ func (w *Watcher) listeners(img image) []listener {
 	}
 	pods := w.using(img)
 	return slices.DeleteFunc(slices.Clone(ls), func(l listener) bool {
-		return !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return sees(l.look, pod, img.id) })
+		return !slices.ContainsFunc(pods, func(pod *pod) bool { return sees(l.look, pod, img.id) })
 	})
 }
 

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
-
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/ledger"
@@ -136,11 +134,7 @@ func (w *Watcher) unused(clair findings.ID, now time.Time) []string {
 // unusedStill returns those of some manifests that no pod of the cluster runs, watched or not.
 func (w *Watcher) unusedStill(digests []string) []string {
 	ids := make(map[string]bool)
-	pods, err := w.factory.Core().V1().Pods().Lister().List(labels.Everything())
-	if err != nil { // the cache cannot fail
-		return nil
-	}
-	for _, pod := range pods {
+	for _, pod := range w.pods.all() {
 		for _, id := range imageIDs(pod) {
 			ids[id] = true
 		}

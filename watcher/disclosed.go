@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/slack"
 )
@@ -141,10 +139,10 @@ func firstOfEach(ns []*news) []*news {
 	return first
 }
 
-func namespacesOfPods(pods map[string]*corev1.Pod) []string {
+func namespacesOfPods(pods map[string]*pod) []string {
 	seen := make(map[string]struct{})
 	for _, pod := range pods {
-		seen[pod.Namespace] = struct{}{}
+		seen[pod.namespace()] = struct{}{}
 	}
 	return slices.Sorted(maps.Keys(seen))
 }

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/settings"
@@ -50,9 +48,9 @@ func (w *Watcher) Explain(ctx context.Context, q Question) (Explanation, error) 
 	}
 	assigned := w.assigned.Load()
 	e := Explanation{Namespace: q.Namespace, Vulnerability: q.Vulnerability, Settings: assigned.explain(q.Namespace)}
-	pods := w.podsIn(q.Namespace)
+	pods := w.pods.in(q.Namespace)
 	if len(pods) == 0 && e.Settings.Applies != AppliesOwn && e.Settings.Applies != AppliesOptedOut {
-		e.NearNamespaces = likely(q.Namespace, assigned.namespaces(w.podNamespaces()))
+		e.NearNamespaces = likely(q.Namespace, assigned.namespaces(w.pods.namespaces()))
 	}
 	if q.Name != "" {
 		pods = e.choose(pods, q.Name)
@@ -72,10 +70,10 @@ func (w *Watcher) Explain(ctx context.Context, q Question) (Explanation, error) 
 
 // choose returns the pod with a name or, where there is none, the pods of the workloads with that name, and notes which
 // it is.
-func (e *Explanation) choose(pods []*corev1.Pod, name string) []*corev1.Pod {
-	var one, of []*corev1.Pod
+func (e *Explanation) choose(pods []*pod, name string) []*pod {
+	var one, of []*pod
 	for _, pod := range pods {
-		if pod.Name == name {
+		if pod.name == name {
 			one = append(one, pod)
 		}
 		if workload(pod).Name == name {
@@ -172,12 +170,13 @@ type reader struct {
 }
 
 // group sums up the containers of pods, and looks up what is known of their images.
-func (x *explainer) group(pods []*corev1.Pod) {
+func (x *explainer) group(pods []*pod) {
 	x.groups, x.pods = make(map[alike]int), make(map[slack.Workload]int)
 	for _, pod := range pods {
-		of, platform := workload(pod), x.w.nodes.platform(pod.Spec.NodeName)
+		of, platform := workload(pod), x.w.nodes.platform(pod.node.Value())
 		x.pods[of]++
-		for _, p := range piecesOf(pod) {
+		for _, h := range pod.pieces {
+			p := h.Value()
 			if p.outdated { // the name may be that of the image to come
 				p.spec = ""
 			}
@@ -202,7 +201,7 @@ func (x *explainer) image(img image) *explainedImage {
 	_, e.name, _ = identify(pods, img)
 	var looking []listener
 	for i, l := range x.listeners {
-		if !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return sees(l.look, pod, img.id) }) {
+		if !slices.ContainsFunc(pods, func(pod *pod) bool { return sees(l.look, pod, img.id) }) {
 			continue
 		}
 		looking = append(looking, l)

@@ -92,7 +92,7 @@ func (w *Watcher) putInForce() {
 	}
 
 	changed := make(map[string]bool)
-	for _, ns := range now.namespaces(before.namespaces(w.podNamespaces())) {
+	for _, ns := range now.namespaces(before.namespaces(w.pods.namespaces())) {
 		if equalListeners(before.of(ns), now.of(ns)) {
 			continue
 		}
@@ -100,7 +100,7 @@ func (w *Watcher) putInForce() {
 		for _, l := range now.of(ns) { // what waits is by the rules of before, and the look to come says it by those of now
 			w.pending.rest(l.destination, time.Now())
 		}
-		for _, pod := range w.podsIn(ns) {
+		for _, pod := range w.pods.in(ns) {
 			w.appeared(pod)
 		}
 		changed[ns] = true
@@ -135,7 +135,7 @@ func (w *Watcher) lookEdited(imgs []image) {
 // which something is not recorded yet, can come back and is kept until then.
 func (w *Watcher) tidy(now *assignment) {
 	w.unwatched.Range(func(namespace, _ any) bool {
-		if ns, ok := namespace.(string); ok && len(w.podsIn(ns)) == 0 {
+		if ns, ok := namespace.(string); ok && len(w.pods.in(ns)) == 0 {
 			w.unwatched.Delete(ns)
 		}
 		return true

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/slack"
@@ -369,7 +367,7 @@ func (w *Watcher) named(n *news) slack.Image {
 // it is told all the same.
 func (w *Watcher) place(group []*news) slack.Place {
 	pods := w.podsOf(group, w.byManifest())
-	ordered := make([]*corev1.Pod, 0, len(pods))
+	ordered := make([]*pod, 0, len(pods))
 	for _, key := range slices.Sorted(maps.Keys(pods)) {
 		ordered = append(ordered, pods[key])
 	}
@@ -390,7 +388,7 @@ func (w *Watcher) byManifest() map[string][]image {
 // podsOf returns the pods that run what news is about, by namespace and name. A manifest can run under
 // several ids, for one its own digest and that of an index: all of them are meant, wherever the destinations
 // of the news listen. all are the running images by manifest.
-func (w *Watcher) podsOf(ns []*news, all map[string][]image) map[string]*corev1.Pod {
+func (w *Watcher) podsOf(ns []*news, all map[string][]image) map[string]*pod {
 	images := make(map[image]struct{})
 	for _, n := range ns {
 		images[n.image] = struct{}{}
@@ -400,10 +398,10 @@ func (w *Watcher) podsOf(ns []*news, all map[string][]image) map[string]*corev1.
 			}
 		}
 	}
-	pods := make(map[string]*corev1.Pod)
+	pods := make(map[string]*pod)
 	for img := range images {
 		for _, pod := range w.running(img) {
-			pods[pod.Namespace+"/"+pod.Name] = pod
+			pods[pod.namespace()+"/"+pod.name] = pod
 		}
 	}
 	return pods

@@ -3,8 +3,6 @@ package watcher
 import (
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/clairwatch/clairwatch/settings"
 )
 
@@ -12,15 +10,13 @@ import (
 const optOut = "clairwatch.io/scan"
 
 // isOut says whether a pod's author wants it not to be looked at.
-func isOut(pod *corev1.Pod) bool { return pod.Annotations[optOut] == "false" }
+func isOut(pod *pod) bool { return pod.common.Value().out }
 
 // isFinished says whether a pod has ended.
-func isFinished(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-}
+func isFinished(pod *pod) bool { return pod.common.Value().finished }
 
 // seesPod says whether images of a pod are looked at.
-func seesPod(look settings.Look, pod *corev1.Pod) bool {
+func seesPod(look settings.Look, pod *pod) bool {
 	return (look.Finished || !isFinished(pod)) && (!look.OptOut || !isOut(pod))
 }
 
@@ -38,7 +34,7 @@ func seesContainer(look settings.Look, c container) bool {
 }
 
 // sees says whether an image is looked at as a pod uses it.
-func sees(look settings.Look, pod *corev1.Pod, id string) bool {
+func sees(look settings.Look, pod *pod, id string) bool {
 	if !seesPod(look, pod) {
 		return false
 	}
@@ -51,8 +47,8 @@ func sees(look settings.Look, pod *corev1.Pod, id string) bool {
 }
 
 // seen returns what identifies the images of a pod that anybody looks at, each once.
-func (w *Watcher) seen(pod *corev1.Pod) []string {
-	ids, ls := imageIDs(pod), w.assigned.Load().of(pod.Namespace)
+func (w *Watcher) seen(pod *pod) []string {
+	ids, ls := imageIDs(pod), w.assigned.Load().of(pod.namespace())
 	if slices.ContainsFunc(ls, func(l listener) bool { return l.look == settings.DefaultLook() }) {
 		return ids
 	}
@@ -60,6 +56,6 @@ func (w *Watcher) seen(pod *corev1.Pod) []string {
 }
 
 // seenBy says whether any of some listeners wants to hear of an image as a pod uses it.
-func seenBy(ls []listener, pod *corev1.Pod, id string) bool {
+func seenBy(ls []listener, pod *pod, id string) bool {
 	return slices.ContainsFunc(ls, func(l listener) bool { return sees(l.look, pod, id) })
 }

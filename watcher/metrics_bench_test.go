@@ -24,7 +24,7 @@ func BenchmarkGather(b *testing.B) {
 		namespace := fmt.Sprintf("ns-%d", n%namespaces)
 		assigned.byNamespace[namespace] = []listener{{clair: clairBase}}
 		for i := range podsOfEach {
-			if err := w.pods.GetTypedIndexer().Add(podOf(namespace, fmt.Sprintf("app-%d-%d", n, i), n)); err != nil {
+			if err := w.pods.informer.GetIndexer().Add(newPod(podOf(namespace, fmt.Sprintf("app-%d-%d", n, i), n), false)); err != nil {
 				b.Fatal(err)
 			}
 		}

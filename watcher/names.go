@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/clairwatch/clairwatch/findings"
 )
 
@@ -148,7 +146,7 @@ func (j *judgements) sweep(kept func(heldImage) bool) {
 
 // lookAtRenamed queues an image of a pod that has come, if it runs under a name by which somebody's ignores were not
 // judged when it was looked at.
-func (w *Watcher) lookAtRenamed(ls []listener, img image, pod *corev1.Pod) {
+func (w *Watcher) lookAtRenamed(ls []listener, img image, pod *pod) {
 	w.lookIfJudged(ls, img, func(_ string, names []string) bool {
 		if len(names) > mostNames { // too many, and one more
 			return false

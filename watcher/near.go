@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	corev1 "k8s.io/api/core/v1"
 )
 
 // mostNear is how many names are given to who has asked for one that there is not.
@@ -14,11 +12,11 @@ const mostNear = 5
 
 // nearest returns the names of some pods and of what runs them that are most like a name, those first. A pod that is
 // gone is most like what it was of.
-func nearest(name string, pods []*corev1.Pod) []string {
+func nearest(name string, pods []*pod) []string {
 	slips := make(map[string]int)
 	for _, pod := range pods {
 		of := workload(pod).Name
-		for _, n := range [...]string{of, pod.Name} {
+		for _, n := range [...]string{of, pod.name} {
 			if _, seen := slips[n]; !seen {
 				slips[n] = distance(name, n)
 			}

@@ -2,49 +2,58 @@ package watcher
 
 import (
 	"slices"
+	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/tools/cache"
 )
 
 // podHandler returns the handler that queues the images that come and go with pods.
-func (w *Watcher) podHandler() coreinformers.PodHandlerFuncs {
-	return coreinformers.PodHandlerFuncs{
-		AddFunc: w.appeared,
-		UpdateFunc: func(before, after *corev1.Pod) {
-			if sameImages(before, after) { // as in most updates: only the status moves on
+func (w *Watcher) podHandler() cache.ResourceEventHandlerFuncs {
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if pod := w.pods.read(obj); pod != nil {
+				w.appeared(pod)
+			}
+		},
+		UpdateFunc: func(old, now any) {
+			before, after := w.pods.read(old), w.pods.read(now)
+			if before == nil || after == nil || sameImages(before, after) { // as in most updates: only the status moves on
 				return
 			}
 			w.appeared(after)
 			w.disappeared(before)
 		},
-		DeleteFunc: func(gone coreinformers.DeletedPod) {
-			if gone.OptionalObj != nil {
-				w.disappeared(gone.OptionalObj)
-				return
+		DeleteFunc: func(obj any) {
+			if missed, is := obj.(cache.DeletedFinalStateUnknown); is {
+				if obj = missed.Obj; obj == nil {
+					// The watch missed the end of the pod and its last state: any image there may be gone.
+					namespace, _, _ := strings.Cut(missed.Key, "/")
+					w.lookAtGone(func(img image) bool { return img.namespace == namespace })
+					return
+				}
 			}
-			// The watch missed the end of the pod and its last state: any image there may be gone.
-			namespace := gone.GetObjectName().Namespace
-			w.lookAtGone(func(img image) bool { return img.namespace == namespace })
+			if pod := w.pods.read(obj); pod != nil {
+				w.disappeared(pod)
+			}
 		},
 	}
 }
 
 // appeared queues the images of a pod that are to be looked at.
-func (w *Watcher) appeared(pod *corev1.Pod) {
+func (w *Watcher) appeared(pod *pod) {
 	if len(imageIDs(pod)) == 0 {
 		return
 	}
-	ls := w.assigned.Load().of(pod.Namespace)
+	ls := w.assigned.Load().of(pod.namespace())
 	if len(ls) == 0 {
 		// If the namespace gets a Scanner at this moment, assign finds the pod in the cache.
-		w.sayUnwatched(pod.Namespace)
+		w.sayUnwatched(pod.namespace())
 		return
 	}
 	w.sayUnpinned(pod)
-	platform := w.nodes.platform(pod.Spec.NodeName)
+	platform := w.nodes.platform(pod.node.Value())
 	for _, id := range w.seen(pod) {
-		img := image{namespace: pod.Namespace, id: id, platform: platform}
+		img := image{namespace: pod.namespace(), id: id, platform: platform}
 		switch after, look := w.progress.start(img); {
 		case look && after > 0 && w.leading.Load():
 			w.images.AddAfter(img, after)
@@ -58,12 +67,12 @@ func (w *Watcher) appeared(pod *corev1.Pod) {
 }
 
 // disappeared queues the images of a pod that run no longer, on whatever kind of node it was, or not under each name.
-func (w *Watcher) disappeared(pod *corev1.Pod) {
+func (w *Watcher) disappeared(pod *pod) {
 	ids := imageIDs(pod)
 	if len(ids) == 0 {
 		return
 	}
-	w.lookAtGone(func(img image) bool { return img.namespace == pod.Namespace && slices.Contains(ids, img.id) })
+	w.lookAtGone(func(img image) bool { return img.namespace == pod.namespace() && slices.Contains(ids, img.id) })
 }
 
 // lookAtGone queues those of some images that no pod runs any more, or none under a name that counts.
@@ -92,14 +101,14 @@ func (w *Watcher) sayUnwatched(namespace string) {
 }
 
 // sayUnpinned logs once for a namespace that there are image volumes which nobody can look at.
-func (w *Watcher) sayUnpinned(pod *corev1.Pod) {
+func (w *Watcher) sayUnpinned(pod *pod) {
 	for c := range imageVolumes(pod) {
 		if c.imageID != "" {
 			continue
 		}
-		if _, said := w.unpinned.LoadOrStore(pod.Namespace, true); !said {
+		if _, said := w.unpinned.LoadOrStore(pod.namespace(), true); !said {
 			w.log.Info("image volumes without a digest are not scanned, because the status of the pod does not show what was mounted: pin them by digest",
-				"namespace", pod.Namespace, "pod", pod.Name, "volume", c.spec)
+				"namespace", pod.namespace(), "pod", pod.name, "volume", c.spec)
 		}
 		return
 	}

@@ -2,142 +2,23 @@ package watcher
 
 import (
 	"cmp"
-	"iter"
-	"regexp"
+	"fmt"
+	"log/slog"
 	"slices"
-	"strings"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
-	"github.com/clairwatch/clairwatch/ledger"
-	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
 )
 
-// image is the unit of work: an image that runs in a namespace, on one kind of node. It is a key and so
-// small; all else is looked up when its turn comes.
-type image struct {
-	namespace string
-	// id is the digest or config id that the container's status shows.
-	id string
-	// platform is that of the node; the zero value while the node is not known.
-	platform registry.Platform
-}
-
-func compareImages(a, b image) int {
-	return cmp.Or(
-		cmp.Compare(a.namespace, b.namespace),
-		cmp.Compare(a.id, b.id),
-		cmp.Compare(a.platform.String(), b.platform.String()),
-	)
-}
-
-// inLedger is how the ledger knows the image: the same one in every namespace.
-func (i image) inLedger() ledger.Image { return ledger.Image{ID: i.id, Platform: i.platform.String()} }
-
-// container is one container of a pod as far as its image is concerned, or one image volume.
-type container struct {
-	// spec is the image as the pod asks for it, imageID what the runtime says it runs; empty until it
-	// was pulled.
-	spec, imageID string
-	// outdated says that the pod has been changed since the runtime said so: spec may be another image.
-	outdated bool
-	// kind is what it is.
-	kind containerKind
-}
-
-// containerKind is what an image is used as.
-type containerKind int
-
-const (
-	ordinaryContainer containerKind = iota
-	initContainer
-	ephemeralContainer
-	imageVolume
-)
-
-// containers yields the init, ordinary and ephemeral containers that have a status, and after them the image
-// volumes. Whether containers are ready, or have ended, does not matter. While the status is older than the spec,
-// as after the image of a running container was changed, it says what runs but not under which name.
-func containers(pod *corev1.Pod) iter.Seq[container] {
-	return func(yield func(container) bool) {
-		specs, outdated := specsOf(pod), isOutdated(pod)
-		for kind, s := range statuses(pod) {
-			if !yield(container{spec: specs[s.Name], imageID: s.ImageID, outdated: outdated, kind: kind}) {
-				return
-			}
-		}
-		imageVolumes(pod)(yield)
-	}
-}
-
-// specsOf returns the images of a pod's containers, as it asks for them, by the containers' names.
-func specsOf(pod *corev1.Pod) map[string]string {
-	specs := make(map[string]string)
-	for _, c := range pod.Spec.InitContainers {
-		specs[c.Name] = c.Image
-	}
-	for _, c := range pod.Spec.Containers {
-		specs[c.Name] = c.Image
-	}
-	for _, c := range pod.Spec.EphemeralContainers {
-		specs[c.Name] = c.Image
-	}
-	return specs
-}
-
-// isOutdated says whether a pod's status is older than its spec.
-func isOutdated(pod *corev1.Pod) bool {
-	return pod.Status.ObservedGeneration != 0 && pod.Status.ObservedGeneration < pod.Generation
-}
-
-// statuses yields the statuses of the init, ordinary and ephemeral containers of a pod.
-func statuses(pod *corev1.Pod) iter.Seq2[containerKind, *corev1.ContainerStatus] {
-	return func(yield func(containerKind, *corev1.ContainerStatus) bool) {
-		for _, of := range [...]struct {
-			kind     containerKind
-			statuses []corev1.ContainerStatus
-		}{
-			{initContainer, pod.Status.InitContainerStatuses},
-			{ordinaryContainer, pod.Status.ContainerStatuses},
-			{ephemeralContainer, pod.Status.EphemeralContainerStatuses},
-		} {
-			for i := range of.statuses {
-				if !yield(of.kind, &of.statuses[i]) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// sameImages says whether two states of a pod run the same images, under the same names, on the same node, and are
-// looked at alike.
-func sameImages(a, b *corev1.Pod) bool {
-	return a.Spec.NodeName == b.Spec.NodeName && isFinished(a) == isFinished(b) && isOut(a) == isOut(b) &&
-		slices.Equal(slices.Collect(containers(a)), slices.Collect(containers(b)))
-}
-
-// imageIDs returns what identifies the images of a pod, each once, without those not pulled yet.
-func imageIDs(pod *corev1.Pod) []string {
-	var ids []string
-	for c := range containers(pod) {
-		if id := imageID(c); id != "" && !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-// imageID returns what identifies the image of a container; empty while it is not pulled. What cannot
-// be understood identifies itself, so that its scan says so instead of nobody.
-func imageID(c container) string {
-	identity, err := registry.Identify(c.spec, c.imageID)
-	if err != nil {
-		return c.imageID
-	}
-	return identity.ID
+// pods are those of the cluster, as an informer keeps them. What client-go generates for them takes what is in the cache
+// for a corev1.Pod, and panics: so this is how they are read.
+type pods struct {
+	factory  informers.SharedInformerFactory
+	informer cache.SharedIndexInformer
+	log      *slog.Logger
 }
 
 // Names of the informer's indexes.
@@ -146,124 +27,99 @@ const (
 	byNode  = "node"
 )
 
-func imageIndex(pod *corev1.Pod) ([]string, error) {
-	ids := imageIDs(pod)
-	for i := range ids {
-		ids[i] = pod.Namespace + "/" + ids[i]
+// newPods returns the pods of a cluster, which are not watched yet. With annotated it keeps what they are annotated by.
+func newPods(client kubernetes.Interface, annotated bool, log *slog.Logger) (*pods, error) {
+	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, // a resync re-delivers the cache; the queues retry by themselves
+		informers.WithTransform(keepPods(annotated)))
+	p := &pods{factory: factory, informer: factory.Core().V1().Pods().Informer(), log: log}
+	if err := p.informer.AddIndexers(cache.Indexers{byImage: index(imageIndex), byNode: index(nodeIndex)}); err != nil {
+		return nil, fmt.Errorf("indexing pods: %w", err)
 	}
-	return ids, nil
+	return p, nil
 }
 
-func nodeIndex(pod *corev1.Pod) ([]string, error) {
-	if pod.Spec.NodeName == "" {
+// index returns an index of pods, in which nothing else is: at an error client-go panics (tools/cache/thread_safe_store.go).
+func index(of func(*pod) []string) cache.IndexFunc {
+	return func(obj any) ([]string, error) {
+		if pod, ok := obj.(*pod); ok {
+			return of(pod), nil
+		}
 		return nil, nil
 	}
-	return []string{pod.Spec.NodeName}, nil
 }
 
-// podTemplateHash is the label whose value a Deployment appends to the name of its ReplicaSets.
-const podTemplateHash = "pod-template-hash"
+func imageIndex(pod *pod) []string {
+	ids := imageIDs(pod)
+	for i := range ids {
+		ids[i] = pod.namespace() + "/" + ids[i]
+	}
+	return ids
+}
 
-// trim keeps of a pod what clairwatch reads; the rest is most of its size. It may run twice on one pod
-// and must keep its type: with watch-list streaming the reflector applies it, and the queue behind it
-// does again.
-func trim(obj any) (any, error) {
-	pod, ok := obj.(*corev1.Pod)
+func nodeIndex(pod *pod) []string {
+	if node := pod.node.Value(); node != "" {
+		return []string{node}
+	}
+	return nil
+}
+
+// read returns a pod of the cache; nil, and a line in the log, for anything else.
+func (p *pods) read(obj any) *pod {
+	pod, ok := obj.(*pod)
 	if !ok {
-		return obj, nil
+		p.log.Error("there is something among the pods that is none; it is passed over", "type", fmt.Sprintf("%T", obj))
 	}
-	kept := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{
-			Name:            pod.Name,
-			Namespace:       pod.Namespace,
-			UID:             pod.UID,
-			ResourceVersion: pod.ResourceVersion,
-			Generation:      pod.Generation,
-		},
-		Spec: corev1.PodSpec{NodeName: pod.Spec.NodeName},
-		Status: corev1.PodStatus{
-			Phase:                      pod.Status.Phase,
-			ObservedGeneration:         pod.Status.ObservedGeneration,
-			InitContainerStatuses:      trimStatuses(pod.Status.InitContainerStatuses),
-			ContainerStatuses:          trimStatuses(pod.Status.ContainerStatuses),
-			EphemeralContainerStatuses: trimStatuses(pod.Status.EphemeralContainerStatuses),
-		},
-	}
-	if hash, ok := pod.Labels[podTemplateHash]; ok {
-		kept.Labels = map[string]string{podTemplateHash: hash}
-	}
-	if isOut(pod) {
-		kept.Annotations = map[string]string{optOut: pod.Annotations[optOut]}
-	}
-	if owner := metav1.GetControllerOf(pod); owner != nil {
-		kept.OwnerReferences = []metav1.OwnerReference{{Kind: owner.Kind, Name: owner.Name, Controller: owner.Controller}}
-	}
-	kept.Spec.ImagePullSecrets = pod.Spec.ImagePullSecrets
-	volumes := volumeReferences(pod)
-	kept.Spec.Volumes = trimVolumes(pod.Spec.Volumes, volumes)
-	kept.Spec.InitContainers = trimContainers(pod.Spec.InitContainers, volumes)
-	kept.Spec.Containers = trimContainers(pod.Spec.Containers, volumes)
-	for _, c := range pod.Spec.EphemeralContainers {
-		kept.Spec.EphemeralContainers = append(kept.Spec.EphemeralContainers, corev1.EphemeralContainer{
-			EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: c.Name, Image: c.Image, VolumeMounts: trimMounts(c.VolumeMounts, volumes)},
-		})
-	}
-	return kept, nil
+	return pod
 }
 
-func trimContainers(cs []corev1.Container, volumes map[string]string) []corev1.Container {
-	kept := make([]corev1.Container, len(cs))
-	for i, c := range cs {
-		kept[i] = corev1.Container{Name: c.Name, Image: c.Image, VolumeMounts: trimMounts(c.VolumeMounts, volumes)}
+// named returns a pod; nil: there is none of that name.
+func (p *pods) named(name cache.ObjectName) *pod {
+	obj, exists, err := p.informer.GetIndexer().GetByKey(name.String())
+	if err != nil || !exists {
+		return nil
 	}
-	return kept
+	return p.read(obj)
 }
 
-func trimStatuses(ss []corev1.ContainerStatus) []corev1.ContainerStatus {
-	kept := make([]corev1.ContainerStatus, len(ss))
-	for i, s := range ss {
-		kept[i] = corev1.ContainerStatus{Name: s.Name, ImageID: s.ImageID, VolumeMounts: trimMountStatuses(s.VolumeMounts)}
-	}
-	return kept
+// in returns the pods of a namespace.
+func (p *pods) in(namespace string) []*pod { return p.by(cache.NamespaceIndex, namespace) }
+
+// with returns the pods of a namespace that have an image, by what identifies it.
+func (p *pods) with(namespace, id string) []*pod { return p.by(byImage, namespace+"/"+id) }
+
+// on returns the pods of a node.
+func (p *pods) on(node string) []*pod { return p.by(byNode, node) }
+
+func (p *pods) by(index, value string) []*pod {
+	objs, _ := p.informer.GetIndexer().ByIndex(index, value) // the index exists; newPods has made it
+	return p.readAll(objs)
 }
 
-// workload names what a person would look for: the Deployment and not its ReplicaSet, the CronJob and
-// not one of its Jobs. Names alone decide; reading the owners would take more rights.
-func workload(pod *corev1.Pod) slack.Workload {
-	w := slack.Workload{Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, Pods: 1}
-	owner := metav1.GetControllerOf(pod)
-	if owner == nil {
-		return w
-	}
-	w.Kind, w.Name = owner.Kind, owner.Name
-	switch owner.Kind {
-	case "ReplicaSet":
-		hash := pod.Labels[podTemplateHash]
-		if name, ok := strings.CutSuffix(owner.Name, "-"+hash); ok && hash != "" && name != "" {
-			w.Kind, w.Name = "Deployment", name
-		}
-	case "Job":
-		if m := cronJob.FindStringSubmatch(owner.Name); m != nil {
-			w.Kind, w.Name = "CronJob", m[1]
+// all returns all pods.
+func (p *pods) all() []*pod { return p.readAll(p.informer.GetIndexer().List()) }
+
+func (p *pods) readAll(objs []any) []*pod {
+	all := make([]*pod, 0, len(objs))
+	for _, obj := range objs {
+		if pod := p.read(obj); pod != nil {
+			all = append(all, pod)
 		}
 	}
-	return w
+	return all
+}
+
+// namespaces returns the namespaces that have pods.
+func (p *pods) namespaces() []string {
+	return p.informer.GetIndexer().ListIndexFuncValues(cache.NamespaceIndex)
 }
 
 // onlyJobs says whether nothing but Jobs runs some pods. That these end is no news.
-func onlyJobs(pods []*corev1.Pod) bool {
-	return len(pods) > 0 && !slices.ContainsFunc(pods, func(pod *corev1.Pod) bool {
-		owner := metav1.GetControllerOf(pod)
-		return owner == nil || owner.Kind != "Job"
-	})
+func onlyJobs(pods []*pod) bool {
+	return len(pods) > 0 && !slices.ContainsFunc(pods, func(pod *pod) bool { return !pod.common.Value().byJob })
 }
 
-// cronJob matches the names that the CronJob controller gives to Jobs: its own name and the minute
-// since 1970 (kubernetes pkg/controller/cronjob/utils.go, getJobName).
-var cronJob = regexp.MustCompile(`^(.+)-[0-9]{8}$`)
-
 // workloads sums up pods by workload, most pods first.
-func workloads(pods []*corev1.Pod) []slack.Workload {
+func workloads(pods []*pod) []slack.Workload {
 	counts := make(map[slack.Workload]int)
 	for _, pod := range pods {
 		counts[workload(pod)]++

@@ -1,18 +1,21 @@
 package watcher
 
 import (
-	"reflect"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
-	coreinformers "k8s.io/client-go/informers/core/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 
@@ -139,130 +142,8 @@ func TestMissedDeletion(t *testing.T) {
 	})
 }
 
-// fullPod is a pod with all that trim may meet.
-func fullPod() *corev1.Pod {
-	yes := true
-	pod := podOf("shop", "web-5d4f8c7b9-x2x4z", 1)
-	pod.UID, pod.ResourceVersion = types.UID("u"), "7"
-	pod.Labels = map[string]string{podTemplateHash: "5d4f8c7b9", "app": "web"}
-	pod.Annotations = map[string]string{"a": "b"}
-	pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubelet"}}
-	pod.OwnerReferences = []metav1.OwnerReference{
-		{APIVersion: "v1", Kind: "Other", Name: "other"},
-		{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "web-5d4f8c7b9", Controller: &yes},
-	}
-	pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "PASSWORD", Value: "secret"}}
-	pod.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "registry.example.com/shop/init:v1"}}
-	pod.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: "busybox"}}}
-	pod.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "init", ImageID: "registry.example.com/shop/init@" + digest(2)}}
-	pod.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debug", ImageID: "docker.io/library/busybox@" + digest(3)}, {Name: "pulling"}}
-	pod.Spec.Volumes = []corev1.Volume{
-		{Name: "cache", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
-		{Name: "plugins", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{
-			Reference: "registry.example.com/shop/plugins:v1", PullPolicy: corev1.PullAlways,
-		}}},
-		{Name: "model", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: "registry.example.com/shop/model@" + digest(5)}}},
-	}
-	pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "cache", MountPath: "/cache"}, {Name: "plugins", MountPath: "/plugins"}}
-	pod.Spec.EphemeralContainers[0].VolumeMounts = []corev1.VolumeMount{{Name: "model", MountPath: "/model"}}
-	pod.Status.ContainerStatuses[0].VolumeMounts = []corev1.VolumeMountStatus{
-		{Name: "cache", MountPath: "/cache"},
-		{Name: "plugins", MountPath: "/plugins", VolumeStatus: &corev1.VolumeStatus{Image: &corev1.ImageVolumeStatus{ImageRef: digest(4)}}},
-	}
-	return pod
-}
-
-func TestTrim(t *testing.T) {
-	for name, pod := range map[string]*corev1.Pod{"full": fullPod(), "empty": {}, "plain": podOf("shop", "app-0", 1)} {
-		t.Run(name, func(t *testing.T) {
-			before := pod.DeepCopy()
-			obj, err := trim(pod)
-			if err != nil {
-				t.Fatal(err)
-			}
-			once, ok := obj.(*corev1.Pod)
-			if !ok {
-				t.Fatalf("trim made a %T of a pod", obj)
-			}
-			twice, err := trim(once)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !reflect.DeepEqual(once, twice) {
-				t.Errorf("trimming twice is not trimming once:\n%v\n%v", once, twice)
-			}
-			if !reflect.DeepEqual(pod, before) {
-				t.Error("the pod that was given was changed")
-			}
-			if got, want := imageIDs(once), imageIDs(pod); !slices.Equal(got, want) {
-				t.Errorf("images %v, want %v", got, want)
-			}
-			if got, want := workload(once), workload(pod); got != want {
-				t.Errorf("workload %v, want %v", got, want)
-			}
-			if !sameImages(once, pod) {
-				t.Error("trim changed what runs")
-			}
-			if len(once.Annotations)+len(once.ManagedFields) > 0 || len(once.Spec.Containers) > 0 && once.Spec.Containers[0].Env != nil {
-				t.Error("what nobody reads was kept")
-			}
-			if text := once.String(); strings.Contains(text, "cache") || strings.Contains(text, "/plugins,") || strings.Contains(text, string(corev1.PullAlways)) {
-				t.Errorf("of the volumes more was kept than is read: %s", text)
-			}
-		})
-	}
-	if obj, err := trim("a tombstone"); obj != "a tombstone" || err != nil {
-		t.Errorf("trim of something else: %v, %v", obj, err)
-	}
-}
-
-func TestImageIDs(t *testing.T) {
-	if got, want := imageIDs(fullPod()), []string{digest(2), digest(1), digest(3), digest(4), digest(5)}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	unknown := podOf("shop", "app", 1)
-	unknown.Status.ContainerStatuses[0].ImageID = "what is this"
-	if got := imageIDs(unknown); !slices.Equal(got, []string{"what is this"}) {
-		t.Errorf("what cannot be understood is not looked at: %v", got)
-	}
-}
-
-func TestWorkload(t *testing.T) {
-	yes := true
-	tests := []struct {
-		kind, name, hash string
-		want             slack.Workload
-	}{
-		{"", "", "", slack.Workload{Kind: "Pod", Name: "pod"}},
-		{"ReplicaSet", "web-5d4f8c7b9", "5d4f8c7b9", slack.Workload{Kind: "Deployment", Name: "web"}},
-		{"ReplicaSet", "web-5d4f8c7b9", "", slack.Workload{Kind: "ReplicaSet", Name: "web-5d4f8c7b9"}},
-		{"ReplicaSet", "web", "5d4f8c7b9", slack.Workload{Kind: "ReplicaSet", Name: "web"}},
-		{"ReplicaSet", "-x", "x", slack.Workload{Kind: "ReplicaSet", Name: "-x"}},
-		{"StatefulSet", "db", "", slack.Workload{Kind: "StatefulSet", Name: "db"}},
-		{"Job", "backup-28912345", "", slack.Workload{Kind: "CronJob", Name: "backup"}},
-		{"Job", "backup-2891234", "", slack.Workload{Kind: "Job", Name: "backup-2891234"}},
-		{"Job", "backup-289123456", "", slack.Workload{Kind: "Job", Name: "backup-289123456"}},
-		{"Job", "28912345", "", slack.Workload{Kind: "Job", Name: "28912345"}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.kind+" "+tt.name, func(t *testing.T) {
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "pod"}}
-			if tt.kind != "" {
-				pod.OwnerReferences = []metav1.OwnerReference{{Kind: tt.kind, Name: tt.name, Controller: &yes}}
-			}
-			if tt.hash != "" {
-				pod.Labels = map[string]string{podTemplateHash: tt.hash}
-			}
-			tt.want.Namespace, tt.want.Pods = "shop", 1
-			if got := workload(pod); got != tt.want {
-				t.Errorf("got %v, want %v", got, tt.want)
-			}
-		})
-	}
-}
-
 func TestWorkloads(t *testing.T) {
-	got := workloads([]*corev1.Pod{podOf("shop", "b", 1), fullPod(), fullPod(), podOf("shop", "a", 1)})
+	got := workloads(kept(podOf("shop", "b", 1), fullPod(), fullPod(), podOf("shop", "a", 1)))
 	want := []slack.Workload{
 		{Kind: "Deployment", Namespace: "shop", Name: "web", Pods: 2},
 		{Kind: "Pod", Namespace: "shop", Name: "a", Pods: 1},
@@ -280,8 +161,8 @@ func TestMissedDeletionWithoutObject(t *testing.T) {
 		r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
 		r.start()
 		r.clairs[clairBase].called()
-		r.check(r.w.pods.GetStore().Delete(podOf("shop", "app-0", 1))) // as the informer does before its handlers
-		r.w.podHandler().DeleteFunc(coreinformers.DeletedPod{FinalStateUnknown: &cache.DeletedFinalStateUnknown{Key: "shop/app-0"}})
+		r.check(r.w.pods.informer.GetStore().Delete(podOf("shop", "app-0", 1))) // as the informer does before its handlers
+		r.w.podHandler().DeleteFunc(cache.DeletedFinalStateUnknown{Key: "shop/app-0"})
 		synctest.Wait()
 		keys := r.w.progress.filter(func(image) bool { return true })
 		if len(keys) != 1 || keys[0].id != digest(2) {
@@ -289,4 +170,125 @@ func TestMissedDeletionWithoutObject(t *testing.T) {
 		}
 		r.wantCalls(2)
 	})
+}
+
+// TestSomethingElseAmongPods has the handler and the cache meet what is no pod: the log says so, and nothing else happens.
+func TestSomethingElseAmongPods(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		something := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "something"}}
+		handler, pod := r.w.podHandler(), newPod(podOf("shop", "app-0", 2), false)
+		handler.AddFunc(something)
+		handler.UpdateFunc(pod, something)
+		handler.DeleteFunc(something)
+		handler.DeleteFunc(cache.DeletedFinalStateUnknown{Key: "shop/something", Obj: something})
+		r.check(r.w.pods.informer.GetStore().Add(something))
+		if got := r.w.pods.in("shop"); len(got) != 1 || got[0].name != "app-0" {
+			t.Errorf("got %v, want the pod alone", got)
+		}
+		if got := r.w.pods.named(cache.NewObjectName("shop", "something")); got != nil {
+			t.Errorf("got %v", got)
+		}
+		r.wantLogged(6, "level=ERROR msg=\"there is something among the pods that is none; it is passed over\" type=*v1.PartialObjectMetadata")
+		if keys := r.w.progress.filter(func(image) bool { return true }); len(keys) != 1 || keys[0].id != digest(1) {
+			t.Errorf("want the image that runs: %v", keys)
+		}
+	})
+}
+
+// TestPodsOfWatchList has a real client stream pods, for which the transform runs twice, see one change, and find out
+// from a second list that it has gone.
+func TestPodsOfWatchList(t *testing.T) {
+	event := func(kind watch.EventType, object any) string {
+		data, err := json.Marshal(map[string]any{"type": kind, "object": object})
+		if err != nil {
+			t.Error(err)
+		}
+		return string(data)
+	}
+	podEvent := func(kind watch.EventType, name, version string, n int) string {
+		p := podOf("shop", name, n)
+		p.TypeMeta, p.ResourceVersion = metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, version
+		return event(kind, p)
+	}
+	bookmark := event(watch.Bookmark, &corev1.Pod{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+		ObjectMeta: metav1.ObjectMeta{ResourceVersion: "3", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"}},
+	})
+	expired := event(watch.Error, &metav1.Status{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Code: http.StatusGone, Reason: metav1.StatusReasonExpired,
+	})
+	lists := make(chan []string, 2)
+	lists <- []string{podEvent(watch.Added, "app-0", "1", 1), podEvent(watch.Added, "app-1", "2", 2), bookmark, podEvent(watch.Modified, "app-0", "4", 3), expired}
+	lists <- []string{podEvent(watch.Added, "app-1", "2", 2), bookmark}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case list := <-lists:
+			if r.URL.Query().Get("sendInitialEvents") != "true" {
+				t.Errorf("it asked for %s", r.URL)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			for _, line := range list {
+				fmt.Fprintln(w, line)
+			}
+			if err := http.NewResponseController(w).Flush(); err != nil {
+				t.Error(err)
+			}
+			if list[len(list)-1] == expired {
+				return
+			}
+		case <-r.Context().Done():
+		}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := newPods(client, false, newDiscardLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := make(chan string, 10)
+	say := func(what string, obj any) {
+		events <- fmt.Sprint(what, " ", p.read(obj).name, " ", imageIDs(p.read(obj)))
+	}
+	_, err = p.informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(obj any) { say("added", obj) },
+		UpdateFunc: func(_, now any) { say("updated", now) },
+		DeleteFunc: func(obj any) {
+			missed, is := obj.(cache.DeletedFinalStateUnknown)
+			if !is {
+				t.Errorf("got a %T", obj)
+			}
+			say("missed", missed.Obj)
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer p.factory.Shutdown()
+	defer stop()
+	p.factory.StartWithContext(ctx)
+	var got []string
+	for range 4 {
+		got = append(got, <-events)
+	}
+	slices.Sort(got[:2]) // a list has no order
+	want := []string{"added app-0 [" + digest(1) + "]", "added app-1 [" + digest(2) + "]", "updated app-0 [" + digest(3) + "]", "missed app-0 [" + digest(3) + "]"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	for name, left := range map[string][]*pod{"of the image": p.with("shop", digest(2)), "of the node": p.on("node-1"), "of the namespace": p.in("shop"), "of all": p.all()} {
+		if len(left) != 1 || left[0] != p.named(cache.NewObjectName("shop", "app-1")) {
+			t.Errorf("%s: %v", name, left)
+		}
+	}
+	if got := append(p.with("shop", digest(3)), p.in("blog")...); len(got) > 0 || !slices.Equal(p.namespaces(), []string{"shop"}) {
+		t.Errorf("there are %v, and %v", got, p.namespaces())
+	}
 }

@@ -111,13 +111,13 @@ func newPullSecrets(client kubernetes.Interface, keep time.Duration) *pullSecret
 }
 
 // of returns the image pull secrets that some pods name, in their order.
-func (p *pullSecrets) of(pods []*corev1.Pod) podSecrets {
+func (p *pullSecrets) of(pods []*pod) podSecrets {
 	var names []secretName
-	for _, pod := range slices.SortedFunc(slices.Values(pods), func(a, b *corev1.Pod) int { return strings.Compare(a.Name, b.Name) }) {
-		for _, ref := range pod.Spec.ImagePullSecrets {
-			name := secretName{pod.Namespace, ref.Name}
+	for _, pod := range slices.SortedFunc(slices.Values(pods), func(a, b *pod) int { return strings.Compare(a.name, b.name) }) {
+		for _, secret := range pod.pullSecrets {
+			name := secretName{pod.namespace(), secret.Value()}
 			// The API server takes any text here. What is no name of a Secret is none, and in no command.
-			if len(validation.IsDNS1123Subdomain(ref.Name)) == 0 && !slices.Contains(names, name) {
+			if len(validation.IsDNS1123Subdomain(name.name)) == 0 && !slices.Contains(names, name) {
 				names = append(names, name)
 			}
 		}

@@ -130,7 +130,7 @@ func TestPullSecrets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kube := fake.NewClientset(secrets...)
 			forbid(kube, func(name string) bool { return name == "forbidden" })
-			found, err := newPullSecrets(kube, time.Minute).of(c.pods).Lookup(t.Context(), repo)
+			found, err := newPullSecrets(kube, time.Minute).of(kept(c.pods...)).Lookup(t.Context(), repo)
 			var got []string
 			for _, f := range found {
 				got = append(got, f.Password)
@@ -161,7 +161,7 @@ func TestPullSecretsKept(t *testing.T) {
 			return broken != nil && a.(clienttesting.GetAction).GetName() == "broken", nil, broken
 		})
 		secrets := newPullSecrets(kube, time.Minute)
-		of := secrets.of([]*corev1.Pod{pulledWith(podOf("shop", "a", 1), "one", "forbidden", "gone", "broken")})
+		of := secrets.of(kept(pulledWith(podOf("shop", "a", 1), "one", "forbidden", "gone", "broken")))
 		lookup := func(want int, wantErr ...string) {
 			t.Helper()
 			kube.ClearActions()

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/slack"
 )
@@ -53,7 +51,7 @@ func (w *Watcher) Leading() (since time.Time, leads bool) {
 func (w *Watcher) Running() []Running {
 	type key struct{ name, digest, id, platform string }
 	at := make(map[key]*Running)
-	pods := make(map[key]map[string]*corev1.Pod)
+	pods := make(map[key]map[string]*pod)
 	states, order := w.progress.states(), States()
 	for _, img := range slices.SortedFunc(maps.Keys(states), compareImages) {
 		digest, of := w.book.Manifest(img.inLedger()), w.running(img)
@@ -68,7 +66,7 @@ func (w *Watcher) Running() []Running {
 			if w.nodes.several() {
 				r.Image.Platform = img.platform.String()
 			}
-			at[k], pods[k] = r, make(map[string]*corev1.Pod)
+			at[k], pods[k] = r, make(map[string]*pod)
 		}
 		if slices.Index(order, states[img]) > slices.Index(order, r.State) {
 			r.State = states[img]
@@ -77,7 +75,7 @@ func (w *Watcher) Running() []Running {
 			r.Namespaces = append(r.Namespaces, img.namespace)
 		}
 		for _, pod := range of {
-			pods[k][pod.Namespace+"/"+pod.Name] = pod // one can run an image twice, under two ids
+			pods[k][pod.namespace()+"/"+pod.name] = pod // one can run an image twice, under two ids
 		}
 		for _, l := range w.listeners(img) {
 			if c, told := w.book.Told(l.destination, digest); told {

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/quay/claircore"
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/registry"
@@ -72,7 +71,7 @@ type failure struct {
 
 // scan makes what is known and told about an image right, whatever was the reason to look at it. o is what came of the
 // look so far: of a Clair that is done nothing is asked again.
-func (w *Watcher) scan(ctx context.Context, img image, pods []*corev1.Pod, listeners []listener, o outcome) outcome {
+func (w *Watcher) scan(ctx context.Context, img image, pods []*pod, listeners []listener, o outcome) outcome {
 	identity, name, unclear := identify(pods, img)
 	if unclear == nil && !w.progress.admit(img, w.cfg.MaxImages) {
 		unclear = errOverLimit
@@ -149,7 +148,7 @@ func clairsOf(ls []listener) []string {
 }
 
 // identify reads from the pods of an image where it may be found, and under which name people know it.
-func identify(pods []*corev1.Pod, img image) (registry.Identity, string, error) {
+func identify(pods []*pod, img image) (registry.Identity, string, error) {
 	var specs []container
 	for _, pod := range pods {
 		for c := range containers(pod) {

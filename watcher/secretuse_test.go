@@ -83,7 +83,7 @@ func TestPullSecretsOfTwoNamespaces(t *testing.T) {
 		pullSecret("blog", "regcred", dockerConfigOf("registry.example.com", "blog's")))
 	secrets := newPullSecrets(kube, time.Hour)
 	for _, namespace := range []string{"shop", "blog", "shop"} {
-		found, err := secrets.of([]*corev1.Pod{pulledWith(podOf(namespace, "a", 1), "regcred")}).Lookup(t.Context(), "registry.example.com/app")
+		found, err := secrets.of(kept(pulledWith(podOf(namespace, "a", 1), "regcred"))).Lookup(t.Context(), "registry.example.com/app")
 		if err != nil || len(found) != 1 || found[0].Password != namespace+"'s" {
 			t.Errorf("%s: got %d credentials, %v", namespace, len(found), err)
 		}
@@ -115,7 +115,7 @@ func TestPullSecretHangs(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
 		secrets := newPullSecrets(silentServer{fake.NewClientset()}, time.Minute)
-		_, err := secrets.of([]*corev1.Pod{pulledWith(podOf("shop", "a", 1), "regcred")}).Lookup(ctx, "registry.example.com/app")
+		_, err := secrets.of(kept(pulledWith(podOf("shop", "a", 1), "regcred"))).Lookup(ctx, "registry.example.com/app")
 		if err == nil || !strings.Contains(err.Error(), "shop/regcred cannot be used: reading it") || ctx.Err() != nil {
 			t.Errorf("got %v; who asked has been given up: %v", err, ctx.Err())
 		}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/clairwatch/clairwatch/ledger"
 )
 
@@ -129,7 +127,7 @@ func (w *Watcher) sweepAbsent(assigned *assignment, d ledger.Destination, now ti
 // go, and _all would have the ledger know all that ever were. What was told there has been forgotten before it, goneFor
 // after the last pod.
 func (w *Watcher) sweepVanished(assigned *assignment, d ledger.Destination) {
-	if _, own := assigned.byNamespace[d.Key]; own || len(w.podsIn(d.Key)) > 0 || w.pending.has([]ledger.Destination{d}) {
+	if _, own := assigned.byNamespace[d.Key]; own || len(w.pods.in(d.Key)) > 0 || w.pending.has([]ledger.Destination{d}) {
 		return
 	}
 	w.book.ForgetEmpty(d)
@@ -239,15 +237,11 @@ func (w *Watcher) isUsed(namespace, digest string) bool {
 
 // users yields the pods of a namespace that have an image, with the id by which each does, whether anybody looks at it
 // or not. A manifest can run under several ids, for one its own digest and that of an index.
-func (w *Watcher) users(namespace, digest string) iter.Seq2[string, *corev1.Pod] {
-	return func(yield func(string, *corev1.Pod) bool) {
+func (w *Watcher) users(namespace, digest string) iter.Seq2[string, *pod] {
+	return func(yield func(string, *pod) bool) {
 		for _, i := range w.book.Images(digest) {
-			pods, err := w.pods.GetTypedIndexer().ByTypedIndex(byImage, namespace+"/"+i.ID)
-			if err != nil { // the index does not exist; New has made it
-				return
-			}
-			for _, pod := range pods {
-				if w.nodes.platform(pod.Spec.NodeName).String() == i.Platform && !yield(i.ID, pod) {
+			for _, pod := range w.pods.with(namespace, i.ID) {
+				if w.nodes.platform(pod.node.Value()).String() == i.Platform && !yield(i.ID, pod) {
 					return
 				}
 			}
@@ -256,8 +250,8 @@ func (w *Watcher) users(namespace, digest string) iter.Seq2[string, *corev1.Pod]
 }
 
 // podsRunning returns the pods of images.
-func (w *Watcher) podsRunning(imgs []image) []*corev1.Pod {
-	var pods []*corev1.Pod
+func (w *Watcher) podsRunning(imgs []image) []*pod {
+	var pods []*pod
 	for _, img := range imgs {
 		pods = append(pods, w.running(img)...)
 	}

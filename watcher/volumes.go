@@ -11,12 +11,20 @@ import (
 // imageVolumes yields the images that a pod has as volumes, each under the reference of its volume, from when a
 // container that mounts it has started. A volume of which only a tag is known has no imageID: whether the tag
 // still means what was mounted nobody can tell.
-func imageVolumes(pod *corev1.Pod) iter.Seq[container] {
+func imageVolumes(pod *pod) iter.Seq[container] {
 	return func(yield func(container) bool) {
-		references := volumeReferences(pod)
-		if len(references) == 0 { // as nearly all pods
-			return
+		for c := range containers(pod) {
+			if c.kind == imageVolume && !yield(c) {
+				return
+			}
 		}
+	}
+}
+
+// mountedVolumes yields the image volumes that imageVolumes does, some of them more than once; references are those of
+// the pod's image volumes.
+func mountedVolumes(pod *corev1.Pod, references map[string]string) iter.Seq[container] {
+	return func(yield func(container) bool) {
 		shown := make(map[string]bool)
 		// With the feature gate ImageVolumeWithDigest the status shows what is mounted; where containers
 		// mount different states of one tag, all of them.
@@ -102,7 +110,7 @@ func pinned(reference string) string {
 }
 
 // onlyMounted says whether some pods have an image as a volume and no container runs it.
-func onlyMounted(pods []*corev1.Pod, id string) bool {
+func onlyMounted(pods []*pod, id string) bool {
 	mounted := false
 	for _, pod := range pods {
 		for c := range containers(pod) {
@@ -116,47 +124,4 @@ func onlyMounted(pods []*corev1.Pod, id string) bool {
 		}
 	}
 	return mounted
-}
-
-// trimVolumes keeps the image volumes of a pod, in their order.
-func trimVolumes(vs []corev1.Volume, references map[string]string) []corev1.Volume {
-	if len(references) == 0 {
-		return nil
-	}
-	var kept []corev1.Volume
-	for i := range vs {
-		if reference, ok := references[vs[i].Name]; ok {
-			kept = append(kept, corev1.Volume{Name: vs[i].Name, VolumeSource: corev1.VolumeSource{
-				Image: &corev1.ImageVolumeSource{Reference: reference},
-			}})
-		}
-	}
-	return kept
-}
-
-// trimMounts keeps what a container mounts of some volumes.
-func trimMounts(ms []corev1.VolumeMount, references map[string]string) []corev1.VolumeMount {
-	if len(references) == 0 {
-		return nil
-	}
-	var kept []corev1.VolumeMount
-	for i := range ms {
-		if _, ok := references[ms[i].Name]; ok {
-			kept = append(kept, corev1.VolumeMount{Name: ms[i].Name})
-		}
-	}
-	return kept
-}
-
-// trimMountStatuses keeps what the status of a container says of image volumes.
-func trimMountStatuses(ms []corev1.VolumeMountStatus) []corev1.VolumeMountStatus {
-	var kept []corev1.VolumeMountStatus
-	for _, m := range ms {
-		if id := mountedID(m); id != "" {
-			kept = append(kept, corev1.VolumeMountStatus{Name: m.Name, VolumeStatus: &corev1.VolumeStatus{
-				Image: &corev1.ImageVolumeStatus{ImageRef: id},
-			}})
-		}
-	}
-	return kept
 }

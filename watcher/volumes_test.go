@@ -106,21 +106,12 @@ func TestImageVolumes(t *testing.T) {
 			if tt.change != nil {
 				tt.change(pod)
 			}
-			obj, err := trim(pod)
-			if err != nil {
-				t.Fatal(err)
-			}
-			trimmed, ok := obj.(*corev1.Pod)
-			if !ok {
-				t.Fatalf("trim made a %T of a pod", obj)
-			}
-			for name, of := range map[string]*corev1.Pod{"whole": pod, "trimmed": trimmed} {
-				if got := slices.Collect(imageVolumes(of)); !slices.Equal(got, tt.want) {
-					t.Errorf("%s: got %+v, want %+v", name, got, tt.want)
-				}
+			kept := newPod(pod, false)
+			if got := slices.Collect(imageVolumes(kept)); !slices.Equal(got, tt.want) {
+				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
 			var first []container // as who looks for one thing alone
-			for c := range containers(trimmed) {
+			for c := range containers(kept) {
 				if c.kind == imageVolume {
 					first = append(first, c)
 					break
@@ -139,18 +130,18 @@ func TestImageVolumeOfARunningImage(t *testing.T) {
 	pod := mounting(pinned + digest(1)[len("sha256:"):])
 	pod.Spec.Containers[0].Image = pod.Spec.Volumes[0].Image.Reference
 	pod.Status.ContainerStatuses[0].ImageID = pod.Spec.Volumes[0].Image.Reference
-	if got := imageIDs(pod); !slices.Equal(got, []string{digest(1)}) {
+	if got := imageIDs(newPod(pod, false)); !slices.Equal(got, []string{digest(1)}) {
 		t.Errorf("images %v, want one", got)
 	}
 	pods := []*corev1.Pod{pod}
-	if onlyMounted(pods, digest(1)) {
+	if onlyMounted(kept(pods...), digest(1)) {
 		t.Error("what a container runs is taken for a mere volume")
 	}
 	for n := range mostSpecs - 1 { // two of one would leave no room for the last of these
 		pods = append(pods, podOf("shop", fmt.Sprint(n), 1))
 		pods[n+1].Spec.Containers[0].Image = fmt.Sprintf("registry.example.com/shop/z%d:v1", n)
 	}
-	identity, _, err := identify(pods, image{namespace: "shop", id: digest(1), platform: amd64})
+	identity, _, err := identify(kept(pods...), image{namespace: "shop", id: digest(1), platform: amd64})
 	if err != nil || len(identity.Candidates) != mostSpecs {
 		t.Errorf("got %v, %v, want all %d places to ask", identity.Candidates, err, mostSpecs)
 	}

@@ -18,7 +18,6 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
-	coreinformers "k8s.io/client-go/informers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
@@ -43,8 +42,7 @@ type Watcher struct {
 	cfg      Config
 	log      *slog.Logger
 	metrics  *metrics
-	factory  informers.SharedInformerFactory // pods
-	pods     coreinformers.PodIndexInformer
+	pods     *pods
 	settings informers.SharedInformerFactory
 	nodes    *nodes
 	clairs   *clairs
@@ -134,23 +132,17 @@ func New(cfg Config) (*Watcher, error) {
 		workqueue.TypedDelayingQueueConfig[slack.Webhook]{Name: "channels", MetricsProvider: queues})
 	w.channelBackoff = newBackoff[slack.Webhook]()
 
-	kept := trim
 	if cfg.AnnotatePods {
 		w.annotator = newAnnotator(w, queues)
-		kept = trimReported
 	}
-	w.factory = informers.NewSharedInformerFactoryWithOptions(cfg.Kubernetes, 0, // a resync re-delivers the cache; the queues retry by themselves
-		informers.WithTransform(kept))
-	w.pods = w.factory.Core().V1().Pods().TypedInformer()
-	for resource, informer := range map[string]cache.SharedIndexInformer{
-		"pods": w.factory.Core().V1().Pods().Informer(), "nodes": w.nodes.informer,
-	} {
+	var err error
+	if w.pods, err = newPods(cfg.Kubernetes, cfg.AnnotatePods, cfg.Log); err != nil {
+		return nil, err
+	}
+	for resource, informer := range map[string]cache.SharedIndexInformer{"pods": w.pods.informer, "nodes": w.nodes.informer} {
 		if err := w.countWatchErrors(resource, informer); err != nil {
 			return nil, err
 		}
-	}
-	if err := w.pods.AddTypedIndexers(coreinformers.PodIndexers{byImage: imageIndex, byNode: nodeIndex}); err != nil {
-		return nil, fmt.Errorf("indexing pods: %w", err)
 	}
 	w.settings = newSettingsFactory(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName)
 	if err := w.countWatchErrors("settings", w.settings.Core().V1().ConfigMaps().Informer()); err != nil {
@@ -167,8 +159,7 @@ func (w *Watcher) handle() error {
 		return fmt.Errorf("watching settings: %w", err)
 	}
 	nodesSeen, err := w.nodes.onChange(func(node string) {
-		pods, _ := w.pods.GetTypedIndexer().ByTypedIndex(byNode, node) // the index exists; New has made it
-		for _, pod := range pods {
+		for _, pod := range w.pods.on(node) {
 			w.appeared(pod)
 			w.disappeared(pod) // as one whose node is not known
 		}
@@ -176,7 +167,7 @@ func (w *Watcher) handle() error {
 	if err != nil {
 		return fmt.Errorf("watching nodes: %w", err)
 	}
-	podsSeen, err := w.pods.AddTypedEventHandler(w.podHandler())
+	podsSeen, err := w.pods.informer.AddEventHandler(w.podHandler())
 	if err != nil {
 		return fmt.Errorf("watching pods: %w", err)
 	}
@@ -219,42 +210,24 @@ func (w *Watcher) look(img image) {
 }
 
 // running returns the pods that run an image where anybody looks at it, from the cache.
-func (w *Watcher) running(img image) []*corev1.Pod {
+func (w *Watcher) running(img image) []*pod {
 	ls := w.assigned.Load().of(img.namespace)
 	pods := w.using(img)
 	if len(ls) == 0 || slices.ContainsFunc(ls, func(l listener) bool { return l.look == settings.DefaultLook() }) {
 		return pods
 	}
-	return slices.DeleteFunc(pods, func(pod *corev1.Pod) bool { return !seenBy(ls, pod, img.id) })
+	return slices.DeleteFunc(pods, func(pod *pod) bool { return !seenBy(ls, pod, img.id) })
 }
 
 // using returns the pods that have an image, whether anybody looks at it or not, from the cache.
-func (w *Watcher) using(img image) []*corev1.Pod {
-	pods, err := w.pods.GetTypedIndexer().ByTypedIndex(byImage, img.namespace+"/"+img.id)
-	if err != nil { // the index does not exist; New has made it
-		return nil
-	}
-	var on []*corev1.Pod
-	for _, pod := range pods {
-		if w.nodes.platform(pod.Spec.NodeName) == img.platform {
+func (w *Watcher) using(img image) []*pod {
+	var on []*pod
+	for _, pod := range w.pods.with(img.namespace, img.id) {
+		if w.nodes.platform(pod.node.Value()) == img.platform {
 			on = append(on, pod)
 		}
 	}
 	return on
-}
-
-// podNamespaces returns the namespaces that have pods, from the cache.
-func (w *Watcher) podNamespaces() []string {
-	return w.pods.GetTypedIndexer().ListIndexFuncValues(cache.NamespaceIndex)
-}
-
-// podsIn returns the pods of a namespace, from the cache.
-func (w *Watcher) podsIn(namespace string) []*corev1.Pod {
-	pods, err := w.pods.GetTypedIndexer().ByTypedIndex(cache.NamespaceIndex, namespace)
-	if err != nil {
-		return nil
-	}
-	return pods
 }
 
 // Synced says whether the handlers have seen everything that existed at the start.
@@ -279,8 +252,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 	if !cache.WaitFor(ctx, "", w.settingsSeen, w.nodesSeen) {
 		return nil
 	}
-	w.factory.StartWithContext(ctx)
-	defer w.factory.Shutdown()
+	w.pods.factory.StartWithContext(ctx)
+	defer w.pods.factory.Shutdown()
 	if !cache.WaitFor(ctx, "", w.podsSeen) {
 		return nil
 	}
@@ -359,7 +332,7 @@ func (w *Watcher) forgottenDestinations() map[ledger.Destination]bool {
 	if !w.shards.damaged.Load() {
 		return forgotten
 	}
-	for _, d := range w.assigned.Load().destinations(w.podNamespaces()) {
+	for _, d := range w.assigned.Load().destinations(w.pods.namespaces()) {
 		if !w.book.Known(d) {
 			forgotten[d] = true
 		}
