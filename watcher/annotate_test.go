@@ -735,6 +735,25 @@ func TestAnnotateFailures(t *testing.T) {
 	}
 }
 
+// All pods are looked at every hour, also where refusals have the confinement tried between.
+func TestAnnotateWithinTheHour(t *testing.T) {
+	inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {
+		r.cfg.Refresh = 0
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.remember(toldOf("shop", 1))
+		r.run(uidPod("shop", "app-0", 1))
+		p.set(func(p *podPatches) { p.refuse = somebodysRefusal })
+		r.start()
+		r.pass(confinedFor - 5*time.Minute)
+		p.wantCarried()
+		r.run(uidPod("shop", "app-1", 1)) // is refused too, and so the confinement is tried
+		r.pass(2 * time.Minute)
+		p.set(func(p *podPatches) { p.refuse = nil })
+		r.pass(10 * time.Minute)
+		p.wantCarried(app("shop/app-0", 1), app("shop/app-1", 1))
+	})
+}
+
 // A pod that has the name of the one that was told is another one.
 func TestAnnotateAnotherOfItsName(t *testing.T) {
 	inAnnotatingRig(t, func(t *testing.T, r *rig, p *podPatches) {

@@ -86,10 +86,11 @@ type PodID struct {
 	UID             types.UID
 }
 
-// CheckConfinement tries on a pod, or on up to five until one shows it, whether the API server refuses to let this client change more of them than the
-// annotations that begin with reported.clairwatch.io/, as the policy of deploy/annotate.yaml has it. Nothing is carried
-// out. It returns nil when that is so, an error that wraps ErrUnconfined or ErrNoRight, and another one when it cannot
-// be found out, as when there is no pod, or the API server does not answer or refuses for other reasons.
+// CheckConfinement tries whether the API server refuses to let this client change more of pods than the annotations that
+// begin with reported.clairwatch.io/, as the policy of deploy/annotate.yaml has it. It tries that on one pod after the
+// other, five at the most, until one shows it. Nothing is carried out. It returns nil when that is so, an error that wraps
+// ErrUnconfined or ErrNoRight, and another one when it cannot be found out, as when there is no pod, or the API server does
+// not answer or refuses for other reasons.
 //
 // Each request lasts ten seconds at the most.
 func CheckConfinement(ctx context.Context, client kubernetes.Interface, pods []PodID) error {
