@@ -34,7 +34,11 @@ func scrapes(metrics prometheus.Gatherer, log *slog.Logger) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := &statusWriter{ResponseWriter: w}
 		handler.ServeHTTP(answer, r)
-		if answer.status == http.StatusServiceUnavailable {
+		switch {
+		case answer.status != http.StatusServiceUnavailable:
+		case r.Context().Err() != nil:
+			wrong.Println("who asked did not wait for the answer: see its timeout")
+		default:
 			wrong.Println(fmt.Sprintf("more than %d requests at once, or one that took longer than %s", scrapesAtOnce, scrapeTimeout))
 		}
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -73,6 +74,23 @@ func TestScrapesAreBounded(t *testing.T) {
 		if n := strings.Count(logged.String(), "more than 4 requests at once, or one that took longer than 30s"); n != 1 {
 			t.Errorf("%d lines in the log, want one:\n%s", n, logged)
 		}
+	})
+}
+
+// Who leaves before there is an answer is not told of as if there were too many.
+func TestScrapesThatAreLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg, metric := prometheus.NewRegistry(), stuck{prometheus.NewGauge(prometheus.GaugeOpts{Name: "x", Help: "A number."}), make(chan struct{})}
+		reg.MustRegister(metric)
+		logged := new(strings.Builder)
+		handler := routes(func() bool { return true }, http.NotFoundHandler(), reg, nil, slog.New(slog.NewTextHandler(logged, nil)))
+		ctx, cancel := context.WithTimeout(t.Context(), scrapeTimeout/3)
+		defer cancel()
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/metrics", nil))
+		if text := logged.String(); !strings.Contains(text, "did not wait for the answer") || strings.Contains(text, "at once") {
+			t.Errorf("the log has %q", text)
+		}
+		close(metric.letGo)
 	})
 }
 

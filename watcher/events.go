@@ -41,7 +41,7 @@ type events struct {
 	// said are the mistakes that Events tell of, by key, and configMap is where these Events are.
 	said      map[string]string
 	configMap types.UID
-	refused   bool // of which the log has spoken since one was made
+	refused   bool // of which the log has spoken since there was no refusal
 }
 
 // sayMistakesUntil makes an Event for each mistake in the settings, and one when it is mended, until ctx ends.

@@ -195,9 +195,9 @@ func containers(pod *pod) iter.Seq[container] {
 }
 
 // sameImages says whether two states of a pod run the same images, under the same names, on the same node, and are
-// looked at alike.
+// looked at alike. Where pods are annotated another pod of the same name is not the same.
 func sameImages(a, b *pod) bool {
-	return a.node == b.node && isFinished(a) == isFinished(b) && isOut(a) == isOut(b) && slices.Equal(a.pieces, b.pieces)
+	return a.id() == b.id() && a.node == b.node && isFinished(a) == isFinished(b) && isOut(a) == isOut(b) && slices.Equal(a.pieces, b.pieces)
 }
 
 // imageIDs returns what identifies the images of a pod, each once, without those not pulled yet.

@@ -174,3 +174,16 @@ func TestWorkload(t *testing.T) {
 		})
 	}
 }
+
+// A pod that was replaced by one of its name while nobody watched is to be annotated like any new one.
+func TestSameImagesOfAnotherPod(t *testing.T) {
+	first := podOf("shop", "app-0", 1)
+	first.UID = "first"
+	second := first.DeepCopy()
+	second.UID = "second"
+	for _, annotated := range []bool{true, false} {
+		if got := sameImages(newPod(first, annotated), newPod(second, annotated)); got == annotated {
+			t.Errorf("annotated %v: it is the same: %v", annotated, got)
+		}
+	}
+}

@@ -20,7 +20,6 @@ type clairStand struct {
 	mu      sync.Mutex
 	indexed map[string]bool
 	counts  map[string]int // requests by what they are for
-	bytes   int64          // of reports
 }
 
 func newClairStand(numbers map[string]int, findings int) *clairStand {
@@ -103,9 +102,6 @@ func (c *clairStand) report(w http.ResponseWriter, digest string) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	c.mu.Lock()
-	c.bytes += int64(len(text))
-	c.mu.Unlock()
 	w.Header().Set("Content-Type", "application/vnd.clair.vulnerability_report.v1+json")
 	_, _ = w.Write(text)
 }
@@ -139,6 +135,8 @@ const (
 	bases = 20
 	// packages is how many an image has.
 	packages = 150
+	// mostFindings is how many an image can have: each has a number of its own.
+	mostFindings = 1_000
 )
 
 var severities = [...]claircore.Severity{claircore.Critical, claircore.High, claircore.High, claircore.Medium, claircore.Medium, claircore.Medium, claircore.Low, claircore.Negligible}
@@ -161,11 +159,11 @@ func reportOf(number, findings int) *claircore.VulnerabilityReport {
 		r.Environments[id] = []*claircore.Environment{{PackageDB: "var/lib/dpkg/status", IntroducedIn: layer, DistributionID: "1"}}
 	}
 	for f := range findings {
-		cve := fmt.Sprintf("CVE-2026-%d", 100_000+number%bases*1_000+f)
+		cve := fmt.Sprintf("CVE-2026-%d", 100_000+number%bases*mostFindings+f)
 		if f%2 == 1 {
-			cve = fmt.Sprintf("CVE-2025-%d", 100_000+number*1_000+f)
+			cve = fmt.Sprintf("CVE-2025-%d", 100_000+number*mostFindings+f)
 		}
-		id, pkg := fmt.Sprint(number*1_000+f), fmt.Sprint(f*7%packages)
+		id, pkg := fmt.Sprint(number*mostFindings+f), fmt.Sprint(f*7%packages)
 		v := &claircore.Vulnerability{
 			ID: id, Updater: "debian/updater", Name: cve, Issued: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC),
 			Description:        "A flaw was found in " + r.Packages[pkg].Name + ". " + strings.Repeat("A crafted input can make it read beyond a buffer. ", 6),

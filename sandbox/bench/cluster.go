@@ -35,7 +35,7 @@ type cluster struct {
 	registry *registryStand
 	slack    *slackstand.Server
 	servers  []*httptest.Server
-	podBytes int // of the last pod, as the API server has it
+	podBytes int // of the first pod, as the API server has it
 	daemon   *sandbox.Process
 }
 

@@ -1,6 +1,6 @@
 // Command bench measures what clairwatch costs: as its own process, with the settings that it ships with, against a real
 // API server, and beside a Clair, a registry and a Slack that answer at once and count what they are asked. So what is
-// measured is clairwatch, and nothing that it waits for.
+// measured is clairwatch, and nothing that it waits for. What it asks of the API server is not counted.
 //
 //	go run ./bench -pods 10000 -images 1000 -namespaces 50
 package main
@@ -58,6 +58,9 @@ func main() {
 func run(ctx context.Context, l load, say func(string, ...any)) error {
 	if l.images < l.namespaces || l.pods < l.images || l.namespaces < 1 {
 		return fmt.Errorf("%d pods, %d images, %d namespaces: want at least a namespace, an image for each, and a pod for each image", l.pods, l.images, l.namespaces)
+	}
+	if l.findings < 1 || l.findings > mostFindings {
+		return fmt.Errorf("%d findings: want 1 to %d", l.findings, mostFindings)
 	}
 	c, err := start(ctx, l, say)
 	if err != nil {

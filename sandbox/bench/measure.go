@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
 // scrapes is of how many of /metrics the cost is measured.
@@ -35,13 +37,15 @@ func (c *cluster) measure(ctx context.Context, out io.Writer) error {
 		{fmt.Sprintf("%s without work", c.load.settle), c.idle},
 	} {
 		c.say("%s", phase.name)
-		before := usage{}
+		var before usage
+		var process int
 		if c.daemon != nil {
-			if err := forgetTop(c.daemon.PID()); err != nil {
+			process = c.daemon.PID()
+			if err := forgetTop(process); err != nil {
 				return err
 			}
 			var err error
-			if before, err = usageOf(c.daemon.PID()); err != nil {
+			if before, err = usageOf(process); err != nil {
 				return err
 			}
 		}
@@ -53,7 +57,7 @@ func (c *cluster) measure(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if after.cpu < before.cpu { // another process
+		if c.daemon.PID() != process { // another one has begun
 			before = usage{}
 		}
 		fmt.Fprintf(table, "%s\t%.2f\t%d\t%d\t%s\n", phase.name, (after.cpu - before.cpu).Seconds(), after.top, after.resident, c.requests(c.messages()-told))
@@ -85,7 +89,14 @@ func (c *cluster) coldStart(ctx context.Context) error {
 	if c.daemon, err = c.StartDaemon(ctx, c.binary, []string{"--config", c.config}, env); err != nil {
 		return err
 	}
-	return c.await(ctx, "each channel to be told", func() bool { return c.messages() >= c.load.namespaces })
+	return c.await(ctx, "each channel to be told", time.Second, func() bool {
+		for n := range c.load.namespaces {
+			if c.slack.Counts(slackstand.Path(c.namespaceOf(n))).Accepted == 0 {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // idle leaves it alone.
@@ -113,11 +124,14 @@ func (c *cluster) restart(ctx context.Context) error {
 		return err
 	}
 	want := fmt.Sprintf("clairwatch_images{state=\"scanned\"} %d\n", c.load.images)
-	return c.await(ctx, "all images to be known", func() bool {
+	return c.await(ctx, "all images to be known", seldom, func() bool {
 		text, err := c.metrics(ctx)
 		return err == nil && strings.Contains(text, want)
 	})
 }
+
+// mostMetrics bounds what is read of them, in bytes.
+const mostMetrics = 64 << 20
 
 // metrics reads what clairwatch says of itself.
 func (c *cluster) metrics(ctx context.Context) (string, error) {
@@ -130,9 +144,14 @@ func (c *cluster) metrics(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("reading the metrics: %w", err)
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<20))
-	if err != nil {
+	text, err := io.ReadAll(io.LimitReader(response.Body, mostMetrics+1))
+	switch {
+	case err != nil:
 		return "", fmt.Errorf("reading the metrics: %w", err)
+	case response.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("reading the metrics: %s: %s", response.Status, text)
+	case len(text) > mostMetrics:
+		return "", fmt.Errorf("reading the metrics: more than %d bytes", mostMetrics)
 	}
 	return string(text), nil
 }
@@ -140,15 +159,18 @@ func (c *cluster) metrics(ctx context.Context) (string, error) {
 // patience is how long anything is waited for.
 const patience = 20 * time.Minute
 
-// await waits until something is so, and fails when clairwatch has ended.
-func (c *cluster) await(ctx context.Context, what string, done func() bool) error {
+// seldom is how often clairwatch itself is asked whether it is so far: each time is a scrape, which costs it something.
+const seldom = 10 * time.Second
+
+// await waits until something is so, which it looks at again and again, and fails when clairwatch has ended.
+func (c *cluster) await(ctx context.Context, what string, every time.Duration, done func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for !done() {
 		if c.daemon.PID() == 0 {
 			return fmt.Errorf("clairwatch has ended:\n%s", c.daemon.Tail(20))
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := pause(ctx, every); err != nil {
 			return fmt.Errorf("waiting for %s: %w\n%s", what, err, c.daemon.Tail(20))
 		}
 	}

@@ -22,9 +22,9 @@ type registryStand struct {
 func imageManifest(number int) (text, digest string) {
 	layers := make([]string, 5)
 	for i := range layers {
-		seed := number*10 + i + bases
+		seed := number*10 + i + 2*bases
 		if i < 2 {
-			seed = number % bases
+			seed = number%bases + i*bases // those of the base image
 		}
 		layers[i] = fmt.Sprintf(`{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","size":%d,"digest":%q}`, 1_000_000+seed, layerDigest(seed))
 	}
