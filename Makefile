@@ -10,12 +10,12 @@ demo:
 test:
 	$(MAKE) -j2 unit servers
 
-# With real servers. The first run builds them. What takes longest comes first, and as they mostly wait, three at a time.
+# With real servers. The first run builds them. What takes longest comes first.
 servers:
-	cd sandbox && go test -race -p 3 -timeout 60m ./memory ./e2e ./disclosure ./...
+	cd sandbox && go test -race -timeout 60m ./memory ./e2e ./disclosure ./...
 
 unit:
-	go test -race ./watcher ./ledger ./...
+	go test -race -timeout 30m ./watcher ./ledger ./...
 
 # What clairwatch costs: BENCH="-pods 100000 -images 5000 -namespaces 200 -memory 400MiB", or what else ./bench -h says.
 bench:
