@@ -179,12 +179,21 @@ func (c *cluster) fillPods(ctx context.Context, registry string) error {
 
 // firstPod has the API server make the first pod, and measures it.
 func (c *cluster) firstPod(ctx context.Context, registry string) (*corev1.Pod, error) {
-	pods := c.client.CoreV1().Pods(c.namespaceOf(0))
-	pod, err := pods.Create(ctx, c.podNumber(samplePod(), registry, 0), metav1.CreateOptions{})
+	root, err := stage.Root(ctx)
 	if err != nil {
 		return nil, err
 	}
-	pod.Status = c.podNumber(samplePod(), registry, 0).Status
+	sample, err := samplePod(root)
+	if err != nil {
+		return nil, err
+	}
+	first := c.podNumber(sample, registry, 0)
+	pods := c.client.CoreV1().Pods(c.namespaceOf(0))
+	pod, err := pods.Create(ctx, first, metav1.CreateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	pod.Status = first.Status // which a client that makes a pod cannot set
 	if pod, err = pods.UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil {
 		return nil, err
 	}
