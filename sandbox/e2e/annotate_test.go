@@ -6,7 +6,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -47,7 +46,7 @@ func TestAnnotations(t *testing.T) {
 	e.awaitMetric(t, `clairwatch_annotating{state="forbidden"}`, 1)
 
 	// The right without what confines it.
-	file, err := os.ReadFile(filepath.Join("..", "..", "deploy", "annotate.yaml"))
+	file, err := os.ReadFile(deployed("annotate.yaml"))
 	must(t, err)
 	policy, rights, ok := bytes.Cut(file, []byte("\n---\napiVersion: rbac.authorization.k8s.io/v1\n"))
 	if !ok {

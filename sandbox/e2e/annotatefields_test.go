@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -13,9 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/stage"
 )
 
@@ -28,22 +25,7 @@ func TestAnnotatePolicyByField(t *testing.T) {
 	}
 	t.Parallel()
 	ctx := t.Context()
-	box, err := sandbox.Start(ctx, sandbox.Options{Parts: []sandbox.Part{sandbox.APIServer}, Log: t.Logf})
-	must(t, err)
-	t.Cleanup(func() { must(t, box.Stop()) })
-	for _, file := range []string{"clairwatch.yaml", "annotate.yaml"} {
-		must(t, box.Apply(ctx, filepath.Join("..", "..", "deploy", file)))
-	}
-	admin, err := kubernetes.NewForConfig(box.AdminConfig())
-	must(t, err)
-	path, err := box.Kubeconfig(ctx, stage.Namespace, stage.Namespace)
-	must(t, err)
-	config, err := clientcmd.BuildConfigFromFlags("", path)
-	must(t, err)
-	config.QPS = -1 // no limit
-	token, err := kubernetes.NewForConfig(config)
-	must(t, err)
-	r := &rights{admin: admin, token: token}
+	r, box := startRights(t, deployed("clairwatch.yaml"), deployed("annotate.yaml"))
 	pod := r.podOfManyManagers(t)
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -88,7 +70,7 @@ func TestAnnotatePolicyByField(t *testing.T) {
 	}
 
 	// What a validation cannot make sense of is refused: here managed fields without those of annotations.
-	err = r.patchPod(ctx, pod, types.JSONPatchType, `[{"op":"add","path":"/metadata/managedFields/-","value":{"manager":"clairwatch","operation":"Update",`+
+	err := r.patchPod(ctx, pod, types.JSONPatchType, `[{"op":"add","path":"/metadata/managedFields/-","value":{"manager":"clairwatch","operation":"Update",`+
 		`"subresource":"status","apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:metadata":{}}}}]`)
 	if !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) || !strings.Contains(fmt.Sprint(err), annotatePolicy) {
 		t.Errorf("got %v where an expression fails", err)

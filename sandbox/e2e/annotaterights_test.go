@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -51,7 +50,7 @@ func (r *rights) annotations(t *testing.T, box *sandbox.Sandbox) {
 	if err := r.annotate(ctx, pod, "app", one); !apierrors.IsForbidden(err) {
 		t.Errorf("got %v before the right was granted", err)
 	}
-	must(t, box.Apply(ctx, filepath.Join("..", "..", "deploy", "annotate.yaml")))
+	must(t, box.Apply(ctx, deployed("annotate.yaml")))
 	wait, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	must(t, stage.Await(wait, "the policy to take effect", func() (bool, error) {

@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -107,7 +106,7 @@ func (e *story) readPullSecret(t *testing.T) {
 // pullSecretsOf is the opt-in file for the pull secrets of a namespace, as kubectl -n applies it.
 func pullSecretsOf(t *testing.T, namespace string) []byte {
 	t.Helper()
-	file, err := os.ReadFile(filepath.Join("..", "..", "deploy", "pull-secrets-namespace.yaml"))
+	file, err := os.ReadFile(deployed("pull-secrets-namespace.yaml"))
 	must(t, err)
 	const name = "\nmetadata:\n  name: clairwatch-pull-secrets\n"
 	if strings.Count(string(file), name) != 2 {
@@ -157,7 +156,7 @@ func (r *rights) pullSecrets(t *testing.T, box *sandbox.Sandbox) {
 	may(granted, "database", false)
 	may(other, "regcred", false)
 	mayNot()
-	must(t, box.Apply(ctx, filepath.Join("..", "..", "deploy", "pull-secrets-cluster.yaml")))
+	must(t, box.Apply(ctx, deployed("pull-secrets-cluster.yaml")))
 	must(t, stage.Await(ctx, "the right to take effect", func() (bool, error) {
 		_, err := r.token.CoreV1().Secrets(other).Get(ctx, "regcred", none)
 		return err == nil, nil

@@ -24,19 +24,19 @@ import (
 // shardCount is how many ConfigMaps the ledger has.
 const shardCount = 16
 
-// TestRights uses the daemon's token against a real API server: for what it must not be able to do, for what
-// it must, and for the answers that the ledger and the leader election are built on.
-func TestRights(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts an API server")
-	}
-	t.Parallel()
+// deployed is the path of a file of deploy.
+func deployed(name string) string { return filepath.Join("..", "..", "deploy", name) }
+
+// startRights starts an API server to which some manifests are applied, and has the daemon's token for it.
+func startRights(t *testing.T, manifests ...string) (*rights, *sandbox.Sandbox) {
+	t.Helper()
 	ctx := t.Context()
 	box, err := sandbox.Start(ctx, sandbox.Options{Parts: []sandbox.Part{sandbox.APIServer}, Log: t.Logf})
 	must(t, err)
 	t.Cleanup(func() { must(t, box.Stop()) })
-	manifest := filepath.Join("..", "..", "deploy", "clairwatch.yaml")
-	must(t, box.Apply(ctx, manifest))
+	for _, manifest := range manifests {
+		must(t, box.Apply(ctx, manifest))
+	}
 	admin, err := kubernetes.NewForConfig(box.AdminConfig())
 	must(t, err)
 	path, err := box.Kubeconfig(ctx, stage.Namespace, stage.Namespace)
@@ -46,7 +46,18 @@ func TestRights(t *testing.T) {
 	config.QPS = -1 // no limit
 	token, err := kubernetes.NewForConfig(config)
 	must(t, err)
-	r := &rights{admin: admin, token: token}
+	return &rights{admin: admin, token: token}, box
+}
+
+// TestRights uses the daemon's token against a real API server: for what it must not be able to do, for what
+// it must, and for the answers that the ledger and the leader election are built on.
+func TestRights(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts an API server")
+	}
+	t.Parallel()
+	manifest := deployed("clairwatch.yaml")
+	r, box := startRights(t, manifest)
 
 	t.Run("must not", r.mustNot)
 	t.Run("may", r.may)
