@@ -69,18 +69,19 @@ func keepPods(annotated bool) func(obj any) (any, error) {
 // newPod returns what is kept of a pod. Nothing of it is shared with the one that is given: a handle has copies of its
 // strings, and so is not what keeps alive what they were decoded from.
 func newPod(whole *corev1.Pod, isAnnotated bool) *pod {
+	pieces := piecesOf(whole)
 	kept := &pod{
 		name:    strings.Clone(whole.Name),
 		version: strings.Clone(whole.ResourceVersion),
 		common:  unique.Make(commonOf(whole)),
 		node:    unique.Make(whole.Spec.NodeName),
-		pieces:  handles(piecesOf(whole)),
+		pieces:  handles(pieces),
 	}
 	for _, secret := range whole.Spec.ImagePullSecrets {
 		kept.pullSecrets = append(kept.pullSecrets, unique.Make(secret.Name))
 	}
 	if isAnnotated {
-		kept.notes = &podNotes{uid: types.UID(strings.Clone(string(whole.UID))), reported: handles(annotationsOf(whole))}
+		kept.notes = &podNotes{uid: types.UID(strings.Clone(string(whole.UID))), reported: handles(annotationsOf(whole, pieces))}
 	}
 	return kept
 }
@@ -135,9 +136,9 @@ func workloadOf(owner *metav1.OwnerReference, hash string) (kind, name string) {
 
 // annotationsOf returns the annotations of ours. Those that cannot be are left out, because whoever writes a pod could
 // have much kept.
-func annotationsOf(whole *corev1.Pod) []toldManifest {
+func annotationsOf(whole *corev1.Pod, pieces []piece) []toldManifest {
 	var all []toldManifest
-	for _, p := range piecesOf(whole) {
+	for _, p := range pieces {
 		if digest := whole.Annotations[reportedPrefix+p.name]; p.kind != imageVolume && sha256Digest.MatchString(digest) {
 			all = append(all, toldManifest{p.name, digest})
 		}
