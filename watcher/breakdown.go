@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/clairwatch/clairwatch/findings"
 )
@@ -18,15 +19,13 @@ type reported struct {
 
 func breakdownOf(fs []findings.Finding) breakdown {
 	var t breakdown
-	for i, severity := range findings.Severities {
-		for _, f := range fs {
-			switch {
-			case f.Severity != severity:
-			case f.Fixable():
-				t[i].fixable++
-			default:
-				t[i].unfixable++
-			}
+	for _, f := range fs {
+		switch i := slices.Index(findings.Severities[:], f.Severity); {
+		case i < 0:
+		case f.Fixable():
+			t[i].fixable++
+		default:
+			t[i].unfixable++
 		}
 	}
 	return t
