@@ -109,7 +109,7 @@ could not be done. A warning is no problem.`,
 	cmd.Flags().StringVarP(&o.settingsFile, "settings-file", "f", "", "file with the settings of namespaces, a ConfigMap or its data, instead of the cluster's; - is the standard input")
 	cmd.Flags().StringVar(&o.as, "as", "", "whose rights at the Kubernetes API are looked at, as kubectl has it (default: your own)")
 	cmd.Flags().BoolVar(&o.send, "send", false, "send one message to each channel")
-	cmd.Flags().BoolVar(&o.offline, "offline", false, "read everything and contact nothing; it needs --settings-file")
+	cmd.Flags().BoolVar(&o.offline, "offline", false, "read what is here and contact nothing; it needs --settings-file")
 	cmd.MarkFlagsMutuallyExclusive("offline", "send")
 	configFlag(cmd.Flags(), &config)
 	own := pflag.NewFlagSet("daemon", pflag.ContinueOnError)
