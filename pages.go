@@ -60,6 +60,7 @@ func (p *pages) list() []web.Image {
 			Pods:       r.Pods,
 			State:      string(r.State),
 			Counts:     r.Counts,
+			Found:      r.Told,
 			Told:       r.Told,
 		}
 		i.Advice, i.Remedy = r.State.Advice()
@@ -94,15 +95,26 @@ func (p *pages) Mistakes() []web.Mistake {
 }
 
 // Report implements web.Source.
-func (p *pages) Report(ctx context.Context, digest string) (findings.Report, error) {
+func (p *pages) Report(ctx context.Context, digest string) (web.Report, error) {
 	report, err := p.watcher.Report(ctx, digest)
 	switch {
 	case errors.Is(err, watcher.ErrNotRunning):
-		return report, web.ErrUnknown
+		err = web.ErrUnknown
 	case clair.IsKind(err, clair.NotFound), clair.IsKind(err, clair.NotReady):
-		return report, web.ErrNotIndexed
+		err = web.ErrNotIndexed
 	case clair.IsKind(err, clair.TooLarge):
-		return report, web.ErrTooLarge
+		err = web.ErrTooLarge
 	}
-	return report, err
+	return web.Report{Report: report}, err
+}
+
+// Clairs implements web.Source.
+func (p *pages) Clairs() []web.Clair { return nil }
+
+// Having implements web.Source.
+func (p *pages) Having(string) map[string][]findings.Finding { return nil }
+
+// Namespace implements web.Source.
+func (p *pages) Namespace(context.Context, string) (web.Namespace, error) {
+	return web.Namespace{}, web.ErrUnknown
 }

@@ -40,6 +40,9 @@ type Finding struct {
 	Updater string
 	// Link leads to the advisory; empty when the report has no usable address.
 	Link string
+	// Layer is the digest of the layer that brought the package, as the image's manifest names it (claircore
+	// environment.go, IntroducedIn); empty when the report does not say. It is no part of what the finding is.
+	Layer string
 	// Description is what the advisory says, as its source wrote it; empty when it says nothing. It can be long,
 	// so summaries do without it.
 	Description string

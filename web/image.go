@@ -187,7 +187,7 @@ func (p *pages) report(ctx context.Context, digest string) (reportView, error) {
 	if err != nil {
 		return reportView{}, err
 	}
-	return newReportView(r), nil
+	return newReportView(r.Report), nil
 }
 
 func newReportView(r findings.Report) reportView {

@@ -33,22 +33,39 @@ type fixture struct {
 	images   []Image
 	channels []Channel
 	mistakes []Mistake
-	report   func(ctx context.Context, digest string) (findings.Report, error)
+	clairs   []Clair
+	// having is what Having answers, by the name in capitals.
+	having     map[string]map[string][]findings.Finding
+	report     func(ctx context.Context, digest string) (Report, error)
+	namespaces map[string]Namespace
 }
 
 func (f *fixture) Cluster() Cluster    { return f.cluster }
 func (f *fixture) Images() []Image     { return f.images }
 func (f *fixture) Channels() []Channel { return f.channels }
 func (f *fixture) Mistakes() []Mistake { return f.mistakes }
-func (f *fixture) Report(ctx context.Context, digest string) (findings.Report, error) {
+func (f *fixture) Clairs() []Clair     { return f.clairs }
+func (f *fixture) Having(name string) map[string][]findings.Finding {
+	return f.having[strings.ToUpper(name)]
+}
+func (f *fixture) Report(ctx context.Context, digest string) (Report, error) {
 	if f.report == nil {
-		return findings.Report{}, ErrNotIndexed
+		return Report{}, ErrNotIndexed
 	}
 	return f.report(ctx, digest)
 }
+func (f *fixture) Namespace(_ context.Context, name string) (Namespace, error) {
+	if !f.cluster.Leads {
+		return Namespace{}, ErrStandby
+	}
+	if n, ok := f.namespaces[name]; ok {
+		return n, nil
+	}
+	return Namespace{Name: name}, ErrUnknown
+}
 
-func answers(r findings.Report, err error) func(context.Context, string) (findings.Report, error) {
-	return func(context.Context, string) (findings.Report, error) { return r, err }
+func answers(r findings.Report, err error) func(context.Context, string) (Report, error) {
+	return func(context.Context, string) (Report, error) { return Report{Report: r}, err }
 }
 
 func newPages(t testing.TB, s Source) http.Handler {
@@ -85,10 +102,11 @@ func manyImages(n int) []Image {
 	namespaces := []string{"cart", "checkout", "default", "kube-system", "monitoring", "payments", "shop"}
 	images := make([]Image, n)
 	for i := range images {
-		img := Image{State: "scanned", Told: true}
+		img := Image{State: "scanned", Told: true, Found: true}
 		if i%20 >= 16 && n > 20 {
 			img = failures[i%4]
 			img.Told = img.State == "not_covered"
+			img.Found = img.Told
 		}
 		img.Name = fmt.Sprintf("%s:1.%d.%d", names[i%len(names)], i/len(names), i%4)
 		img.Digest = digestOf(i)
@@ -404,14 +422,14 @@ func TestReportsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var now, most, all atomic.Int32
 		source := &fixture{images: manyImages(1)}
-		source.report = func(context.Context, string) (findings.Report, error) {
+		source.report = func(context.Context, string) (Report, error) {
 			all.Add(1)
 			n := now.Add(1)
 			defer now.Add(-1)
 			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 			}
 			time.Sleep(12 * time.Second)
-			return manyFindings(3), nil
+			return Report{Report: manyFindings(3)}, nil
 		}
 		h := newPages(t, source)
 		var mu sync.Mutex
@@ -445,9 +463,9 @@ func TestReportsAtOnce(t *testing.T) {
 // TestReportTimeout shows that a Clair that hangs is given up.
 func TestReportTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		h := newPages(t, &fixture{images: manyImages(1), report: func(ctx context.Context, _ string) (findings.Report, error) {
+		h := newPages(t, &fixture{images: manyImages(1), report: func(ctx context.Context, _ string) (Report, error) {
 			<-ctx.Done() // without a deadline the test would never end
-			return findings.Report{}, ctx.Err()
+			return Report{}, ctx.Err()
 		}})
 		if w := get(t, h, "/images/"+digestOf(0), ""); w.Code != 502 || !strings.Contains(w.Body.String(), "Clair does not answer") {
 			t.Errorf("status %d\n%s", w.Code, w.Body)
@@ -459,7 +477,7 @@ func TestReportTimeout(t *testing.T) {
 func TestTurnAfterPanic(t *testing.T) {
 	source := &fixture{images: manyImages(1)}
 	h := newPages(t, source)
-	source.report = func(context.Context, string) (findings.Report, error) { panic("a mistake") }
+	source.report = func(context.Context, string) (Report, error) { panic("a mistake") }
 	for range 3 {
 		func() {
 			defer func() { _ = recover() }()
