@@ -41,7 +41,8 @@ type Finding struct {
 	// Link leads to the advisory; empty when the report has no usable address.
 	Link string
 	// Layer is the digest of the layer that brought the package, as the image's manifest names it (claircore
-	// environment.go, IntroducedIn); empty when the report does not say. It is no part of what the finding is.
+	// environment.go, IntroducedIn); empty when the report does not say, or when several layers did: those of the
+	// packages that were built from one source can come from different ones. It is no part of what the finding is.
 	Layer string
 	// Description is what the advisory says, as its source wrote it; empty when it says nothing. It can be long,
 	// so summaries do without it.
@@ -71,6 +72,7 @@ func compare(a, b Finding) int {
 		cmp.Compare(a.Link, b.Link),
 		cmp.Compare(a.source, b.source),
 		cmp.Compare(a.Description, b.Description),
+		cmp.Compare(a.Layer, b.Layer),
 	)
 }
 

@@ -41,9 +41,12 @@ func FromClair(vr *claircore.VulnerabilityReport) Report {
 		if p == nil {
 			continue
 		}
+		brought := layer(vr.Environments[id])
 		for _, vid := range vulns {
 			if v := vr.Vulnerabilities[vid]; v != nil && v.Name != "" {
-				all = append(all, finding(p, v, scores[vid]))
+				f := finding(p, v, scores[vid])
+				f.Layer = brought
+				all = append(all, f)
 			}
 		}
 	}
@@ -108,6 +111,24 @@ func finding(p *claircore.Package, v *claircore.Vulnerability, score float64) Fi
 	return f
 }
 
+// layer returns the digest of the layer that brought a package; empty when its environments name none, or several. A
+// package has one for each database or file that lists it: a jar that two layers hold was brought by both, and is not
+// gone when one of them is. Nothing but a digest can be in the report: claircore reads no other (digest.go).
+func layer(environments []*claircore.Environment) string {
+	brought, known := "", false
+	for _, e := range environments {
+		if e == nil {
+			continue
+		}
+		in := e.IntroducedIn.String() // which it has written once, when it was read
+		if known && in != brought {
+			return ""
+		}
+		brought, known = in, true
+	}
+	return brought
+}
+
 // rated gives a finding that its distribution has not rated the severity of its score. Debian rates most
 // advisories late or never, and Alpine none at all: without this a 9.8 would be unknown.
 func rated(s Severity, score float64) Severity {
@@ -133,6 +154,9 @@ func rated(s Severity, score float64) Severity {
 func (f *Finding) merge(o Finding) {
 	if f.Package != o.Package {
 		f.Package = f.source
+	}
+	if f.Layer != o.Layer {
+		f.Layer = ""
 	}
 	f.CVSS = max(f.CVSS, o.CVSS)
 	f.FixedIn = cmp.Or(f.FixedIn, o.FixedIn)

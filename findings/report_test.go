@@ -212,6 +212,95 @@ func TestDistinct(t *testing.T) {
 	}
 }
 
+// The layer is that of all packages of a finding, or none.
+func TestLayer(t *testing.T) {
+	base, top, long := claircore.MustParseDigest("sha256:"+strings.Repeat("a", 64)),
+		claircore.MustParseDigest("sha256:"+strings.Repeat("B", 64)), claircore.MustParseDigest("sha512:"+strings.Repeat("c", 128))
+	in := func(layers ...claircore.Digest) (environments []*claircore.Environment) {
+		for _, l := range layers {
+			environments = append(environments, &claircore.Environment{IntroducedIn: l})
+		}
+		return environments
+	}
+	none := claircore.Digest{} // a report without introduced_in, or with null
+	for _, c := range []struct {
+		name     string
+		packages [][]*claircore.Environment // the environments of each package of one source
+		want     string
+	}{
+		{"one", [][]*claircore.Environment{in(base)}, base.String()},
+		{"in lower case, as manifests write it", [][]*claircore.Environment{in(top)}, "sha256:" + strings.Repeat("b", 64)},
+		{"sha512", [][]*claircore.Environment{in(long)}, long.String()},
+		{"no environment", [][]*claircore.Environment{nil}, ""},
+		{"an environment that is null", [][]*claircore.Environment{{nil}}, ""},
+		{"one that is null beside another", [][]*claircore.Environment{append([]*claircore.Environment{nil}, in(base)...)}, base.String()},
+		{"no layer", [][]*claircore.Environment{in(none)}, ""},
+		{"several databases of one layer", [][]*claircore.Environment{in(base, base)}, base.String()},
+		{"several layers", [][]*claircore.Environment{in(base, top)}, ""},
+		{"several layers, the first one again", [][]*claircore.Environment{in(base, top, base)}, ""},
+		{"a layer, and one that is not known", [][]*claircore.Environment{in(base, none)}, ""},
+		{"one that is not known, and a layer", [][]*claircore.Environment{in(none, base)}, ""},
+		{"several packages of one layer", [][]*claircore.Environment{in(base), in(base, base), in(base)}, base.String()},
+		{"several packages of several layers", [][]*claircore.Environment{in(base), in(top)}, ""},
+		{"several packages, those of the first layer more", [][]*claircore.Environment{in(base), in(top), in(base)}, ""},
+		{"several packages, one of which is in several layers", [][]*claircore.Environment{in(base), in(base, top)}, ""},
+		{"several packages, of one of which it is not known", [][]*claircore.Environment{in(base), nil}, ""},
+	} {
+		vr := report()
+		vr.Vulnerabilities["v"] = &claircore.Vulnerability{Name: "CVE-1"}
+		for i, environments := range c.packages {
+			id := fmt.Sprint(i)
+			vr.Packages[id] = &claircore.Package{Name: "lib" + id, Version: "1", Source: &claircore.Package{Name: "source"}}
+			vr.Environments[id] = environments
+			vr.PackageVulnerabilities[id] = []string{"v"}
+		}
+		for range 10 { // whatever order the maps are read in
+			if fs := FromClair(vr).Findings; len(fs) != 1 || fs[0].Layer != c.want {
+				t.Errorf("%s: got %+v, want the layer %q", c.name, fs, c.want)
+			}
+		}
+	}
+}
+
+// Clair says it of every finding of a real image.
+func TestLayerOfRecordings(t *testing.T) {
+	for name, want := range map[string]string{
+		"debian.json":   "sha256:615c63862a9168bed11dca22911b6eb598b1b7f97c1d4c80b7c50c50995f5173",
+		"alpine.json":   "sha256:733d1cd51cafafe083c4b2ee7275ec6bb8fa190ee932eaf276b561e937c027b0",
+		"big.json.gz":   "sha256:2de9d7f6d84510ef2236bdc6644eca41da46b5853e1af247e8191b130bb95891",
+		"enriched.json": "sha256:00e8ba5426547dd694667037e67ca428833259ca3de84297b1405cfe8af4b455",
+	} {
+		r := FromClair(decode(t, recording(t, name)))
+		if len(r.Findings) == 0 {
+			t.Errorf("%s: no findings", name)
+		}
+		for _, f := range r.Findings {
+			if f.Layer != want {
+				t.Errorf("%s: the layer of %s in %s is %q", name, f.Name, f.Package, f.Layer)
+			}
+		}
+	}
+}
+
+// Where it comes from is no part of what it is: nothing is news because an image was built in other layers.
+func TestLayerIsNoIdentity(t *testing.T) {
+	vr := decode(t, recording(t, "debian.json"))
+	before := FromClair(vr)
+	record := before.Record(Basis{}, Rules{})
+	for _, environments := range vr.Environments {
+		for _, e := range environments {
+			e.IntroducedIn = claircore.MustParseDigest("sha256:" + strings.Repeat("d", 64))
+		}
+	}
+	after := FromClair(vr)
+	if after.Findings[0].Layer == before.Findings[0].Layer {
+		t.Fatal("the layer is the one of before")
+	}
+	if d := record.Compare(after, Basis{}, Rules{}); len(d.Disclosed.Findings) > 0 || !d.Withdrawn.Change.IsEmpty() || !d.Silent.IsEmpty() {
+		t.Errorf("other layers make a difference: %+v", d)
+	}
+}
+
 func TestCVSS(t *testing.T) {
 	const kind = "message/vnd.clair.map.vulnerability; enricher=clair.cvss schema=https://csrc.nist.gov/schema/nvd/api/2.0/cve_api_json_2.0.schema"
 	const older = "message/vnd.clair.map.vulnerability; enricher=clair.cvss schema=https://csrc.nist.gov/schema/nvd/feed/1.1/cvss-v3.x.json"
@@ -378,6 +467,7 @@ func FuzzFromClair(f *testing.F) {
 		}
 		f.Add(b.Bytes())
 	}
+	f.Add([]byte(`{"packages":{"1":{"name":"a"},"2":{"name":"b","source":{"name":"a"}}},"package_vulnerabilities":{"1":["1"],"2":["1"]},"vulnerabilities":{"1":{"name":"x"}},"environments":{"1":[{"introduced_in":null}],"2":[{"introduced_in":"sha256:` + strings.Repeat("aB", 32) + `"},{}]}}`))
 	f.Add([]byte(`{"packages":{"1":null,"2":{"name":"a","source":{}}},"package_vulnerabilities":{"1":["1"],"2":["1","2"]},"vulnerabilities":{"1":null,"2":{"name":"x"}},"environments":{"2":[null]},"distributions":{"1":null}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		vr, ok := readable(data)
@@ -394,6 +484,9 @@ func FuzzFromClair(f *testing.F) {
 		for _, f := range r.Findings {
 			if f.CVSS < 0 || f.CVSS > 10 || math.IsNaN(f.CVSS) || f.Name == "" || strings.ContainsAny(f.Link, " <>\n") && !strings.Contains(f.Link, "?") {
 				t.Errorf("finding %+v", f)
+			}
+			if _, err := claircore.ParseDigest(f.Layer); f.Layer != "" && err != nil {
+				t.Errorf("the layer of %+v: %v", f, err)
 			}
 		}
 		if s := r.Summarize(5, Rules{}); len(s.Updates) > 5 || s.Counts.Total() != len(r.Findings) {
