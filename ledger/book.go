@@ -56,6 +56,7 @@ type record struct {
 	name     string
 	basis    *findings.Basis
 	entries  []entry // in no order
+	since    int64   // Unix time; zero: not known
 	jobs     bool
 	shared   bool
 }
@@ -178,7 +179,7 @@ func (b *Book) apply(d *destination, t Told) *item {
 			return it
 		}
 		it := &item{of: d, record: b.pack(b.manifest(t.Digest), t.Change)}
-		it.name, it.record.shared = t.Name, t.Shared
+		it.name, it.since, it.record.shared = t.Name, unix(t.At), t.Shared
 		b.add(it)
 		return it
 	case t.Failure.Cause == "" && it != nil:
@@ -276,6 +277,21 @@ func (b *Book) Told(d Destination, digest string) (findings.Counts, bool) {
 		}
 	}
 	return c, true
+}
+
+// Since returns when the record of an image began: At of the first Told with its digest. It is never moved by what is
+// told later, nor by a time in which the image did not run, as long as the record is kept. Zero says that there is no
+// record, or that it is not known: a record that version 1 of the format has stored does not say.
+//
+// A record begins with the first message about an image even where that held back all of its findings and told it in
+// one quiet line, or where the destination does not hear of new images: it is when the destination was through with it.
+func (b *Book) Since(d Destination, digest string) time.Time {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if it := b.recordOf(d, digest); it != nil {
+		return timeOf(it.since)
+	}
+	return time.Time{}
 }
 
 // Held returns the records of a destination, in the order of their digests.

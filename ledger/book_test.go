@@ -25,7 +25,7 @@ func show(b *Book) string {
 		fmt.Fprintf(&s, "%s/%s absent %v\n", d.Key, d.Name, b.Absent(d))
 		for _, h := range b.Held(d) {
 			record, ok := b.Record(d, h.Digest)
-			fmt.Fprintf(&s, "  %v %v %v\n", h, ok, record)
+			fmt.Fprintf(&s, "  %v since %v %v %v\n", h, b.Since(d, h.Digest), ok, record)
 			for _, i := range b.Images(h.Digest) {
 				fmt.Fprintf(&s, "    %v %s\n", i, b.Manifest(i))
 			}
@@ -106,7 +106,7 @@ func (w *world) told() Told {
 	if w.IntN(4) > 0 {
 		t.Digest, t.Change = w.digest(), w.record()
 		t.Name = []string{"", "shop/web:1", "shop/web:2"}[w.IntN(3)]
-		t.Shared = t.Name == "shop/web:2"
+		t.Shared, t.At = t.Name == "shop/web:2", w.time()
 		return t
 	}
 	t.Image = w.image()
@@ -236,7 +236,7 @@ func TestNothingChanged(t *testing.T) {
 				b.SetGone(d, h.Digest, h.Gone)
 				b.SetJobs(d, h.Digest, h.Jobs)
 				b.Change(d, h.Digest, record)
-				if shards := b.Remember([]Told{{Destination: d, Digest: h.Digest, Name: h.Name, Change: record}}); shards != nil {
+				if shards := b.Remember([]Told{{Destination: d, Digest: h.Digest, Name: h.Name, Change: record, At: time.Unix(1, 0)}}); shards != nil {
 					t.Fatalf("seed %d: told once more, to be written: %v", seed, shards)
 				}
 				for _, i := range b.Images(h.Digest) {
@@ -562,4 +562,68 @@ func TestShared(t *testing.T) {
 	b.SetFailureGone(shop, image, time.Time{})
 	b.Remember([]Told{{Destination: shop, Image: image, Failure: Failure{Cause: "denied"}}}) // for another reason it is another one
 	want([]Sharer{{ops, true}})
+}
+
+// Since when a record is there says what it began with. It is stored, and nothing that comes later moves it.
+func TestSince(t *testing.T) {
+	b, d, digest := New(), Destination{Key: "shop", Name: "default"}, digestOf("a")
+	began := time.Date(2026, 11, 1, 12, 0, 0, 999, time.FixedZone("CET", 3600))
+	later := began.Add(time.Hour)
+	finding := findings.NewRecord(findings.Basis{Clair: 7}, []findings.Entry{{ID: 1, Severity: claircore.High, Told: true}})
+	image := Image{ID: digest, Platform: "linux/amd64"}
+	stored := make(map[int][]byte)
+	want := func(what string, want time.Time) {
+		t.Helper()
+		write(t, b, stored, b.Dirty())
+		for name, b := range map[string]*Book{"kept": b, "loaded": load(t, stored)} {
+			if got := b.Since(d, digest); got != want {
+				t.Errorf("%s, %s: since %v, want %v", what, name, got, want)
+			}
+		}
+	}
+	want("before anything was told", time.Time{})
+	b.Remember([]Told{{Destination: d, Image: image, Failure: Failure{Cause: "not found"}, At: began}})
+	want("told that it could not be scanned", time.Time{})
+	b.Remember([]Told{{Destination: d, Image: image, At: began}, {Destination: d, Digest: digest, At: began}})
+	want("told with nothing in it", began.Truncate(time.Second).UTC())
+	b.Remember([]Told{{Destination: d, Digest: digest, Name: "shop/web:1", Change: finding, Shared: true, At: later}})
+	b.Change(d, digest, findings.NewRecord(findings.Basis{Clair: 8}, []findings.Entry{{ID: 2, Severity: claircore.High}}))
+	b.SetJobs(d, digest, true)
+	want("told more of it", began.Truncate(time.Second).UTC())
+	b.SetGone(d, digest, later)
+	want("gone", began.Truncate(time.Second).UTC())
+	b.SetGone(d, digest, time.Time{})
+	b.Remember([]Told{{Destination: d, Digest: digest, Change: finding, At: later}})
+	want("back again", began.Truncate(time.Second).UTC())
+	b.Forget(d, digest)
+	want("forgotten", time.Time{})
+	b.Remember([]Told{{Destination: d, Digest: digest, Change: finding}})
+	b.Remember([]Told{{Destination: d, Digest: digest, Change: finding, At: later}})
+	want("told at a time that is not known, and later", time.Time{})
+	if other := (Destination{Key: "blog", Name: "default"}); !b.Since(other, digest).IsZero() || !b.Since(d, digestOf("b")).IsZero() {
+		t.Error("what was told to nobody has a time")
+	}
+}
+
+// Of two records of one image the one that is there for longer says since when; one that does not know says nothing.
+func TestSinceOfTwo(t *testing.T) {
+	d, digest := Destination{Key: "shop", Name: "default"}, digestOf("a")
+	early, late := time.Unix(1_790_000_000, 0).UTC(), time.Unix(1_790_000_001, 0).UTC()
+	for _, c := range []struct{ own, other, want time.Time }{
+		{early, early, early}, {early, late, early}, {late, early, early}, {time.Time{}, late, late}, {late, time.Time{}, late}, {},
+	} {
+		b, other := New(), New()
+		stored := make(map[int][]byte)
+		write(t, other, stored, other.Remember([]Told{{Destination: d, Digest: digest, At: c.other}}))
+		write(t, b, make(map[int][]byte), b.Remember([]Told{{Destination: d, Digest: digest, At: c.own}}))
+		for shard, data := range stored {
+			if _, err := b.Load(shard, data); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(t, b, stored, b.Dirty())
+		if got := load(t, stored).Since(d, digest); b.Since(d, digest) != c.want || got != c.want {
+			t.Errorf("%v and %v: since %v, stored %v", c.own, c.other, b.Since(d, digest), got)
+		}
+	}
 }

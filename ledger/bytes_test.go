@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -37,8 +38,8 @@ func example() *Book {
 	b.SetCreated(1, digestOf("a"), true)
 	b.SetCreated(2, digestOf("b"), true)
 	b.Remember([]Told{
-		{Destination: shop, Digest: digestOf("a"), Name: "shop/web:1.2", Change: findings.NewRecord(basis, entries)},
-		{Destination: shop, Digest: digestOf("b"), Change: findings.NewRecord(findings.Basis{Clair: 2}, other)},
+		{Destination: shop, Digest: digestOf("a"), Name: "shop/web:1.2", Change: findings.NewRecord(basis, entries), At: day.Add(-time.Minute)},
+		{Destination: shop, Digest: digestOf("b"), Change: findings.NewRecord(findings.Basis{Clair: 2}, other), At: day.Add(-time.Minute)},
 		{Destination: shop, Digest: "sha512:ab", Change: findings.NewRecord(findings.Basis{Clair: 3, Updaters: []findings.ID{}}, nil)},
 		{Destination: ops, Image: Image{ID: digestOf("c"), Platform: arm}, Failure: Failure{Cause: "not found", Next: day}},
 		{Destination: ops, Image: Image{ID: digestOf("d"), Platform: arm}, Failure: Failure{Cause: "not found"}},
@@ -72,7 +73,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // Shards that are stored must stay readable. The bytes are compared before they are compressed: flate may write
 // them in another way from one version of Go to the next.
 func TestGolden(t *testing.T) {
-	file := filepath.Join("testdata", "shard.v1")
+	file := filepath.Join("testdata", fmt.Sprintf("shard.v%d", version))
 	b := example()
 	data := encoded(t, b)
 	if *update {
@@ -84,13 +85,13 @@ func TestGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, raw, packed, err := unseal(data)
+	_, _, raw, packed, err := unseal(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	term, goldenRaw, goldenPacked, err := unseal(golden)
-	if err != nil || term != 3 {
-		t.Fatalf("term %d, error %v", term, err)
+	term, v, goldenRaw, goldenPacked, err := unseal(golden)
+	if err != nil || term != 3 || v != version {
+		t.Fatalf("term %d, version %d, error %v", term, v, err)
 	}
 	if !bytes.Equal(raw, goldenRaw) || !bytes.Equal(packed, goldenPacked) {
 		t.Errorf("what is written has changed: that needs a new version\n%q\n%q", packed, goldenPacked)
@@ -101,6 +102,48 @@ func TestGolden(t *testing.T) {
 	}
 	if show(loaded) != show(b) {
 		t.Errorf("loaded is\n%s\nnot\n%s", show(loaded), show(b))
+	}
+}
+
+// golden1 returns a shard of version 1, as daemons have stored it: the example without a time of its records.
+func golden1(t testing.TB) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "shard.v1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// What a daemon of before has stored is read, needs no write for it, and is written in the last version. The times that
+// it does not have are not made up later.
+func TestVersion1(t *testing.T) {
+	want := example()
+	for _, it := range contents(want) {
+		it.since = 0
+	}
+	b := New()
+	if term, err := b.Load(0, golden1(t)); err != nil || term != 3 {
+		t.Fatalf("term %d, error %v", term, err)
+	}
+	if show(b) != show(want) || b.Dirty() != nil {
+		t.Errorf("loaded is\n%s\nnot\n%s\ndirty %v", show(b), show(want), b.Dirty())
+	}
+	for _, d := range b.Destinations() {
+		for _, h := range b.Held(d) {
+			b.Remember([]Told{{Destination: d, Digest: h.Digest, At: time.Unix(1_790_000_000, 0)}})
+		}
+	}
+	if show(b) != show(want) || b.Dirty() != nil {
+		t.Errorf("told once more it is\n%s\nnot\n%s\ndirty %v", show(b), show(want), b.Dirty())
+	}
+	data := encoded(t, b)
+	again := New()
+	if _, err := again.Load(0, data); err != nil || data[len(magic)] != version {
+		t.Fatalf("version %d, error %v", data[len(magic)], err)
+	}
+	if show(again) != show(want) {
+		t.Errorf("written and loaded it is\n%s\nnot\n%s", show(again), show(want))
 	}
 }
 
@@ -168,13 +211,16 @@ func sealed(t testing.TB, raw, packed []byte) []byte {
 	return data
 }
 
+// ofVersion returns the bytes of a shard as if they were of another version.
+func ofVersion(v byte, data []byte) []byte {
+	data = slices.Clone(data)
+	data[len(magic)] = v
+	binary.BigEndian.PutUint64(data[sumAt:], checksum(data))
+	return data
+}
+
 func TestUnreadable(t *testing.T) {
-	newer := encoded(t, example())
-	newer[len(magic)] = version + 1
-	binary.BigEndian.PutUint64(newer[sumAt:], checksum(newer))
-	older := slices.Clone(newer)
-	older[len(magic)] = version - 1
-	binary.BigEndian.PutUint64(older[sumAt:], checksum(older))
+	newer := ofVersion(version+1, encoded(t, example()))
 	numbers := func(ns ...uint64) []byte {
 		var b []byte
 		for _, n := range ns {
@@ -185,6 +231,8 @@ func TestUnreadable(t *testing.T) {
 	one := numbers(1, 0, 0, 0) // a destination
 	// A record of it up to the number of its findings.
 	record := append(slices.Clone(one), numbers(1, 0, 0, digestText, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...)
+	// The same with a time, and whole.
+	timed := append(slices.Clone(record[:len(record)-1]), numbers(recordSince, 0, 1_790_000_000, 0, 0, 0)...)
 	for name, c := range map[string]struct {
 		data []byte
 		want error
@@ -193,7 +241,11 @@ func TestUnreadable(t *testing.T) {
 		"something else":          {[]byte("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: clairwatch}\n"), ErrUnreadable},
 		"too long":                {append([]byte(magic), make([]byte, maxData)...), ErrUnreadable},
 		"newer":                   {newer, ErrNewer},
-		"older":                   {older, ErrUnreadable},
+		"older":                   {ofVersion(oldest-1, newer), ErrUnreadable},
+		"more than version 1 has": {ofVersion(1, sealed(t, nil, timed)), ErrUnreadable},
+		"no such flag":            {sealed(t, nil, append(slices.Clone(record[:len(record)-1]), numbers(2*recordSince, 0, 0, 0)...)), ErrUnreadable},
+		"no such time":            {sealed(t, nil, append(slices.Clone(record[:len(record)-1]), numbers(recordSince, 1, 0, 0, 0)...)), ErrUnreadable},
+		"a beginning too late":    {sealed(t, nil, append(slices.Clone(record[:len(record)-1]), numbers(recordSince, 0, maxTime+1, 0, 0, 0)...)), ErrUnreadable},
 		"empty":                   {sealed(t, nil, nil), ErrUnreadable},
 		"fewer than it says":      {sealed(t, nil, numbers(1)), ErrUnreadable},
 		"more than it says":       {sealed(t, nil, numbers(0, 0, 0, 0)), ErrUnreadable},
@@ -221,6 +273,7 @@ func TestUnreadable(t *testing.T) {
 	// The examples above are what they seem: with a right end they can be read.
 	for name, data := range map[string][]byte{
 		"nothing":      sealed(t, nil, numbers(0, 0, 0)),
+		"a time":       sealed(t, make([]byte, 8), timed),
 		"two findings": sealed(t, append(make([]byte, 23), 1), append(slices.Clone(record), numbers(2, 0, 0, 0, 0, 0, 0)...)),
 	} {
 		if _, err := New().Load(0, data); err != nil {
@@ -282,18 +335,20 @@ func TestAllocationIsBounded(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	data := encoded(f, example())
-	f.Add(data)
 	f.Add(data[:len(data)/2])
 	f.Add([]byte(magic))
-	_, raw, packed, err := unseal(data)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(append(append([]byte{byte(len(raw))}, raw...), packed...))
-	for i := 0; i < len(packed); i += 7 {
-		wrong := slices.Clone(packed)
-		wrong[i] ^= 3
-		f.Add(append(append([]byte{byte(len(raw))}, raw...), wrong...))
+	for _, data := range [][]byte{data, golden1(f)} {
+		f.Add(data)
+		_, _, raw, packed, err := unseal(data)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(append(append([]byte{byte(len(raw))}, raw...), packed...))
+		for i := 0; i < len(packed); i += 7 {
+			wrong := slices.Clone(packed)
+			wrong[i] ^= 3
+			f.Add(append(append([]byte{byte(len(raw))}, raw...), wrong...))
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		New().Load(0, data)
@@ -303,25 +358,33 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		n := min(int(data[0]), len(data)-1)
-		b := New()
-		if _, err := b.Load(0, sealed(t, data[1:1+n], data[1+n:])); err != nil {
-			if !errors.Is(err, ErrUnreadable) || len(b.Destinations()) > 0 {
-				t.Fatalf("error %v, with %v loaded", err, b.Destinations())
-			}
-			return
-		}
-		if what := consistent(b); what != "" {
-			t.Fatal(what)
-		}
-		stored := make(map[int][]byte)
-		for s := range Shards {
-			if s == 0 || b.shards[s].dirty() {
-				write(t, b, stored, []int{s})
-			}
-		}
-		again := load(t, stored)
-		if show(again) != show(b) || again.Dirty() != nil {
-			t.Fatalf("once more it is\n%s\nnot\n%s\ndirty %v", show(again), show(b), again.Dirty())
+		whole := sealed(t, data[1:1+n], data[1+n:])
+		for v := byte(oldest); v <= version; v++ {
+			loadFuzzed(t, ofVersion(v, whole))
 		}
 	})
+}
+
+// loadFuzzed loads bytes: they are refused whole, or are what they are also when they are stored again.
+func loadFuzzed(t *testing.T, data []byte) {
+	b := New()
+	if _, err := b.Load(0, data); err != nil {
+		if !errors.Is(err, ErrUnreadable) || len(b.Destinations()) > 0 {
+			t.Fatalf("error %v, with %v loaded", err, b.Destinations())
+		}
+		return
+	}
+	if what := consistent(b); what != "" {
+		t.Fatal(what)
+	}
+	stored := make(map[int][]byte)
+	for s := range Shards {
+		if s == 0 || b.shards[s].dirty() {
+			write(t, b, stored, []int{s})
+		}
+	}
+	again := load(t, stored)
+	if show(again) != show(b) || again.Dirty() != nil {
+		t.Fatalf("once more it is\n%s\nnot\n%s\ndirty %v", show(again), show(b), again.Dirty())
+	}
 }

@@ -35,6 +35,7 @@ type pageRecord struct {
 	name     string
 	basis    *findings.Basis
 	entries  []entry
+	since    int64
 	jobs     bool
 	shared   bool
 	gone     int64
@@ -46,9 +47,9 @@ type pageFailure struct {
 	gone int64
 }
 
-// decode reads what seal was given. It allocates a small multiple of its input at most.
-func decode(raw, packed []byte) (page, error) {
-	d := decoder{raw: raw, packed: packed}
+// decode reads what seal was given, of a version from oldest on. It allocates a small multiple of its input at most.
+func decode(v byte, raw, packed []byte) (page, error) {
+	d := decoder{flags: recordFlags(v), raw: raw, packed: packed}
 	p := page{
 		destinations: list(&d, d.destination),
 		records:      list(&d, d.record),
@@ -90,6 +91,7 @@ func distinct[T any, K comparable](things []T, key func(T) K) bool {
 
 // decoder reads what an encoder wrote. After the first error it reads zeros.
 type decoder struct {
+	flags       int // those that a record can have
 	packed, raw []byte
 	things      int // how many were listed
 	err         error
@@ -102,6 +104,7 @@ type decoder struct {
 	clairs       []findings.ID
 	platforms    []string
 	names        []string
+	times        []int64
 	causes       []string
 }
 
@@ -240,10 +243,13 @@ func (d *decoder) basis() *findings.Basis {
 
 func (d *decoder) record() pageRecord {
 	r := pageRecord{of: d.of(), manifest: d.manifest(), basis: d.basis(), name: known(d, &d.names, d.text)}
-	flags := d.number(2*recordShared - 1)
+	flags := d.number(d.flags)
 	r.jobs, r.shared = flags&recordJobs != 0, flags&recordShared != 0
 	if flags&recordGone != 0 {
 		r.gone = d.time()
+	}
+	if flags&recordSince != 0 {
+		r.since = known(d, &d.times, d.time)
 	}
 	r.entries = d.entries(flags)
 	return r

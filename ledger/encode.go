@@ -92,6 +92,7 @@ func (b *Book) encode(shard int) (raw, packed []byte, things int) {
 		clairs:       make(table[findings.ID]),
 		platforms:    make(table[string]),
 		names:        make(table[string]),
+		times:        make(table[int64]),
 		causes:       make(table[string]),
 	}
 	standing := b.standing(shard)
@@ -132,6 +133,7 @@ type encoder struct {
 	clairs       table[findings.ID]
 	platforms    table[string]
 	names        table[string]
+	times        table[int64] // since when records are there: those of one message began together
 	causes       table[string]
 }
 
@@ -235,7 +237,16 @@ const (
 	recordJobs = 1 << (worst + 1 + iota)
 	recordGone
 	recordShared
+	recordSince // from version 2 on
 )
+
+// recordFlags returns all flags that a record of a version of the format can have.
+func recordFlags(v byte) int {
+	if v == 1 {
+		return recordSince - 1
+	}
+	return 2*recordSince - 1
+}
 
 func (e *encoder) record(it *item) {
 	e.number(e.destinations[it.of])
@@ -255,9 +266,15 @@ func (e *encoder) record(it *item) {
 	if it.record.shared {
 		flags |= recordShared
 	}
+	if it.since != 0 {
+		flags |= recordSince
+	}
 	e.number(flags)
 	if it.gone != 0 {
 		e.time(it.gone)
+	}
+	if it.since != 0 && !refer(e, e.times, it.since) {
+		e.time(it.since)
 	}
 	e.entries(it.entries, told)
 }

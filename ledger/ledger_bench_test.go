@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/clairwatch/clairwatch/findings"
 )
@@ -14,6 +15,7 @@ import (
 // fleet makes the records of images, always the same ones of a seed.
 type fleet struct {
 	random *rand.Rand
+	times  *rand.Rand // of its own, so that the findings are the same ones without times
 	basis  findings.Basis
 	// shared are the findings of base images, own those that any image may have besides; as many of them as
 	// perImage says.
@@ -21,6 +23,8 @@ type fleet struct {
 	own      []findings.Entry
 	perImage int
 	images   int
+	// inventory says that a destination was told of all of its images in one message; else each has its own.
+	inventory bool
 }
 
 // entriesOf returns n findings, of severities as they are in a Debian image.
@@ -42,7 +46,7 @@ func (f *fleet) pick(from []findings.Entry, n int) []findings.Entry {
 }
 
 func newFleet() *fleet {
-	f := &fleet{random: rand.New(rand.NewPCG(3, 14)), basis: findings.Basis{Clair: findings.NameID("http://clair:6060/"), State: "0123456789abcdef0123456789abcdef"}}
+	f := &fleet{random: rand.New(rand.NewPCG(3, 14)), times: rand.New(rand.NewPCG(2, 71)), basis: findings.Basis{Clair: findings.NameID("http://clair:6060/"), State: "0123456789abcdef0123456789abcdef"}}
 	for i := range 40 {
 		f.basis.Updaters = append(f.basis.Updaters, findings.ID(i)<<56|findings.ID(f.random.Uint64()>>8))
 	}
@@ -56,7 +60,7 @@ func layered() *fleet {
 	for range 200 {
 		f.shared = append(f.shared, f.pick(pool, 250))
 	}
-	f.own, f.perImage = f.entriesOf(10_000), 50
+	f.own, f.perImage, f.inventory = f.entriesOf(10_000), 50, true
 	return f
 }
 
@@ -81,8 +85,11 @@ func (f *fleet) next(b *Book, d Destination, least findings.Severity) Told {
 		entries[i].Told = entries[i].Severity >= least
 	}
 	name := fmt.Sprintf("registry.example.com/%s/service-%d:1.%d.%d", d.Key, f.images, f.random.IntN(30), f.random.IntN(10))
-	return Told{Destination: d, Digest: digest, Name: name, Change: findings.NewRecord(f.basis, entries)}
+	return Told{Destination: d, Digest: digest, Name: name, Change: findings.NewRecord(f.basis, entries), At: f.at()}
 }
+
+// at returns when a message is told: any second of a year.
+func (f *fleet) at() time.Time { return time.Unix(1_790_000_000+f.times.Int64N(365*24*3600), 0) }
 
 func namespace(i int) Destination {
 	return Destination{Key: fmt.Sprintf("namespace-%d", i), Name: "default"}
@@ -95,6 +102,9 @@ func (f *fleet) fill(tb testing.TB, b *Book, stored map[int][]byte, destinations
 		told := make([]Told, n)
 		for i := range told {
 			told[i] = f.next(b, namespace(d), findings.Severity(d%3*2))
+			if f.inventory {
+				told[i].At = told[0].At
+			}
 		}
 		written += write(tb, b, stored, b.Remember(told))
 	}

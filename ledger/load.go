@@ -17,11 +17,11 @@ import (
 // errors.Is says ErrUnreadable of bytes that are damaged or something else, ErrNewer of those that a later
 // version wrote; nothing is added of either.
 func (b *Book) Load(shard int, data []byte) (term uint64, err error) {
-	term, raw, packed, err := unseal(data)
+	term, v, raw, packed, err := unseal(data)
 	if err != nil {
 		return 0, fmt.Errorf("loading shard %d of the ledger: %w", shard, err)
 	}
-	p, err := decode(raw, packed)
+	p, err := decode(v, raw, packed)
 	if err != nil {
 		return 0, fmt.Errorf("loading shard %d of the ledger: %w", shard, err)
 	}
@@ -48,6 +48,7 @@ func (b *Book) Load(shard int, data []byte) (term uint64, err error) {
 			name:     r.name,
 			basis:    b.bases.share(*r.basis),
 			entries:  r.entries,
+			since:    r.since,
 			jobs:     r.jobs,
 			shared:   r.shared,
 		}}
@@ -119,6 +120,7 @@ func (b *Book) join(own, other *item) bool {
 	}
 	own.jobs = own.jobs && other.jobs
 	own.record.shared = own.record.shared && other.record.shared
+	own.since = earliestKnown(own.since, other.since)
 	own.name = cmp.Or(own.name, other.name)
 	was := b.unpack(own.record)
 	is := joined(was, b.unpack(other.record))
@@ -128,7 +130,8 @@ func (b *Book) join(own, other *item) bool {
 		b.reweigh(own)
 		return true
 	}
-	return own.gone != before.gone || own.jobs != before.jobs || own.record.shared != before.record.shared || own.name != before.name
+	return own.gone != before.gone || own.jobs != before.jobs || own.record.shared != before.record.shared ||
+		own.since != before.since || own.name != before.name
 }
 
 // joined returns a record of all that two records of one image hold. A finding is absent only if both say so. One that
@@ -159,6 +162,14 @@ func laterOrNever(a, b int64) int64 {
 		return 0
 	}
 	return max(a, b)
+}
+
+// earliestKnown returns the earlier one of two times, of which zero is not known.
+func earliestKnown(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // loadManifest adds what a shard says of a manifest.

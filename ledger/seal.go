@@ -22,10 +22,12 @@ var (
 //	magic, version (1), term (8), checksum of all but itself (8), length of the raw part (uvarint),
 //	raw part, packed part
 //
-// All versions have the form up to the checksum in common.
+// All versions have the form up to the checksum in common. The one of before, which does not say since when a record is
+// there, is read too; what has changed is written in the last one.
 const (
 	magic      = "clairwatch ledger\n"
-	version    = 1
+	oldest     = 1
+	version    = 2
 	sumAt      = len(magic) + 1 + 8
 	headerSize = sumAt + 8
 
@@ -63,31 +65,31 @@ func seal(term uint64, raw, packed []byte) ([]byte, error) {
 	return data, nil
 }
 
-// unseal returns the term and the two parts.
-func unseal(data []byte) (term uint64, raw, packed []byte, err error) {
-	term, v, err := header(data)
+// unseal returns the term, the version and the two parts.
+func unseal(data []byte) (term uint64, v byte, raw, packed []byte, err error) {
+	term, v, err = header(data)
 	switch {
 	case err != nil:
-		return 0, nil, nil, err
+		return 0, 0, nil, nil, err
 	case v > version:
-		return 0, nil, nil, fmt.Errorf("version %d: %w", v, ErrNewer)
-	case v < version:
-		return 0, nil, nil, fmt.Errorf("version %d: %w", v, ErrUnreadable)
+		return 0, 0, nil, nil, fmt.Errorf("version %d: %w", v, ErrNewer)
+	case v < oldest:
+		return 0, 0, nil, nil, fmt.Errorf("version %d: %w", v, ErrUnreadable)
 	}
 	size, n := binary.Uvarint(data[headerSize:])
 	rest := data[headerSize+max(n, 0):]
 	if n <= 0 || size > uint64(len(rest)) {
-		return 0, nil, nil, fmt.Errorf("its first part is too long: %w", ErrUnreadable)
+		return 0, 0, nil, nil, fmt.Errorf("its first part is too long: %w", ErrUnreadable)
 	}
 	raw = rest[:size]
 	packed, err = io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(rest[size:])), maxPacked+1))
 	if err != nil {
-		return 0, nil, nil, fmt.Errorf("decompressing: %w: %w", err, ErrUnreadable)
+		return 0, 0, nil, nil, fmt.Errorf("decompressing: %w: %w", err, ErrUnreadable)
 	}
 	if len(packed) > maxPacked {
-		return 0, nil, nil, fmt.Errorf("more than %d bytes when decompressed: %w", maxPacked, ErrUnreadable)
+		return 0, 0, nil, nil, fmt.Errorf("more than %d bytes when decompressed: %w", maxPacked, ErrUnreadable)
 	}
-	return term, raw, packed, nil
+	return term, v, raw, packed, nil
 }
 
 // Term returns the term of the leader that wrote the bytes of a shard, of any version. errors.Is says

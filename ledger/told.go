@@ -46,6 +46,9 @@ type Told struct {
 	// Change is what the message told and what the rules held back. The record becomes what it was With
 	// this; the first one becomes the record.
 	Change findings.Record
+	// At is when the message was accepted, to the second; zero when that is not known. It counts for what begins with
+	// this record, as Since says, and for no failure.
+	At time.Time
 	// Image and Failure count when Digest is empty. A Failure without a Cause is over.
 	Image   Image
 	Failure Failure
