@@ -220,14 +220,14 @@ func (w *Watcher) remember(ctx context.Context, ns []*news) error {
 // note has the ledger know news as told, whether it was heard or kept from who does not want to hear of it. It returns the
 // shards that are to be written for it.
 func (w *Watcher) note(ns []*news, heard bool) (shards []int) {
-	assigned := w.assigned.Load()
+	assigned, now := w.assigned.Load(), time.Now()
 	var told []ledger.Told
 	for _, n := range ns {
 		if n.kind == kindIndexed && !n.loading { // of interest only until the report is there
 			continue
 		}
 		news := n.told
-		news.Shared = heard && assigned.isOfAll(n.destination.Key)
+		news.Shared, news.At = heard && assigned.isOfAll(n.destination.Key), now
 		told = append(told, news)
 		switch n.kind {
 		case kindRecovered:
@@ -248,7 +248,7 @@ func (w *Watcher) note(ns []*news, heard bool) (shards []int) {
 	}
 	for _, n := range ns { // before Remember, which says what there is to write
 		if n.kind == kindRemoved {
-			w.book.SetGone(n.destination, n.subject.digest, time.Now())
+			w.book.SetGone(n.destination, n.subject.digest, now)
 		}
 	}
 	shards = w.book.Remember(told)

@@ -25,14 +25,16 @@ func (w *Watcher) sharing(d ledger.Destination, digest string) []ledger.Sharer {
 }
 
 // share gives a destination the record of an image that its Scanner was told of in another namespace, and says whether
-// there is one. It waits for no write: after a stop it is found again.
+// there is one. It waits for no write: after a stop it is found again. Who reads the channel was told when the first of
+// them was.
 func (w *Watcher) share(l listener, of subjectOf, digest string) (findings.Record, bool) {
-	for _, o := range w.sharing(l.destination, digest) {
+	sharing := w.sharing(l.destination, digest)
+	for _, o := range sharing {
 		record, told := w.book.Record(o.Destination, digest)
 		if !told { // it has just been forgotten
 			continue
 		}
-		w.book.Remember([]ledger.Told{{Destination: l.destination, Digest: digest, Name: of.name, Change: record, Shared: true}})
+		w.book.Remember([]ledger.Told{{Destination: l.destination, Digest: digest, Name: of.name, Change: record, Shared: true, At: w.since(sharing, digest)}})
 		w.book.SetJobs(l.destination, digest, of.jobs)
 		for _, k := range []kind{kindReport, kindIndexed} {
 			w.pending.withdraw(topic{l.destination, k, subject{digest: digest}})
@@ -40,6 +42,17 @@ func (w *Watcher) share(l listener, of subjectOf, digest string) (findings.Recor
 		return record, true
 	}
 	return findings.Record{}, false
+}
+
+// since returns the first time at which any of some destinations was told of an image; zero when none of them is known.
+func (w *Watcher) since(sharing []ledger.Sharer, digest string) time.Time {
+	var first time.Time
+	for _, o := range sharing {
+		if t := w.book.Since(o.Destination, digest); first.IsZero() || !t.IsZero() && t.Before(first) {
+			first = t
+		}
+	}
+	return first
 }
 
 // runsElsewhere says whether an image that was told of in one namespace of _all runs in another one, of which its end will
