@@ -10,6 +10,7 @@ import (
 
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/watcher"
+	"github.com/clairwatch/clairwatch/web"
 )
 
 // fewIgnores is how many entries without effect are named for each Scanner.
@@ -37,9 +38,10 @@ func writeExplanation(to io.Writer, form string, e watcher.Explanation) error {
 	return &foundError{"there is no pod in the namespace " + e.Namespace}
 }
 
-// explained is an explanation for people, as it is being written.
+// explained is what is said of an explanation, line by line: the command prints it, and the page of a namespace shows
+// what it says of containers.
 type explained struct {
-	text strings.Builder
+	lines []web.Line
 	// scanners are those of the explanation by name.
 	scanners map[string]watcher.ExplainedScanner
 	// sought is the vulnerability that was asked about; empty: none.
@@ -48,38 +50,44 @@ type explained struct {
 	many bool
 }
 
-// say writes a line. Texts among args are made harmless.
+// newExplained is an explanation of which nothing is said yet.
+func newExplained(e watcher.Explanation) *explained {
+	x := &explained{scanners: make(map[string]watcher.ExplainedScanner), sought: e.Vulnerability}
+	for _, s := range e.Scanners {
+		x.scanners[s.Name] = s
+	}
+	return x
+}
+
+// say adds a line. Texts among args are made harmless.
 func (x *explained) say(indent int, format string, args ...any) {
 	for i, arg := range args {
 		if s, ok := arg.(string); ok {
 			args[i] = printable(s)
 		}
 	}
-	x.text.WriteString(strings.Repeat("  ", indent))
-	fmt.Fprintf(&x.text, format+"\n", args...)
+	x.lines = append(x.lines, web.Line{Depth: indent, Text: fmt.Sprintf(format, args...)})
+}
+
+// flush writes what has been said, and forgets it.
+func (x *explained) flush(to *strings.Builder) {
+	for _, l := range x.lines {
+		to.WriteString(strings.Repeat("  ", l.Depth) + l.Text + "\n")
+	}
+	x.lines = nil
 }
 
 // writeExplained writes an explanation for people.
 func writeExplained(to io.Writer, e watcher.Explanation) error {
-	x := &explained{scanners: make(map[string]watcher.ExplainedScanner), sought: e.Vulnerability}
+	var text strings.Builder
+	x := newExplained(e)
 	x.settings(e)
-	var rows [][]string
-	for _, s := range e.Scanners {
-		x.scanners[s.Name] = s
-		rows = append(rows, []string{s.Name, s.Clair, s.Channel, hearsOf(s.MinSeverity, s.UnknownAs, s.OnlyFixable, len(s.Ignore), s.Tell, s.Look)})
-	}
-	if len(rows) > 0 {
+	if len(e.Scanners) > 0 {
 		x.say(0, "")
-		_ = writeTable(&x.text, []string{"SCANNER", "CLAIR", "CHANNEL", "HEARS OF"}, rows) // to memory
+		x.flush(&text)
+		_ = writeTable(&text, []string{"SCANNER", "CLAIR", "CHANNEL", "HEARS OF"}, scannerRows(e.Scanners)) // to memory
 	}
-	notes := explained{sought: e.Vulnerability}
-	for _, s := range e.Scanners {
-		notes.scanner(s)
-	}
-	if notes.text.Len() > 0 {
-		x.say(0, "")
-		x.text.WriteString(notes.text.String())
-	}
+	x.troubles(e.Scanners)
 	if len(e.Scanners) > 0 { // or nobody looks at any
 		for _, w := range e.Workloads {
 			x.workload(w)
@@ -88,7 +96,7 @@ func writeExplained(to io.Writer, e watcher.Explanation) error {
 	switch {
 	case len(e.Scanners) == 0 && e.Pods > 0:
 		x.say(0, "")
-		x.say(0, "Nobody looks at what runs there: %s.", counted(e.Pods, "pod"))
+		x.say(0, "%s", nobodyLooks(e))
 	case e.LeftOut > 0:
 		x.say(0, "")
 		x.say(0, "%s not listed: ask for one workload or pod, %s/NAME.", leftOut(e.LeftOut), e.Namespace)
@@ -97,10 +105,33 @@ func writeExplained(to io.Writer, e watcher.Explanation) error {
 		x.say(0, "%s is not looked for in so many images: ask for one workload or pod, %s/NAME.", x.sought, e.Namespace)
 	case x.many:
 		x.say(0, "")
-		x.say(0, "Which rule keeps something from being told is not looked up for so many images: ask for one workload or pod, %s/NAME.", e.Namespace)
+		x.say(0, tooMany+"ask for one workload or pod, %s/NAME.", e.Namespace)
 	}
-	_, err := io.WriteString(to, x.text.String())
+	x.flush(&text)
+	_, err := io.WriteString(to, text.String())
 	return err
+}
+
+// tooMany is why reports were not read; what to do follows.
+const tooMany = "Which rule keeps something from being told is not looked up for so many images: "
+
+// nobodyLooks is what is said where no Scanner is in force and something runs.
+func nobodyLooks(e watcher.Explanation) string {
+	return "Nobody looks at what runs there: " + counted(e.Pods, "pod") + "."
+}
+
+// scannerRows are those of the table of Scanners.
+func scannerRows(scanners []watcher.ExplainedScanner) [][]string {
+	var rows [][]string
+	for _, s := range scanners {
+		rows = append(rows, []string{s.Name, s.Clair, s.Channel, scannerHearsOf(s)})
+	}
+	return rows
+}
+
+// scannerHearsOf says in a few words what a Scanner hears of.
+func scannerHearsOf(s watcher.ExplainedScanner) string {
+	return hearsOf(s.MinSeverity, s.UnknownAs, s.OnlyFixable, len(s.Ignore), s.Tell, s.Look)
 }
 
 func leftOut(n int) string {
@@ -110,25 +141,46 @@ func leftOut(n int) string {
 	return fmt.Sprintf("%d more containers are", n)
 }
 
-// settings says which part of the settings applies.
-func (x *explained) settings(e watcher.Explanation) {
+// applies says in a sentence which part of the settings applies, and in another one what a mistake there causes.
+func applies(e watcher.Explanation) string {
 	s := e.Settings
-	is, mended := map[string]string{
+	said := "Namespace " + e.Namespace + " " + map[string]string{
 		watcher.AppliesOwn:      "has a key of its own in the settings",
 		watcher.AppliesAll:      "has no key of its own in the settings: _all applies, whose channels hear of an image once for all namespaces",
 		watcher.AppliesOptedOut: "is opted out: its key in the settings is empty, so that nobody hears of it, not even by _all",
 		watcher.AppliesNone:     "is not watched: it has no key in the settings, and there is no _all. Nobody hears of it",
-	}[s.Applies], ""
+	}[s.Applies] + "."
 	switch {
 	case len(s.Mistakes) == 0:
 	case s.LastGood:
-		mended = " There is a mistake, and until it is mended the last good settings stay in force:"
+		said += " There is a mistake, and until it is mended the last good settings stay in force."
 	default:
-		mended = " There is a mistake, and nobody hears of it until that is mended:"
+		said += " There is a mistake, and nobody hears of it until that is mended."
 	}
-	x.say(0, "Namespace %s %s.%s", e.Namespace, is, mended)
-	for _, mistake := range s.Mistakes {
+	return said
+}
+
+// settings says which part of the settings applies, and lists its mistakes.
+func (x *explained) settings(e watcher.Explanation) {
+	said := applies(e)
+	if len(e.Settings.Mistakes) > 0 {
+		said = strings.TrimSuffix(said, ".") + ":"
+	}
+	x.say(0, "%s", said)
+	for _, mistake := range e.Settings.Mistakes {
 		x.say(1, "%s", mistake)
+	}
+}
+
+// troubles says what is wrong with Scanners, under an empty line if anything is.
+func (x *explained) troubles(scanners []watcher.ExplainedScanner) {
+	before := len(x.lines)
+	x.say(0, "")
+	for _, s := range scanners {
+		x.scanner(s)
+	}
+	if len(x.lines) == before+1 {
+		x.lines = x.lines[:before]
 	}
 }
 
@@ -221,6 +273,11 @@ func (x *explained) container(w watcher.ExplainedWorkload, c watcher.ExplainedCo
 	if c.Digest != "" {
 		x.say(2, "%s, %s", c.Platform, c.Digest)
 	}
+	x.outcome(c)
+}
+
+// outcome says what came of a container, and what each Scanner does with it.
+func (x *explained) outcome(c watcher.ExplainedContainer) {
 	x.state(c)
 	for _, v := range c.Scanners {
 		x.view(c, v)

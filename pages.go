@@ -113,8 +113,3 @@ func (p *pages) Clairs() []web.Clair { return nil }
 
 // Having implements web.Source.
 func (p *pages) Having(string) map[string][]findings.Finding { return nil }
-
-// Namespace implements web.Source.
-func (p *pages) Namespace(context.Context, string) (web.Namespace, error) {
-	return web.Namespace{}, web.ErrUnknown
-}
