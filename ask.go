@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/clairwatch/clairwatch/clair"
 )
 
 // answerLimit bounds an answer, in bytes. The daemon bounds it by the number of containers.
@@ -21,29 +23,54 @@ const answerLimit = 64 << 20
 // runningDaemon is a daemon that runs, where its pages are.
 type runningDaemon struct {
 	base *url.URL
+	// token is what it wants with a request; empty: none is sent.
+	token string
 	// line is the command that asks the same in the daemon's pod, such as "explain shop".
 	line string
 }
 
-// addressFlags define the flags that say where the daemon is.
-func addressFlags(cmd *cobra.Command, address, config *string) {
-	cmd.Flags().StringVar(address, "address", "", "address of the daemon's pages, such as 127.0.0.1:8081 (default: web.listen of the config)")
-	configFlag(cmd.Flags(), config)
+// daemonFlags say which daemon is asked.
+type daemonFlags struct {
+	config, address string
+	// tokenFile holds the token of its pages. Empty: that of the config where address is empty too, and otherwise none,
+	// so that nobody else is sent it.
+	tokenFile string
 }
 
-// daemonAt is the daemon at an address; where that is empty, at the one that the config has.
-func daemonAt(cmd *cobra.Command, address, config, line string) (runningDaemon, error) {
+// define defines the flags.
+func (f *daemonFlags) define(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.address, "address", "", "address of the daemon's pages, such as 127.0.0.1:8081 (default: web.listen of the config)")
+	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file with the token of its pages (default: web.tokenFile of the config, unless --address is set)")
+	configFlag(cmd.Flags(), &f.config)
+}
+
+// daemon is the daemon that is asked by a command line; where the flags do not say where it is, that of the config.
+func (f *daemonFlags) daemon(cmd *cobra.Command, line string) (runningDaemon, error) {
+	address, tokenFile, from := f.address, f.tokenFile, "--token-file"
 	if address == "" {
-		cfg, err := loadConfig(configPath(config, cmd.Flags()), cmd.Flags(), nil)
+		cfg, err := loadConfig(configPath(f.config, cmd.Flags()), cmd.Flags(), nil)
 		if err != nil {
 			return runningDaemon{}, err
 		}
 		if address, err = addressOfPages(cfg.Web.Listen); err != nil {
 			return runningDaemon{}, err
 		}
+		if tokenFile == "" {
+			tokenFile, from = cfg.Web.TokenFile, "web.tokenFile of the config"
+		}
 	}
 	base, err := readAddress(address)
-	return runningDaemon{base: base, line: line}, err
+	if err != nil || tokenFile == "" {
+		return runningDaemon{base: base, line: line}, err
+	}
+	token, err := clair.ReadToken(tokenFile)
+	switch {
+	case err != nil && misplaced(tokenFile): // which may be the token itself
+		return runningDaemon{}, fmt.Errorf("%s: the file cannot be used: want the path of one that holds the token of the daemon's pages, and not the token itself", from)
+	case err != nil:
+		return runningDaemon{}, fmt.Errorf("%s: %w; it must hold the token of the daemon's pages", from, err)
+	}
+	return runningDaemon{base: base, token: token, line: line}, nil
 }
 
 // asking is what is being done, as errors say it.
@@ -90,6 +117,9 @@ func (d runningDaemon) fetch(ctx context.Context, method, path string, query url
 	if header != nil {
 		request.Header = header
 	}
+	if d.token != "" {
+		request.Header.Set("Authorization", "Bearer "+d.token)
+	}
 	request.Header.Set("User-Agent", userAgent())
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer client.CloseIdleConnections()
@@ -126,6 +156,15 @@ func (d runningDaemon) unreachable(err error) error {
 		return fmt.Errorf("what answers there speaks no HTTP: %s", d.otherwise())
 	}
 	return fmt.Errorf("%w: %s", err, d.otherwise())
+}
+
+// wantsToken says what to do where a daemon lets in nobody without the token of its pages.
+func (d runningDaemon) wantsToken() error {
+	wants := "it wants the token of its pages: name the file that has it (web.tokenFile in the daemon's config) with --token-file"
+	if d.token != "" {
+		wants = "it wants another token than the one that was sent: see that the file is the one of web.tokenFile in the daemon's config"
+	}
+	return fmt.Errorf("%s; or %s", wants, d.inItsPod())
 }
 
 // stranger says of an answer that is none of a daemon's pages what it is likely of, and what to do.

@@ -70,7 +70,7 @@ type checkOptions struct {
 
 // checkFlags are the flags of the daemon that the help of check shows. It takes all others too, so that the
 // arguments of a Deployment can be checked as they are.
-var checkFlags = [...]string{"kubeconfig", "namespace", "settings", "docker-config", "registry-ca-file", "notify-token-file", "slack-hosts"}
+var checkFlags = [...]string{"kubeconfig", "namespace", "settings", "docker-config", "registry-ca-file", "notify-token-file", "web-token-file", "slack-hosts"}
 
 // checkCommand validates and tries out what an operator has set up.
 func checkCommand() *cobra.Command {
@@ -161,16 +161,17 @@ func (c *checkup) run(ctx context.Context) (checkDocument, error) {
 	}
 	if c.options.offline {
 		found := c.readSettings(ctx, cluster{err: errOffline})
-		rows = slices.Concat(rows, found.rows, c.checkNotify(), c.checkDockerConfig(), c.checkWebhooks(ctx, found))
+		rows = slices.Concat(rows, found.rows, c.checkNotify(), c.checkPages(), c.checkDockerConfig(), c.checkWebhooks(ctx, found))
 		rows = append(rows, row{"rights, Clairs and registries", isSkipped, "nothing is contacted (--offline)"})
 		return checkDocument{Checks: rows, Settings: found.effective}, nil
 	}
 	cluster := c.connect()
 	found := c.readSettings(ctx, cluster)
-	var rights, notify, clairs, registries, docker, webhooks []row
+	var rights, notify, pages, clairs, registries, docker, webhooks []row
 	together(
 		func() { rights = c.checkRights(ctx, cluster, found) },
 		func() { notify = c.checkNotify() },
+		func() { pages = c.checkPages() },
 		func() { clairs = c.checkClairs(ctx, found) },
 		func() { registries = c.checkRegistries(ctx) },
 		func() { docker = c.checkDockerConfig() },
@@ -179,7 +180,7 @@ func (c *checkup) run(ctx context.Context) (checkDocument, error) {
 	if ctx.Err() != nil {
 		return checkDocument{}, errors.New("stopped before all was tried")
 	}
-	rows = slices.Concat(rows, found.rows, rights, notify, clairs, registries, docker, webhooks)
+	rows = slices.Concat(rows, found.rows, rights, notify, pages, clairs, registries, docker, webhooks)
 	return checkDocument{Checks: rows, Settings: found.effective}, nil
 }
 

@@ -23,7 +23,7 @@ type Config struct {
 	Settings string
 	// Listen is the address of the HTTP server.
 	Listen string
-	// Web says where the pages are.
+	// Web says where the pages are, and who may see them.
 	Web WebConfig
 	// ExternalURL is the address under which people reach the pages: messages link to it. Empty: they do not.
 	ExternalURL string
@@ -95,10 +95,12 @@ type LeaderElectionConfig struct {
 	Identity string
 }
 
-// WebConfig says where the pages are.
+// WebConfig says where the pages are, and who may see them.
 type WebConfig struct {
 	// Listen is their address. Empty: there are none.
 	Listen string
+	// TokenFile holds the token that who asks for them has to send. Empty: none.
+	TokenFile string
 }
 
 // LogConfig says what is logged and how.
@@ -183,6 +185,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.String("listen", d.Listen, "address of /healthz, /readyz, /metrics and /notify")
 	flags.String("external-url", d.ExternalURL, "address under which people reach the pages, for links in messages")
 	flags.String("web-listen", d.Web.Listen, "address of the pages (empty: none)")
+	flags.String("web-token-file", d.Web.TokenFile, "file with the token that who sees the pages has to send (empty: none)")
 	flags.String("log-level", d.Log.Level, "debug, info, warn or error")
 	flags.String("log-format", d.Log.Format, "json or text")
 	flags.Bool("metrics-images", d.Metrics.Images, "metrics of single images, at most 5,000 series")
@@ -214,7 +217,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 		"cluster": "cluster", "kubeconfig": "kubeconfig", "namespace": "namespace", "settings": "settings",
 		"listen": "listen", "log-level": "log.level", "log-format": "log.format", "workers": "workers",
 		"metrics-images": "metrics.images",
-		"max-images":     "maxImages", "external-url": "externalURL", "web-listen": "web.listen",
+		"max-images":     "maxImages", "external-url": "externalURL", "web-listen": "web.listen", "web-token-file": "web.tokenFile",
 		"data-every": "dataEvery", "data-quiet": "dataQuiet", "data-max": "dataMax", "removal-grace": "removalGrace", "delete-grace": "deleteGrace",
 		"annotate-pods":   "annotatePods",
 		"leader-election": "leaderElection.enabled", "leader-election-lease": "leaderElection.lease",

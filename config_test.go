@@ -167,6 +167,7 @@ var precedence = map[string]struct {
 	"log-level":                {"debug", "warn", "error", func(c Config) any { return c.Log.Level }, [3]any{"debug", "warn", "error"}},
 	"log-format":               {"text", "json", "text", func(c Config) any { return c.Log.Format }, [3]any{"text", "json", "text"}},
 	"web-listen":               {`":1"`, ":2", ":3", func(c Config) any { return c.Web.Listen }, [3]any{":1", ":2", ":3"}},
+	"web-token-file":           {"/f", "/e", "/g", func(c Config) any { return c.Web.TokenFile }, [3]any{"/f", "/e", "/g"}},
 	"external-url":             {"http://f/", "http://e/", "http://g/", func(c Config) any { return c.ExternalURL }, [3]any{"http://f/", "http://e/", "http://g/"}},
 	"metrics-images":           {"true", "false", "true", func(c Config) any { return c.Metrics.Images }, [3]any{true, false, true}},
 	"max-images":               {"1", "2", "3", func(c Config) any { return c.MaxImages }, [3]any{1, 2, 3}},
@@ -276,6 +277,7 @@ func TestConfigMistakes(t *testing.T) {
 
 		"maxImages: -1":                                     "maxImages: -1: want a number of images, or 0 for any number",
 		"web: {listen: '8081'}":                             `web.listen: "8081": want an address such as 127.0.0.1:8081, or nothing for no pages`,
+		"web: {tokenFile: web-token}":                       "web.tokenFile: " + wantFile,
 		"externalURL: pages":                                wantExternal,
 		"externalURL: ftp://a/":                             wantExternal,
 		"externalURL: http://bücher.example/":               wantExternal,

@@ -25,7 +25,8 @@ const (
 
 // explainCommand asks the daemon why something was told, or was not.
 func explainCommand() *cobra.Command {
-	var config, address, vulnerability string
+	var flags daemonFlags
+	var vulnerability string
 	cmd := &cobra.Command{
 		Use:   "explain NAMESPACE[/NAME]",
 		Short: "Say why the images of a namespace are told of, or are not",
@@ -39,7 +40,8 @@ Scanner did with it: told, held back, ignored by which entry, or about to be tol
 which entries of ignore seem to be about it and are not.
 
 It asks the daemon on the address of the pages (web.listen), which by default only
-those reach who are in its pod:
+those reach who are in its pod, with the token of the pages if there is one
+(web.tokenFile):
 
   kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch explain shop
 
@@ -69,7 +71,7 @@ daemon could not be asked, or is not the one that leads.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	output := outputFlag(cmd)
-	addressFlags(cmd, &address, &config)
+	flags.define(cmd)
 	cmd.Flags().StringVar(&vulnerability, "vulnerability", "", "say what became of the vulnerability of this name, such as CVE-2023-4911")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		namespace, name, both := strings.Cut(args[0], "/")
@@ -77,7 +79,7 @@ daemon could not be asked, or is not the one that leads.`,
 		if err := checkQuestion(q, both, cmd.Flags().Changed("vulnerability")); err != nil {
 			return err
 		}
-		d, err := daemonAt(cmd, address, config, explainLine(q))
+		d, err := flags.daemon(cmd, explainLine(q))
 		if err != nil {
 			return err
 		}

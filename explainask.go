@@ -35,6 +35,8 @@ func askDaemon(ctx context.Context, d runningDaemon, q watcher.Question) (watche
 	}
 	err = json.Unmarshal(body, &answer)
 	switch {
+	case err == nil && answer.Error != "" && response.StatusCode == http.StatusUnauthorized:
+		return watcher.Explanation{}, fmt.Errorf("%s: %w", d.asking(), d.wantsToken())
 	case err == nil && answer.Error != "":
 		return watcher.Explanation{}, fmt.Errorf("%s: %s", d.asking(), answer.advice(d))
 	case err != nil || response.StatusCode != http.StatusOK || answer.Namespace != q.Namespace || answer.Vulnerability != q.Vulnerability:

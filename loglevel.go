@@ -15,7 +15,7 @@ const logLevelTime = 10 * time.Second
 
 // logLevelCommand says or changes the level of the log of a running daemon.
 func logLevelCommand() *cobra.Command {
-	var config, address string
+	var flags daemonFlags
 	cmd := &cobra.Command{
 		Use:   "log-level [debug|info|warn|error]",
 		Short: "Say or change how much the running daemon logs",
@@ -24,8 +24,9 @@ changes it at once, until it is changed again or the daemon restarts: then it is
 of the config again. debug adds what Clair and Slack answered, which images were indexed
 or wait for what, and what client-go says up to its verbosity 4.
 
-It asks the daemon on the address of the pages (web.listen), and only from where it runs:
-others who reach the pages cannot change it.`,
+It asks the daemon on the address of the pages (web.listen), with their token if there is
+one (web.tokenFile), and only from where it runs: others who reach the pages cannot
+change it.`,
 		Example: `  # see more for a while
   kubectl -n clairwatch exec deploy/clairwatch -- /clairwatch log-level debug
   kubectl -n clairwatch logs deploy/clairwatch --follow
@@ -46,7 +47,7 @@ others who reach the pages cannot change it.`,
 			return logLevelWords[:], cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 		},
 	}
-	addressFlags(cmd, &address, &config)
+	flags.define(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		line, word := "log-level", ""
 		if len(args) == 1 {
@@ -56,7 +57,7 @@ others who reach the pages cannot change it.`,
 			word = args[0]
 			line += " " + word
 		}
-		d, err := daemonAt(cmd, address, config, line)
+		d, err := flags.daemon(cmd, line)
 		if err != nil {
 			return err
 		}
@@ -92,7 +93,10 @@ func askLogLevel(ctx context.Context, d runningDaemon, word string) (logLevelAns
 		refusal
 	}
 	err = json.Unmarshal(body, &answer)
-	if err == nil && answer.Error != "" {
+	switch {
+	case err == nil && answer.Error != "" && response.StatusCode == http.StatusUnauthorized:
+		return logLevelAnswer{}, fmt.Errorf("%s: %w", d.asking(), d.wantsToken())
+	case err == nil && answer.Error != "":
 		return logLevelAnswer{}, fmt.Errorf("%s: %s: %s", d.asking(), answer.Error, d.inItsPod())
 	}
 	if err == nil {

@@ -97,7 +97,7 @@ func TestLogLevelCannotBeAsked(t *testing.T) {
 // asDaemon has, in a process that this test starts, the command line of a daemon, an argument a line.
 const asDaemon = "TEST_DAEMON_ARGUMENTS"
 
-// TestLogLevelOfTheDaemon changes the level of a daemon that waits for its API server. It is a process of its own,
+// TestLogLevelOfTheDaemon changes the level of a daemon that waits for its API server, with the token of its pages. It is a process of its own,
 // because klog's logger is one for all of a process.
 func TestLogLevelOfTheDaemon(t *testing.T) {
 	if args, daemon := os.LookupEnv(asDaemon); daemon {
@@ -116,10 +116,11 @@ clusters: [{name: c, cluster: {server: "`+gone(t)+`"}}]
 contexts: [{name: c, context: {cluster: c}}]
 current-context: c
 `)
+	token := writeFile(t, "web-token", pagesToken+"\n")
 	daemon := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLogLevelOfTheDaemon$")
 	daemon.Env = append(os.Environ(), asDaemon+"="+strings.Join([]string{
 		"--kubeconfig", kubeconfig, "--namespace", "clairwatch", "--docker-config", "", "--webhook-folder", "",
-		"--listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0", "--log-format", "text",
+		"--listen", "127.0.0.1:0", "--web-listen", "127.0.0.1:0", "--web-token-file", token, "--log-format", "text",
 	}, "\n"))
 	logs, err := daemon.StderrPipe()
 	if err != nil {
@@ -138,10 +139,13 @@ current-context: c
 		}
 	}
 	if address != "" {
-		if said := clairwatch(t, "", "log-level", "--address", address, "debug"); !strings.HasPrefix(said.out, "debug (it was info)") {
+		if said := clairwatch(t, "", "log-level", "--address", address); said.code != exitFailed || !strings.Contains(said.errs, "it wants the token of its pages") {
 			t.Errorf("%+v", said)
 		}
-		if said := clairwatch(t, "", "log-level", "--address", address); said.out != "debug\n" {
+		if said := clairwatch(t, "", "log-level", "--address", address, "--token-file", token, "debug"); !strings.HasPrefix(said.out, "debug (it was info)") {
+			t.Errorf("%+v", said)
+		}
+		if said := clairwatch(t, "", "log-level", "--address", address, "--token-file", token); said.out != "debug\n" {
 			t.Errorf("%+v", said)
 		}
 	}

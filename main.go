@@ -129,7 +129,8 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 			return err
 		}
 		asked := &levelSwitch{next: newExplanations(w, handler), level: level, log: log}
-		group.Go(func() error { return serve(ctx, site, asked, log) })
+		door := entrance(cfg, site.Addr(), asked, log)
+		group.Go(func() error { return serve(ctx, site, door, log) })
 	}
 	handler := routes(w.Synced, w.Notify(), metrics, ctx.Done(), log)
 	group.Go(func() error { return serve(ctx, listener, handler, log) })
@@ -150,9 +151,13 @@ func listenForPages(ctx context.Context, cfg Config, log *slog.Logger) (net.List
 	if err != nil {
 		return nil, fmt.Errorf("listening for the pages (setting web.listen): %w", err)
 	}
-	if addr, ok := listener.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() {
-		log.Warn("the pages are open to whoever reaches this address: let only those who may see what is vulnerable",
-			"listen", addr.String())
+	switch at := listener.Addr(); {
+	case onLoopback(at):
+	case cfg.Web.TokenFile != "":
+		log.Info("the token of the pages passes in clear, unless something in front of this address speaks TLS", "listen", at.String())
+	default:
+		log.Warn("the pages are open to whoever reaches this address: set web.tokenFile, or let only those reach it who may see what is vulnerable",
+			"listen", at.String())
 	}
 	log.Info("pages", "listen", listener.Addr().String())
 	return listener, nil

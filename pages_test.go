@@ -278,26 +278,29 @@ func TestImagesAreListedOnce(t *testing.T) {
 }
 
 func TestListenForPages(t *testing.T) {
-	const warning = "level=WARN"
+	// A group's address: no connection can be made to it, so that the test opens nothing.
+	const group = "224.0.0.1:0"
 	for _, c := range []struct {
-		name, listen string
-		warns        bool
+		name, listen, tokenFile string
+		// says is what the log has of who may enter; empty: nothing.
+		says string
 	}{
-		{"loopback", "127.0.0.1:0", false},
-		// A group's address: no connection can be made to it, so that the test opens nothing.
-		{"not loopback", "224.0.0.1:0", true},
+		{"loopback", "127.0.0.1:0", "", ""},
+		{"loopback with a token", "127.0.0.1:0", "/token", ""},
+		{"not loopback", group, "", `level=WARN msg="the pages are open to whoever reaches this address: set web.tokenFile,`},
+		{"not loopback with a token", group, "/token", `level=INFO msg="the token of the pages passes in clear, unless`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.warns && runtime.GOOS != "linux" {
+			if c.listen == group && runtime.GOOS != "linux" {
 				t.Skip("only Linux lets a program listen there")
 			}
 			var logged bytes.Buffer
-			listener, err := listenForPages(t.Context(), Config{Web: WebConfig{Listen: c.listen}}, slog.New(slog.NewTextHandler(&logged, nil)))
+			listener, err := listenForPages(t.Context(), Config{Web: WebConfig{Listen: c.listen, TokenFile: c.tokenFile}}, slog.New(slog.NewTextHandler(&logged, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer listener.Close()
-			if got := strings.Contains(logged.String(), warning); got != c.warns {
+			if n := strings.Count(logged.String(), "\n"); !strings.Contains(logged.String(), c.says) || c.says == "" && n != 1 || c.says != "" && n != 2 {
 				t.Errorf("logged:\n%s", &logged)
 			}
 			if !strings.Contains(logged.String(), "listen="+listener.Addr().String()) {

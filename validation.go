@@ -50,6 +50,9 @@ func (c Config) validate() error {
 	if _, port, err := net.SplitHostPort(c.Web.Listen); c.Web.Listen != "" && (err != nil || port == "") {
 		wrong("web.listen", "%q: want an address such as 127.0.0.1:8081, or nothing for no pages", c.Web.Listen)
 	}
+	if misplaced(c.Web.TokenFile) {
+		wrong("web.tokenFile", wantFile)
+	}
 	if c.ExternalURL != "" && c.Web.Listen == "" {
 		wrong("externalURL", "there are no pages to link to, because web.listen is empty")
 	}

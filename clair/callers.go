@@ -65,7 +65,7 @@ func (c *Callers) Check() error {
 }
 
 func (c *Callers) token() (string, error) {
-	token, err := readToken(c.cfg.TokenFile)
+	token, err := ReadToken(c.cfg.TokenFile)
 	if err != nil {
 		return "", fmt.Errorf("token of the notifier: %w; it must hold what callers send after Bearer", err)
 	}

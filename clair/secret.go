@@ -64,8 +64,9 @@ func readKey(path string) ([]byte, error) {
 	return key, nil
 }
 
-// readToken reads a token as it stands after "Bearer".
-func readToken(path string) (string, error) {
+// ReadToken reads a file that holds nothing but a token, as it stands after "Bearer", of at most 4 KiB. Its errors say
+// what is wrong with the file, and hold nothing of it.
+func ReadToken(path string) (string, error) {
 	token, err := readSecret(path)
 	if err != nil {
 		return "", err
