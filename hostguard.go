@@ -11,8 +11,7 @@ import (
 
 // hostGuard turns away requests under a name that is not the daemon's. A browser on the machine of a port-forward
 // reaches 127.0.0.1, and a page of another site can have its own name lead there (DNS rebinding): for the browser the
-// pages are then of that site, which may read them. It sends the name as the host, and who owns the name of externalURL, or
-// localhost, is no stranger.
+// pages are then of that site, which may read them. But it sends that name as the host.
 type hostGuard struct {
 	next http.Handler
 	// names are those under which the pages are asked for, besides loopback's. No name has a port.
@@ -46,11 +45,13 @@ func ownNames(cfg Config) []string {
 
 // hostOfRequest is the name or address under which something was asked for, without the port.
 func hostOfRequest(r *http.Request) string {
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
+	if host, _, err := net.SplitHostPort(r.Host); err == nil {
+		return host
 	}
-	return strings.Trim(host, "[]")
+	if inner, bracketed := strings.CutPrefix(r.Host, "["); bracketed {
+		return strings.TrimSuffix(inner, "]")
+	}
+	return r.Host
 }
 
 // isLoopback says whether a name or address leads to loopback by itself, whoever is asked.

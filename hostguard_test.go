@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -36,4 +38,26 @@ func TestHostGuard(t *testing.T) {
 	if names := ownNames(Config{Web: WebConfig{Listen: ":8081"}}); len(names) > 0 {
 		t.Errorf("an address without a name has the names %q", names)
 	}
+}
+
+// FuzzHost lets in nobody whose browser was led here by a name: a host that is let in is loopback to a browser too.
+func FuzzHost(f *testing.F) {
+	for _, seed := range []string{"127.0.0.1:8081", "[::1]:8081", "localhost", "rebound.example.net:8081", "[::1", "::1", "127.0.0.1]", "[[localhost]]:1", "a@localhost"} {
+		f.Add(seed)
+	}
+	g := &hostGuard{next: aPage}
+	f.Fuzz(func(t *testing.T, host string) {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		u, err := url.Parse("http://" + host + "/")
+		if err != nil || u.Host != host || w.Code != http.StatusOK {
+			return
+		}
+		ip := net.ParseIP(strings.Split(u.Hostname(), "%")[0])
+		if name := u.Hostname(); !strings.EqualFold(name, "localhost") && (ip == nil || !ip.IsLoopback()) {
+			t.Errorf("%q is let in, which a browser takes for %q", host, name)
+		}
+	})
 }

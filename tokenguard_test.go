@@ -204,3 +204,23 @@ func TestWrongTokensInTheLog(t *testing.T) {
 		wants("1")
 	})
 }
+
+// FuzzSentToken lets in nobody whose header does not have the token.
+func FuzzSentToken(f *testing.F) {
+	for _, seed := range []string{"", "Bearer " + pagesToken, basic("me", pagesToken), basic("me", "wrong"), "Basic ====", "bearer", pagesToken} {
+		f.Add(seed)
+	}
+	file := filepath.Join(f.TempDir(), "web-token")
+	if err := os.WriteFile(file, []byte(pagesToken), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	g := newTokenGuard(file, aPage, slog.New(slog.DiscardHandler))
+	f.Fuzz(func(t *testing.T, authorization string) {
+		_, encoded, _ := strings.Cut(authorization, " ")
+		decoded, _ := base64.StdEncoding.DecodeString(encoded)
+		has := strings.Contains(authorization, pagesToken) || strings.Contains(string(decoded), pagesToken)
+		if w := asked(g, "/", authorization); w.Code == http.StatusOK && !has {
+			t.Errorf("%q: status %d", authorization, w.Code)
+		}
+	})
+}
