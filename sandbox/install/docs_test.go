@@ -134,7 +134,7 @@ func TestRecipes(t *testing.T) {
 	r := newReader(t)
 	for _, name := range []string{
 		"README.md", "deploy/clair.yaml", "docs/install.md", "docs/clair.md", "docs/settings.md", "docs/registries.md",
-		"deploy/kind/README.md",
+		"docs/operating.md", "deploy/kind/README.md",
 	} {
 		for _, block := range recipes(t, name) {
 			if !strings.Contains(block, " docker run ") { // which need an image
@@ -153,7 +153,7 @@ func TestRecipes(t *testing.T) {
 		want   []string
 	}{
 		{clair, []string{"notify.yaml", "offline.yaml", "psk.yaml", "sources.yaml"}},
-		{daemon, []string{"clair-psk", "config.json", "notify-token", "shop"}},
+		{daemon, []string{"clair-psk", "config.json", "notify-token", "shop", "web-token"}},
 		{r.secret(t, "clair", "clair-database"), []string{"password"}},
 		{r.secret(t, "clairwatch", "regcred"), []string{corev1.DockerConfigJsonKey}},
 	} {
@@ -336,6 +336,49 @@ func TestProxy(t *testing.T) {
 	}
 	if len(o.pods) != 3 || len(o.policies) != 3 {
 		t.Errorf("%d pods, %d policies", len(o.pods), len(o.policies))
+	}
+}
+
+// TestSharedPages builds the kustomization of docs/operating.md, and reads what is to be applied beside the manifest.
+func TestSharedPages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds kubectl")
+	}
+	const page, chapter = "docs/operating.md", "Share the pages"
+	o := outline(t, patched(t, page, chapter))
+	proxy := slices.IndexFunc(o.pods["clairwatch"].Containers, func(c corev1.Container) bool {
+		return slices.Contains(c.Args, "--upstream=http://127.0.0.1:8081/") && c.Ports[0].Name == "login"
+	})
+	if proxy < 0 || len(o.pods["clairwatch"].Containers) != 2 {
+		t.Errorf("the daemon's pod has %+v", o.pods["clairwatch"].Containers)
+	}
+	if last := o.policies["clairwatch"].Ingress; len(last) != 2 || last[1].Ports[0].Port.StrVal != "login" {
+		t.Errorf("who gets in: %+v", last)
+	}
+
+	block := regexp.MustCompile(`(?ms)^    kubectl apply -f - <<'END'\n(.*?)^    END\n`).FindStringSubmatch(document(t, page))
+	if block == nil {
+		t.Fatalf("%s applies nothing", page)
+	}
+	objects := strings.Split(regexp.MustCompile(`(?m)^    `).ReplaceAllString(block[1], ""), "---\n")
+	if len(objects) != 3 {
+		t.Fatalf("%d objects in\n%s", len(objects), block[1])
+	}
+	var service corev1.Service
+	var policy networkingv1.NetworkPolicy
+	var ingress networkingv1.Ingress
+	for i, object := range []any{&service, &policy, &ingress} {
+		must(t, yaml.UnmarshalStrict([]byte(objects[i]), object))
+	}
+	app := map[string]string{"app.kubernetes.io/name": "clairwatch"}
+	if !maps.Equal(service.Spec.Selector, app) || !maps.Equal(policy.Spec.PodSelector.MatchLabels, app) {
+		t.Errorf("they are about other pods: %+v, %+v", service.Spec, policy.Spec)
+	}
+	if service.Spec.Ports[0].TargetPort.IntVal != 8081 || policy.Spec.Ingress[0].Ports[0].Port.IntVal != 8081 {
+		t.Errorf("other ports than that of the pages: %+v, %+v", service.Spec, policy.Spec)
+	}
+	if to := ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service; to.Name != service.Name || to.Port.Name != service.Spec.Ports[0].Name || len(ingress.Spec.TLS) != 1 {
+		t.Errorf("it leads to %+v, with %+v", to, ingress.Spec.TLS)
 	}
 }
 
