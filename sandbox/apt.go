@@ -17,6 +17,21 @@ func lockApt(ctx context.Context, log func(string, ...any)) (unlock func(), err 
 	return lockCache(ctx, log, cache, "apt", "runs apt-get")
 }
 
+// canInstall says whether [aptInstall] can be tried: as root, where there is apt-get.
+func canInstall() bool {
+	_, err := exec.LookPath("apt-get")
+	return err == nil && os.Geteuid() == 0
+}
+
+// aptInstall installs Debian's packages, and nothing that they only recommend. The lock
+// of [lockApt] is held.
+func aptInstall(ctx context.Context, packages ...string) error {
+	if err := aptGet(ctx, "/", "update"); err != nil {
+		return err
+	}
+	return aptGet(ctx, "/", append([]string{"install", "-y", "--no-install-recommends"}, packages...)...)
+}
+
 // aptGet runs apt-get in a folder, which is where it puts what it downloads.
 func aptGet(ctx context.Context, dir string, args ...string) error {
 	command := exec.CommandContext(ctx, "apt-get", args...)

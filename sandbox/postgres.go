@@ -179,7 +179,7 @@ func findPostgres(ctx context.Context, log func(string, ...any)) (string, error)
 		return bin, nil
 	}
 	missing := errors.New("no Postgres found in PATH or below /usr/lib/postgresql: install it with its contrib modules, on Debian and Ubuntu by: apt-get install postgresql")
-	if _, err := exec.LookPath("apt-get"); err != nil || os.Geteuid() != 0 {
+	if !canInstall() {
 		return "", missing
 	}
 	unlock, err := lockApt(ctx, log)
@@ -192,10 +192,8 @@ func findPostgres(ctx context.Context, log func(string, ...any)) (string, error)
 		return bin, nil
 	}
 	log("installing Postgres (apt-get install postgresql) …")
-	for _, args := range [][]string{{"update"}, {"install", "-y", "--no-install-recommends", "postgresql"}} {
-		if err := aptGet(ctx, "/", args...); err != nil {
-			return "", errors.Join(missing, err)
-		}
+	if err := aptInstall(ctx, "postgresql"); err != nil {
+		return "", errors.Join(missing, err)
 	}
 	if bin, ok := installedPostgres("", debians); ok {
 		return bin, nil
