@@ -1,0 +1,217 @@
+// Package pages tests the daemon's pages in a real browser: that they can be read and used by everybody, in light and in
+// dark, on a screen, a phone and paper, and that they ask for nothing and run nothing.
+package pages
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/clairwatch/clairwatch/sandbox"
+	"github.com/clairwatch/clairwatch/sandbox/browser"
+	"github.com/clairwatch/clairwatch/web"
+)
+
+// shotsFolder is the variable of the environment with the folder that pictures of all pages are written to.
+const shotsFolder = "BROWSER_SHOTS"
+
+var (
+	//go:embed layout.js
+	layoutScript string
+	//go:embed accessibility.js
+	accessibilityScript string
+)
+
+// tools are what the tests look at pages with.
+type tools struct {
+	browser *browser.Browser
+	axe     string // its script
+}
+
+// TestPages starts one browser for all tests.
+func TestPages(t *testing.T) {
+	tools := start(t)
+	t.Run("look", tools.testLook)
+}
+
+// start starts the browser, which ends with the test, or skips the test where there is none.
+func start(t *testing.T) tools {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs Chromium")
+	}
+	chromium, err := sandbox.FindChromium(t.Context(), t.Logf)
+	if err == nil {
+		var axe string
+		if axe, err = sandbox.AxeCore(t.Context(), t.Logf); err == nil {
+			b, err := browser.Start(context.WithoutCancel(t.Context()), chromium, t.TempDir()) // the context ends before the test is over
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			return tools{browser: b, axe: axe}
+		}
+	}
+	if (errors.Is(err, sandbox.ErrNoChromium) || errors.Is(err, sandbox.ErrNoAxe)) && os.Getenv("CI") == "" {
+		t.Skip(err) // where a change is judged it is an error
+	}
+	t.Fatal(err)
+	return tools{}
+}
+
+// open opens a tab, which is closed with the test.
+func (o tools) open(t *testing.T) *browser.Tab {
+	t.Helper()
+	tab, err := o.browser.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(tab.Close)
+	return tab
+}
+
+// view is a page with what it shows.
+type view struct {
+	name   string
+	source *source
+	path   string // with the query
+	status int
+}
+
+// views are all pages, with nothing, little and much in them.
+func views() []view {
+	none, one, many := sourceOf(0), sourceOf(1), sourceOf(400)
+	away := sourceOf(1)
+	away.failing = errors.New("no route to a host whose name is nobody's business")
+	noReport := sourceOf(1)
+	noReport.reports = nil
+	clean := sourceOf(1)
+	clean.reports[digestOf(0)] = withoutFindings(clean.reports[digestOf(0)])
+	standby := &source{}
+	refused := many.images[slices.IndexFunc(many.images, func(i web.Image) bool { return i.State == "unauthorized" && i.Digest != "" })]
+	return []view{
+		{"overview-0", none, "/", 200},
+		{"overview-1", one, "/", 200},
+		{"overview-400", many, "/", 200},
+		{"overview-filtered", many, "/?namespace=checkout&q=NGINX", 200},
+		{"overview-nothing-passes", many, "/?q=no+such+image", 200},
+		{"overview-standby", standby, "/", 200},
+		{"image-900", many, "/images/" + digestOf(0), 200},
+		{"image-few", many, "/images/" + digestOf(5), 200},
+		{"image-clean", clean, "/images/" + digestOf(0), 200},
+		{"image-refused", many, "/images/" + refused.Digest, 200},
+		{"image-no-report", noReport, "/images/" + digestOf(0), 200},
+		{"image-clair-away", away, "/images/" + digestOf(0), 502},
+		{"image-gone", one, "/images/" + digestOf(7), 404},
+		{"no-such-page", one, "/no/such/page", 404},
+	}
+}
+
+// looks are what pages look like.
+var looks = []struct {
+	name string
+	browser.Look
+}{
+	{"light-1280", browser.Look{Width: 1280, Height: 900}},
+	{"dark-1280", browser.Look{Width: 1280, Height: 900, Dark: true}},
+	{"light-390", browser.Look{Width: 390, Height: 844, Phone: true}},
+	{"dark-390", browser.Look{Width: 390, Height: 844, Phone: true, Dark: true}},
+}
+
+// testLook looks at each page in each way: it can be read, it asks for itself, its style and its icon alone, and nobody
+// complains.
+func (o tools) testLook(t *testing.T) {
+	shots := os.Getenv(shotsFolder)
+	for _, v := range views() {
+		t.Run(v.name, func(t *testing.T) {
+			t.Parallel()
+			root := serve(t, v.source)
+			tab := o.open(t)
+			for _, l := range looks {
+				t.Run(l.name, func(t *testing.T) {
+					if err := tab.Look(l.Look); err != nil {
+						t.Fatal(err)
+					}
+					status, err := tab.Visit(root + v.path)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if status != v.status {
+						t.Errorf("status %d, want %d", status, v.status)
+					}
+					checkLayout(t, tab, l.Look)
+					checkNotes(t, tab.Notes(), root, v.path)
+					if shots != "" {
+						shoot(t, tab, filepath.Join(shots, v.name+"-"+l.name+".png"))
+					}
+					o.checkAccessibility(t, tab) // last: it takes rows away
+				})
+			}
+		})
+	}
+}
+
+// checkNotes says what the page asked for that it should not, and what there was to complain about.
+func checkNotes(t *testing.T, n browser.Notes, root, path string) {
+	t.Helper()
+	page, _, _ := strings.Cut(path, "#")
+	want := []string{root + page, root + "/style.css"}
+	if got := slices.DeleteFunc(slices.Clone(n.Requests), func(r string) bool { return r == root+"/icon.svg" }); !slices.Equal(got, want) {
+		t.Errorf("it asked for %q, want %q and at most the icon", n.Requests, want)
+	}
+	for _, f := range slices.Concat(n.Failed, n.Complaints, n.Dialogs) {
+		t.Error(f)
+	}
+}
+
+// checkLayout says what cannot be read or hit.
+func checkLayout(t *testing.T, tab *browser.Tab, l browser.Look) {
+	t.Helper()
+	var faults []string
+	if err := tab.Evaluate(fmt.Sprintf("(%s)(%d, %t)", layoutScript, l.Width, l.Phone), &faults); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults {
+		t.Error(f)
+	}
+}
+
+// checkAccessibility says what axe-core finds wrong.
+func (o tools) checkAccessibility(t *testing.T, tab *browser.Tab) {
+	t.Helper()
+	if err := tab.Evaluate(o.axe+";undefined", nil); err != nil {
+		t.Fatal(err)
+	}
+	var faults []string
+	if err := tab.Evaluate(accessibilityScript, &faults); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range faults {
+		t.Error(f)
+	}
+}
+
+// shoot writes a picture of the page.
+func shoot(t *testing.T, tab *browser.Tab, file string) {
+	t.Helper()
+	picture, err := tab.Shot(2500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, picture, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
