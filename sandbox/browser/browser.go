@@ -30,6 +30,8 @@ func Start(ctx context.Context, path, home string) (*Browser, error) {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		chromedp.Flag("disable-gpu", true),
+		// A page that one goes back to is loaded again, as on a machine with little memory.
+		chromedp.Flag("disable-back-forward-cache", true),
 		// Letters are as wide everywhere, and scroll bars take no room.
 		chromedp.Flag("font-render-hinting", "none"),
 		chromedp.Flag("hide-scrollbars", true),

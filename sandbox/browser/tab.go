@@ -172,6 +172,11 @@ func (t *Tab) Type(selector, text string) error {
 	return t.do("writing into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
 }
 
+// Choose chooses the option with a text of the list that a CSS selector finds first, by typing it.
+func (t *Tab) Choose(selector, text string) error {
+	return t.do("choosing in "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
 // Press presses a key, from which no other page comes.
 func (t *Tab) Press(key string) error { return t.do("pressing a key", chromedp.KeyEvent(key)) }
 

@@ -37,7 +37,12 @@ type tools struct {
 // TestPages starts one browser for all tests.
 func TestPages(t *testing.T) {
 	tools := start(t)
+	t.Run("checks", tools.testChecks)
 	t.Run("look", tools.testLook)
+	t.Run("filter", tools.testFilter)
+	t.Run("links", tools.testLinks)
+	t.Run("keyboard", tools.testKeyboard)
+	t.Run("hostile", tools.testHostile)
 }
 
 // start starts the browser, which ends with the test, or skips the test where there is none.
@@ -139,22 +144,14 @@ func (o tools) testLook(t *testing.T) {
 			tab := o.open(t)
 			for _, l := range looks {
 				t.Run(l.name, func(t *testing.T) {
-					if err := tab.Look(l.Look); err != nil {
-						t.Fatal(err)
-					}
-					status, err := tab.Visit(root + v.path)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if status != v.status {
-						t.Errorf("status %d, want %d", status, v.status)
-					}
+					done(t, tab.Look(l.Look))
+					visit(t, tab, root+v.path, v.status)
 					checkLayout(t, tab, l.Look)
 					checkNotes(t, tab.Notes(), root, v.path)
 					if shots != "" {
 						shoot(t, tab, filepath.Join(shots, v.name+"-"+l.name+".png"))
 					}
-					o.checkAccessibility(t, tab) // last: it takes rows away
+					o.checkAccessibility(t, tab)
 				})
 			}
 		})
@@ -167,38 +164,41 @@ func checkNotes(t *testing.T, n browser.Notes, root, path string) {
 	page, _, _ := strings.Cut(path, "#")
 	want := []string{root + page, root + "/style.css"}
 	if got := slices.DeleteFunc(slices.Clone(n.Requests), func(r string) bool { return r == root+"/icon.svg" }); !slices.Equal(got, want) {
-		t.Errorf("it asked for %q, want %q and at most the icon", n.Requests, want)
+		t.Errorf("it asked for %.300q, want %.300q and at most the icon", n.Requests, want)
 	}
-	for _, f := range slices.Concat(n.Failed, n.Complaints, n.Dialogs) {
+	for _, f := range complaints(n) {
 		t.Error(f)
 	}
 }
+
+// complaints are what of a tab's notes ought not to be.
+func complaints(n browser.Notes) []string { return slices.Concat(n.Failed, n.Complaints, n.Dialogs) }
 
 // checkLayout says what cannot be read or hit.
 func checkLayout(t *testing.T, tab *browser.Tab, l browser.Look) {
 	t.Helper()
-	var faults []string
-	if err := tab.Evaluate(fmt.Sprintf("(%s)(%d, %t)", layoutScript, l.Width, l.Phone), &faults); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range faults {
+	for _, f := range layoutFaults(t, tab, l) {
 		t.Error(f)
 	}
 }
 
-// checkAccessibility says what axe-core finds wrong.
+func layoutFaults(t *testing.T, tab *browser.Tab, l browser.Look) []string {
+	t.Helper()
+	return evaluate[[]string](t, tab, fmt.Sprintf("(%s)(%d, %t)", layoutScript, l.Width, l.Phone))
+}
+
+// checkAccessibility says what axe-core finds wrong. It takes most of long tables away.
 func (o tools) checkAccessibility(t *testing.T, tab *browser.Tab) {
 	t.Helper()
-	if err := tab.Evaluate(o.axe+";undefined", nil); err != nil {
-		t.Fatal(err)
-	}
-	var faults []string
-	if err := tab.Evaluate(accessibilityScript, &faults); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range faults {
+	for _, f := range o.accessibilityFaults(t, tab) {
 		t.Error(f)
 	}
+}
+
+func (o tools) accessibilityFaults(t *testing.T, tab *browser.Tab) []string {
+	t.Helper()
+	done(t, tab.Evaluate(o.axe+";undefined", nil))
+	return evaluate[[]string](t, tab, accessibilityScript)
 }
 
 // shoot writes a picture of the page.
