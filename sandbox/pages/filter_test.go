@@ -85,6 +85,9 @@ func (o tools) testFilter(t *testing.T) {
 				}
 			}
 			wanted := names(s.images, c.keep)
+			if len(wanted) == len(all) || len(wanted) == 0 && c.name != "nothing passes" {
+				t.Fatalf("%d of %d images are to pass, which shows nothing", len(wanted), len(all))
+			}
 			if got := rowNames(t, tab, "images"); !equalSets(got, wanted) {
 				t.Errorf("%d images are shown, want %d", len(got), len(wanted))
 			}

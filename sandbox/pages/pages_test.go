@@ -108,7 +108,7 @@ func views() []view {
 		{"overview-0", none, "/", 200},
 		{"overview-1", one, "/", 200},
 		{"overview-400", many, "/", 200},
-		{"overview-filtered", many, "/?namespace=checkout&q=NGINX", 200},
+		{"overview-filtered", many, "/?namespace=checkout&q=CHECKOUT-api", 200},
 		{"overview-nothing-passes", many, "/?q=no+such+image", 200},
 		{"overview-standby", standby, "/", 200},
 		{"image-900", many, "/images/" + digestOf(0), 200},
