@@ -13,13 +13,6 @@ import (
 	"github.com/clairwatch/clairwatch/findings"
 )
 
-const (
-	// reportsAtOnce is how many reports are fetched at a time: one can take tens of megabytes to read.
-	reportsAtOnce = 2
-	// reportTimeout is how long a page waits for its turn and for the report.
-	reportTimeout = 30 * time.Second
-)
-
 // How much the page of an image shows; the rest is counted.
 const (
 	mostFindings  = 2000
@@ -27,9 +20,6 @@ const (
 	mostWorkloads = 500
 	mostNames     = 20
 )
-
-// errBusy says that the time was over before it was the page's turn to fetch its report.
-var errBusy = errors.New("others are fetching reports")
 
 // imagePage is the page of what runs under one digest.
 type imagePage struct {
@@ -170,20 +160,9 @@ func workloads(images []Image) []Workload {
 	})
 }
 
-// report fetches a report when it is its turn and keeps of it what the page shows. The turn lasts until the rest
-// of the report is no longer needed.
+// report fetches a report and keeps of it what the page shows.
 func (p *pages) report(ctx context.Context, digest string) (reportView, error) {
-	ctx, cancel := context.WithTimeout(ctx, reportTimeout)
-	defer cancel()
-	select {
-	case p.reading <- struct{}{}:
-		defer func() { <-p.reading }()
-	case <-ctx.Done():
-	}
-	if ctx.Err() != nil { // also where both happened at once
-		return reportView{}, errBusy
-	}
-	r, err := p.source.Report(ctx, digest)
+	r, err := p.fetch(ctx, digest)
 	if err != nil {
 		return reportView{}, err
 	}
