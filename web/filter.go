@@ -4,51 +4,109 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/clairwatch/clairwatch/findings"
 )
 
-// filter says which images a page shows; its zero value shows all.
+// filter says which images are shown; its zero value shows all.
 type filter struct {
-	// Namespace and State are whole words, Text is a part of what names the image or a workload, in any case.
-	// Empty: whichever.
+	// Namespace and State are whole words. Text is a part of what names the image or a workload, in any case, or the
+	// name of a vulnerability. Empty: whichever.
 	Namespace, State, Text string
+	// Severity is the word of a severity: the image has a finding that is as bad, or worse. Empty: it need have none.
+	Severity string
+	// Fixable says that the image has a finding that a published fix ends.
+	Fixable bool
 }
 
 // parseFilter reads the query of an address. What it cannot read does not filter.
 func parseFilter(q url.Values) filter {
-	return filter{
+	f := filter{
 		Namespace: brief(strings.TrimSpace(q.Get("namespace"))),
 		State:     brief(strings.TrimSpace(q.Get("state"))),
 		Text:      brief(strings.TrimSpace(q.Get("q"))),
+		Severity:  strings.ToLower(strings.TrimSpace(q.Get("severity"))),
+		Fixable:   q.Get("fixable") == "yes",
 	}
+	if !slices.Contains(severityWords(), f.Severity) {
+		f.Severity = ""
+	}
+	return f
+}
+
+// severityWords are the words of all severities, worst first.
+func severityWords() []string {
+	var words []string
+	for _, s := range findings.Severities {
+		words = append(words, word(s))
+	}
+	return words
 }
 
 // active says whether it leaves anything out.
 func (f filter) active() bool { return f != filter{} }
 
-// pick returns those of the images that pass, in their order.
-func (f filter) pick(images []Image) []Image {
+// values writes it as the query of an address.
+func (f filter) values() url.Values {
+	q := make(url.Values)
+	for name, value := range map[string]string{"namespace": f.Namespace, "state": f.State, "q": f.Text, "severity": f.Severity} {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if f.Fixable {
+		q.Set("fixable", "yes")
+	}
+	return q
+}
+
+// pick returns those of the images that pass, in their order. Having are the digests of those that have the
+// vulnerability that the text may name.
+func (f filter) pick(images []Image, having map[string][]findings.Finding) []Image {
 	if !f.active() {
 		return images
 	}
 	f.Text = strings.ToLower(f.Text)
 	var picked []Image
-	for _, img := range images {
-		if f.passes(img) {
-			picked = append(picked, img)
+	for i := range images {
+		if f.passes(&images[i], having) {
+			picked = append(picked, images[i])
 		}
 	}
 	return picked
 }
 
 // passes looks at one image. The text is in lower case.
-func (f filter) passes(img Image) bool {
-	if f.Namespace != "" && !slices.Contains(img.Namespaces, f.Namespace) {
+func (f filter) passes(img *Image, having map[string][]findings.Finding) bool {
+	switch {
+	case f.Namespace != "" && !slices.Contains(img.Namespaces, f.Namespace):
 		return false
+	case f.State != "" && img.State != f.State:
+		return false
+	case f.Severity != "" && !(img.Found && reaches(img.Counts, f.Severity)):
+		return false
+	case f.Fixable && !(img.Found && img.Counts.Fixable > 0):
+		return false
+	case f.Text == "":
+		return true
 	}
-	if f.State != "" && img.State != f.State {
-		return false
+	if _, has := having[img.Digest]; has && img.Digest != "" {
+		return true
 	}
 	has := func(s string) bool { return strings.Contains(strings.ToLower(s), f.Text) }
-	return f.Text == "" || has(img.Name) || has(img.Digest) ||
+	return has(img.Name) || has(img.Digest) ||
 		slices.ContainsFunc(img.Workloads, func(w Workload) bool { return has(w.Name) })
+}
+
+// reaches says whether any finding is as bad as a severity, or worse.
+func reaches(c findings.Counts, severity string) bool {
+	for _, s := range findings.Severities {
+		if c.Of(s) > 0 {
+			return true
+		}
+		if word(s) == severity {
+			return false
+		}
+	}
+	return false
 }

@@ -13,38 +13,85 @@ import (
 
 // How much the first page shows; the rest is counted.
 const (
-	mostImages    = 500
-	mostStates    = 50  // there are about 20
-	mostChannels  = 100 // of those in trouble, of those that take messages, and of those that nobody knows of
-	mostMistaken  = 100 // keys of the settings
-	mostLines     = 20  // of what is wrong with one of them
-	mostChoices   = 500 // namespaces that the form offers; others can be written
-	fewNamespaces = 3
+	imagesAPage    = 200
+	mostNamespaces = 100
+	mostClairs     = 50
+	mostStates     = 50  // there are about 20
+	mostChannels   = 100 // of those in trouble, of those that take messages, and of those that nobody knows of
+	mostMistaken   = 100 // keys of the settings
+	mostLines      = 20  // of what is wrong with one of them
+	mostChoices    = 500 // namespaces that the form offers; others can be written
+	fewNamespaces  = 3
 )
 
 // overviewPage is the first page.
 type overviewPage struct {
 	page
-	Filter filter
-	// Filtered says that Filter leaves something out. All is the number of images that run, Chosen that of those
+	selection
+	// Filtered says that the filter leaves something out. All is the number of images that run, Chosen that of those
 	// that pass.
 	Filtered    bool
 	All, Chosen int
-	// Scale shows what was told of the chosen ones, Untold how many of them nothing has been told of.
-	Scale  scale
-	Untold int
+	// Scale shows what the last reports of the chosen ones have, Total how many findings that are and Fixable how many
+	// of them have a fix. Read is the number of those of which a report was read, Unread that of the others.
+	Scale          scale
+	Total, Fixable int
+	Read, Unread   int
 	// States are those of the chosen images, in trouble first.
 	States []stateRow
+	// Worst are the namespaces of the chosen images, MoreWorst how many there are besides.
+	Worst     []namespaceRow
+	MoreWorst int
 	// Choices are what the form offers.
 	Namespaces, AllStates []string
+	Severities            []choice
 	// Mistakes are the keys of the settings that cannot be read, MoreMistakes how many there are besides.
 	Mistakes     []mistakeRow
 	MoreMistakes int
 	// Troubled are the channels in trouble, Fine those that take messages, Untried those of which nobody knows.
 	Troubled, Fine, Untried channelRows
-	// Images are the first of the chosen ones, More how many there are besides.
-	Images []imageRow
-	More   int
+	// Clairs are those of the settings.
+	Clairs clairRows
+	// Vulnerability is the one that the filter's text names, if an image has it.
+	Vulnerability namedVulnerability
+	// Heads are those of the columns of the table of images.
+	Heads []headCell
+	// Images are those on this page of the table, from the First to the Last of the chosen ones. Pages is how many
+	// pages it has.
+	Images             []imageRow
+	First, Last, Pages int
+	// Previous and Next lead to the pages beside this one; empty: there is none.
+	Previous, Next string
+}
+
+// choice is one of those that a form offers.
+type choice struct{ Value, Text string }
+
+// namespaceRow is a namespace in the table.
+type namespaceRow struct {
+	namespaceSum
+	Place place
+	// Read says that a report of an image was read, Other counts findings of low, negligible and unknown severity.
+	Read  bool
+	Other int
+}
+
+// namedVulnerability is one that somebody looks for.
+type namedVulnerability struct {
+	Place place
+	// Images is the number of images that have it; zero: none.
+	Images int
+	// Mentioned says that it goes by other names in them.
+	Mentioned bool
+}
+
+// headCell is the head of a column.
+type headCell struct {
+	column
+	// Sorted is the value of aria-sort; empty: the table is not sorted by it.
+	Sorted string
+	// Href sorts by it, or the other way round.
+	Href string
 }
 
 // stateRow is a state with the number of images in it.
@@ -52,6 +99,8 @@ type stateRow struct {
 	State, Words   string
 	Images         int
 	Advice, Remedy string
+	// Href chooses the images in it; only the first page sets it.
+	Href string
 }
 
 // channelRows are channels.
@@ -88,49 +137,149 @@ type imageRow struct {
 	// Short is the beginning of the digest.
 	Short  string
 	Places few
-	// Other counts findings of low, negligible and unknown severity.
+	// Read says that a report was read, Other counts findings of low, negligible and unknown severity.
+	Read  bool
 	Other int
 	// Words is the state as people write it.
 	Words string
+	// Since is when a channel was first told of it; none: nobody knows, or none was.
+	Since moment
 }
 
-func newImageRow(img Image) imageRow {
-	c := img.Counts
+func newImageRow(img Image, now time.Time) imageRow {
 	return imageRow{
 		Image:  img,
 		Linked: isDigest(img.Digest),
 		Short:  short(img.Digest),
 		Places: first(img.Namespaces, fewNamespaces),
-		Other:  c.Low + c.Negligible + c.Unknown,
+		Read:   img.Found,
+		Other:  other(img.Counts),
 		Words:  stateWords(img.State),
+		Since:  newMoment(img.Since, now),
 	}
 }
+
+// other counts findings of low, negligible and unknown severity.
+func other(c findings.Counts) int { return c.Low + c.Negligible + c.Unknown }
 
 // serveOverview answers with what runs.
 func (p *pages) serveOverview(w http.ResponseWriter, r *http.Request) {
-	images := p.source.Images()
-	v := overviewPage{page: p.newPage(r, "What runs"), Filter: parseFilter(r.URL.Query()), All: len(images)}
-	v.Filtered = v.Filter.active()
-	chosen := v.Filter.pick(images)
+	images, now := p.source.Images(), p.now()
+	v := overviewPage{page: p.newPage(r, "What runs"), selection: parseSelection(r.URL.Query()), All: len(images)}
+	having := p.having(v.Filter.Text)
+	v.Filtered, v.Vulnerability = v.Filter.active(), newNamedVulnerability(v.Filter.Text, having)
+	chosen := v.Filter.pick(images, having)
 	v.Chosen = len(chosen)
-	v.Scale, v.Untold = newScale(total(chosen)), untold(chosen)
-	v.States = states(chosen)
+	v.counts(chosen)
+	v.states(chosen)
+	v.worst(byNamespace(chosen, v.Filter.Namespace))
 	v.Namespaces, v.AllStates = choices(images)
+	v.Severities = severityChoices()
 	v.mistakes(p.source.Mistakes())
-	v.channels(p.source.Channels(), p.now())
-	for _, img := range chosen[:min(len(chosen), mostImages)] {
-		v.Images = append(v.Images, newImageRow(img))
-	}
-	v.More = len(chosen) - len(v.Images)
+	v.channels(p.source.Channels(), now)
+	v.Clairs = newClairRows(p.source.Clairs(), now)
+	v.table(chosen, now)
 	p.write(w, p.overview, http.StatusOK, v)
 }
 
-// total adds up what was told. What runs under several names counts once.
+// having asks what has a vulnerability, if it has a name.
+func (p *pages) having(name string) map[string][]findings.Finding {
+	if name == "" {
+		return nil
+	}
+	return p.source.Having(name)
+}
+
+func newNamedVulnerability(name string, having map[string][]findings.Finding) namedVulnerability {
+	if len(having) == 0 {
+		return namedVulnerability{}
+	}
+	v := namedVulnerability{Place: newPlace("", toVulnerabilities, name), Mentioned: true, Images: len(having)}
+	called := 0
+	for _, fs := range having {
+		if slices.ContainsFunc(fs, func(f findings.Finding) bool { return f.IsCalled(name) }) {
+			called++
+		}
+	}
+	if called > 0 {
+		v.Images, v.Mentioned = called, false
+	}
+	return v
+}
+
+// counts adds up what the last reports of the chosen images have.
+func (v *overviewPage) counts(chosen []Image) {
+	c := total(chosen)
+	v.Scale, v.Total, v.Fixable = newScale(c), c.Total(), c.Fixable
+	v.Unread = unread(chosen)
+	v.Read = len(chosen) - v.Unread
+}
+
+// states fills in how far the chosen images have come.
+func (v *overviewPage) states(chosen []Image) {
+	v.States = states(chosen)
+	for i := range v.States {
+		s := v.selection
+		s.Filter.State, s.Page = brief(v.States[i].State), 1
+		v.States[i].Href = s.href()
+	}
+}
+
+// worst fills in the namespaces.
+func (v *overviewPage) worst(sums []namespaceSum) {
+	for _, sum := range sums[:min(len(sums), mostNamespaces)] {
+		v.Worst = append(v.Worst, namespaceRow{
+			namespaceSum: sum,
+			Place:        newPlace("", toNamespaces, sum.Name),
+			Read:         sum.Unread < sum.Images,
+			Other:        other(sum.Counts),
+		})
+	}
+	v.MoreWorst = len(sums) - len(v.Worst)
+}
+
+// table fills in the chosen images of this page, and the ways to the others.
+func (v *overviewPage) table(chosen []Image, now time.Time) {
+	v.Pages = max((len(chosen)+imagesAPage-1)/imagesAPage, 1)
+	v.Page = min(v.Page, v.Pages)
+	from := (v.Page - 1) * imagesAPage
+	for _, img := range v.Order.part(chosen, from, imagesAPage) {
+		v.Images = append(v.Images, newImageRow(*img, now))
+	}
+	v.First, v.Last = from+1, from+len(v.Images)
+	beside := v.selection
+	if beside.Page = v.Page - 1; beside.Page > 0 {
+		v.Previous = beside.href()
+	}
+	if beside.Page = v.Page + 1; beside.Page <= v.Pages {
+		v.Next = beside.href()
+	}
+	for _, c := range columns() {
+		v.Heads = append(v.Heads, newHeadCell(c, v.selection))
+	}
+}
+
+func newHeadCell(c column, now selection) headCell {
+	h := headCell{column: c}
+	next := selection{Filter: now.Filter, Order: order{By: c.Word, Ascending: c.ascends()}, Page: 1}
+	if now.Order.By == c.Word {
+		h.Sorted = "descending"
+		if now.Order.Ascending {
+			h.Sorted = "ascending"
+		}
+		next.Order.Ascending = !now.Order.Ascending
+	}
+	h.Href = next.href()
+	return h
+}
+
+// total adds up what the last reports have. What runs under several names counts once.
 func total(images []Image) findings.Counts {
 	var sum findings.Counts
 	seen := make(map[string]bool, len(images))
-	for _, img := range images {
-		if !img.Told || img.Digest != "" && seen[img.Digest] {
+	for i := range images {
+		img := &images[i]
+		if !img.Found || img.Digest != "" && seen[img.Digest] {
 			continue
 		}
 		seen[img.Digest] = true
@@ -139,10 +288,11 @@ func total(images []Image) findings.Counts {
 	return sum
 }
 
-func untold(images []Image) int {
+// unread counts the images of which no report was read yet.
+func unread(images []Image) int {
 	n := 0
-	for _, img := range images {
-		if !img.Told {
+	for i := range images {
+		if !images[i].Found {
 			n++
 		}
 	}
@@ -205,6 +355,19 @@ func choices(images []Image) (namespaces, states []string) {
 	}
 	namespaces, states = slices.Sorted(maps.Keys(inNamespaces)), slices.Sorted(maps.Keys(inStates))
 	return namespaces[:min(len(namespaces), mostChoices)], states[:min(len(states), mostStates)]
+}
+
+// severityChoices are the severities that the form offers, worst first.
+func severityChoices() []choice {
+	var all []choice
+	for _, s := range findings.Severities {
+		c := choice{Value: word(s), Text: word(s)}
+		if s != findings.Severities[0] {
+			c.Text += " or worse"
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // mistakes fills in what is wrong with the settings.

@@ -121,7 +121,9 @@ func (r *rules) element(e xml.StartElement) {
 	case "label":
 		r.labels = append(r.labels, at["for"])
 	case "input", "select":
-		r.inputs = append(r.inputs, at["id"])
+		if at["type"] != "hidden" {
+			r.inputs = append(r.inputs, at["id"])
+		}
 	case "form":
 		if at["method"] != "get" {
 			r.say("a form that is not read only")

@@ -78,6 +78,9 @@ func newMoment(t, now time.Time) moment {
 	return moment{ISO: t.Format(time.RFC3339), Text: t.Format("2006-01-02 15:04") + " UTC", Distance: distance(t.Sub(now))}
 }
 
+// Day is the day of it, in UTC; empty for the zero value.
+func (m moment) Day() string { return m.Text[:min(len(m.Text), len(time.DateOnly))] }
+
 // distance says how far something is from now, in the largest unit of which it has two.
 func distance(d time.Duration) string {
 	length := d.Abs()

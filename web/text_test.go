@@ -1,7 +1,6 @@
 package web
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -72,27 +71,6 @@ func TestIsDigest(t *testing.T) {
 	} {
 		if got := isDigest(in); got != want {
 			t.Errorf("%q: %t", in, got)
-		}
-	}
-}
-
-func TestFilter(t *testing.T) {
-	images := []Image{
-		{Name: "docker.io/library/nginx:1", Digest: digestOf(1), Namespaces: []string{"a", "b"}, State: "scanned"},
-		{Name: "ghcr.io/shop/api:2", Digest: digestOf(2), Namespaces: []string{"b"}, State: "untried", Workloads: []Workload{{Name: "Nginx-proxy"}}},
-		{Name: "ghcr.io/shop/web:3", Digest: digestOf(3), Namespaces: []string{"bb"}, State: "scanned"},
-	}
-	for query, want := range map[string]string{
-		"": "123", "other=x": "123", "namespace=a": "1", "namespace=b": "12", "namespace=B": "", "q=NGINX": "12", "q=+nginx+": "12", "q=shop": "23",
-		"q=" + digestOf(3)[:20]: "3", "state=scanned": "13", "state=scan": "", "namespace=b&state=untried&q=api": "2", "q=%zz&namespace=a": "1", "q=nothing": "",
-	} {
-		values, _ := url.ParseQuery(query) // as a request does
-		var got string
-		for _, img := range parseFilter(values).pick(images) {
-			got += img.Name[len(img.Name)-1:]
-		}
-		if got != want {
-			t.Errorf("%s: %q, want %q", query, got, want)
 		}
 	}
 }

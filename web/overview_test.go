@@ -1,0 +1,266 @@
+package web
+
+import (
+	"html"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/clairwatch/clairwatch/findings"
+)
+
+// toldImages are manyImages with what some of them were told since, and with fixes.
+func toldImages(n int) []Image {
+	images := manyImages(n)
+	for i := range images {
+		img := &images[i]
+		img.Counts.Fixable = img.Counts.Total() * (i % 4) / 4
+		if img.Told && i%5 != 4 {
+			img.Since = noon.Add(-time.Duration(1+i*i%2000) * time.Hour)
+		}
+		if i%50 == 7 {
+			img.Told = false
+			img.Since = time.Time{}
+		}
+	}
+	return images
+}
+
+// manyClairs are one of each kind.
+var manyClairs = []Clair{
+	{URL: "http://clair.clair:6000/", Up: true, Asked: noon.Add(-4 * time.Minute), Newest: noon.Add(-3 * time.Hour)},
+	{URL: "http://clair.away:6060/", Away: noon.Add(-26 * time.Minute), Asked: noon.Add(-30 * time.Minute), Newest: noon.Add(-5 * time.Hour)},
+	{URL: "http://clair.loading:6060/", Up: true, Loading: true, Asked: noon.Add(-time.Minute), Newest: noon.Add(-2 * time.Minute)},
+	{URL: "https://clair.new.example.com/"},
+	{URL: "http://clair.stale:6060/", Up: true, Asked: noon.Add(-time.Minute), Newest: noon.Add(-5 * 24 * time.Hour)},
+	{URL: "http://clair.mute:6060/", Asked: noon.Add(-time.Minute), Newest: noon.Add(-time.Hour)},
+	{URL: "http://clair.silent:6060/", Up: true, Asked: noon.Add(-time.Minute)},
+}
+
+// manyHaving is what has two vulnerabilities, one of which goes by another name.
+func manyHaving() map[string]map[string][]findings.Finding {
+	called := findings.Finding{Name: "CVE-2026-0001", Package: "openssl", Installed: "3.0.2", FixedIn: "3.0.9", Severity: findings.Severities[0], CVSS: 9.8, Updater: "debian/updater", Link: "https://security-tracker.debian.org/tracker/CVE-2026-0001"}
+	mentions := findings.Finding{Name: "GHSA-aaaa-bbbb-cccc", Package: "left-pad", Installed: "1", Severity: findings.Severities[2], Updater: "osv", Link: "https://example.com/CVE-2026-0001"}
+	return map[string]map[string][]findings.Finding{
+		"CVE-2026-0001": {digestOf(0): {called}, digestOf(7): {called, mentions}, digestOf(9): {mentions}},
+		"CVE-2026-0002": {digestOf(3): {mentions}},
+	}
+}
+
+// listed are images with a digit at the end of the name, by which tests call them.
+func listed() []Image {
+	at := func(hours int) time.Time { return noon.Add(time.Duration(hours) * time.Hour) }
+	return []Image{
+		{Name: "docker.io/library/nginx:1", Digest: digestOf(1), Namespaces: []string{"a", "b"}, State: "scanned", Found: true, Counts: findings.Counts{Critical: 1, Low: 7, Fixable: 2}, Pods: 2, Told: true, Since: at(-5)},
+		{Name: "ghcr.io/shop/api:2", Digest: digestOf(2), Namespaces: []string{"b"}, State: "untried", Workloads: []Workload{{Name: "Nginx-proxy"}}, Counts: findings.Counts{Critical: 9, Fixable: 9}, Pods: 9},
+		{Name: "ghcr.io/shop/web:3", Digest: digestOf(3), Namespaces: []string{"bb"}, State: "scanned", Found: true, Counts: findings.Counts{High: 3}, Pods: 2, Told: true},
+		{Name: "ghcr.io/shop/db:4", Digest: digestOf(4), Namespaces: []string{"a"}, State: "not_covered", Advice: "no data", Found: true, Counts: findings.Counts{Unknown: 1, Fixable: 1}, Pods: 1, Told: true, Since: at(-9)},
+		{Name: "ghcr.io/shop/no:5", Namespaces: []string{"c"}, State: "unauthorized", Advice: "refused", Pods: 1},
+	}
+}
+
+func names(images []Image) string {
+	var s string
+	for _, img := range images {
+		s += img.Name[len(img.Name)-1:]
+	}
+	return s
+}
+
+func TestFilter(t *testing.T) {
+	having := map[string][]findings.Finding{digestOf(3): {{Name: "CVE-2026-0001"}}, "": {{Name: "CVE-2026-0001"}}}
+	for query, want := range map[string]string{
+		"": "12345", "other=x": "12345", "namespace=a": "14", "namespace=b": "12", "namespace=B": "", "q=NGINX": "12", "q=+nginx+": "12", "q=shop": "2345",
+		"q=" + digestOf(3)[:20]: "3", "state=scanned": "13", "state=scan": "", "namespace=b&state=untried&q=api": "2", "q=%zz&namespace=a": "14", "q=nothing": "",
+		"severity=critical": "1", "severity=HIGH": "13", "severity=low": "13", "severity=unknown": "134", "severity=severe": "12345",
+		"fixable=yes": "14", "fixable=no": "12345", "fixable=yes&severity=medium": "1", "q=cve": "3",
+	} {
+		values, _ := url.ParseQuery(query) // as a request does
+		f := parseFilter(values)
+		has := having
+		if f.Text != "cve" {
+			has = nil
+		}
+		if got := names(f.pick(listed(), has)); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+		if again := parseFilter(f.values()); again != f {
+			t.Errorf("%s: %+v is written and read as %+v", query, f, again)
+		}
+	}
+}
+
+func TestOrder(t *testing.T) {
+	for query, want := range map[string]string{
+		"": "12345", "sort=nothing": "12345", "order=asc": "12345", "sort=name": "12453", "sort=name&order=desc": "35421", "sort=name&order=up": "12453",
+		"sort=namespaces": "41235", "sort=namespaces&order=desc": "53214", "sort=pods": "21345", "sort=pods&order=asc": "45132",
+		"sort=critical": "13425", "sort=critical&order=asc": "34125", "sort=high": "31425", "sort=medium": "13425", "sort=other": "14325", "sort=fixable": "14325",
+		"sort=fixable&order=asc": "34125", "sort=state": "42135", "sort=since": "14325", "sort=since&order=asc": "41325",
+	} {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, images := parseOrder(values), listed()
+		var got string
+		for from := 0; from < 6; from += 2 {
+			for _, img := range o.part(images, from, 2) {
+				got += names([]Image{*img})
+			}
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+		if names(images) != "12345" {
+			t.Errorf("%s: the images themselves were sorted", query)
+		}
+		back := make(url.Values)
+		if o.set(back); parseOrder(back) != o {
+			t.Errorf("%s: %+v is written and read as %+v", query, o, parseOrder(back))
+		}
+	}
+}
+
+// TestHeads follows the heads of the columns: a first click sorts, a second one reverses, and both keep the filter.
+func TestHeads(t *testing.T) {
+	h := newPages(t, &fixture{images: listed()})
+	click := func(query, word string) string {
+		t.Helper()
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range columns() {
+			if c.Word == word {
+				href := newHeadCell(c, parseSelection(values)).Href
+				page := get(t, h, "/", query).Body.String()
+				if !strings.Contains(page, ` href="`+html.EscapeString(href)+`"`) {
+					t.Errorf("the page of %q has no link to %s", query, href)
+				}
+				return strings.TrimSuffix(strings.TrimPrefix(href, "./?"), "#images")
+			}
+		}
+		t.Fatalf("there is no column %s", word)
+		return ""
+	}
+	for _, c := range columns() {
+		first := click("namespace=a&page=7", c.Word)
+		second := click(first, c.Word)
+		third := click(second, c.Word)
+		if first == second || third != first || strings.Contains(first, "page") || !strings.Contains(second, "namespace=a") {
+			t.Errorf("%s: %q, then %q, then %q", c.Word, first, second, third)
+		}
+		sorted := map[string]int{first: 0, second: 0}
+		for query := range sorted {
+			page := get(t, h, "/", query).Body.String()
+			if strings.Count(page, "aria-sort") != 1 {
+				t.Errorf("%s: not one column is sorted", query)
+			}
+			want := map[bool]string{true: "ascending", false: "descending"}[strings.Contains(query, "order=asc")]
+			if !strings.Contains(page, ` aria-sort="`+want+`"><a href=`) {
+				t.Errorf("%s: not %s", query, want)
+			}
+			if !strings.Contains(page, `<input type="hidden" name="sort" value="`+c.Word+`">`) {
+				t.Errorf("%s: the form does not keep the order", query)
+			}
+		}
+	}
+}
+
+func TestPagesOfTable(t *testing.T) {
+	h := newPages(t, &fixture{images: manyImages(450)})
+	for query, want := range map[string]struct {
+		rows           int
+		says           string
+		previous, next string
+	}{
+		"":                                {200, "1 to 200 are shown", "", "./?page=2#images"},
+		"page=1":                          {200, "1 to 200 are shown", "", "./?page=2#images"},
+		"page=2&sort=pods":                {200, "201 to 400 are shown", "./?order=desc&sort=pods#images", "./?order=desc&page=3&sort=pods#images"},
+		"page=3":                          {50, "401 to 450 are shown", "./?page=2#images", ""},
+		"page=4":                          {50, "401 to 450 are shown", "./?page=2#images", ""},
+		"page=99999999999999999999999999": {50, "401 to 450 are shown", "./?page=2#images", ""},
+		"page=0":                          {200, "1 to 200 are shown", "", "./?page=2#images"},
+		"page=-3":                         {200, "1 to 200 are shown", "", "./?page=2#images"},
+		"page=two":                        {200, "1 to 200 are shown", "", "./?page=2#images"},
+		"q=web-44&page=9":                 {11, "11 of 450 images, worst first</caption>", "", ""},
+	} {
+		page := get(t, h, "/", query).Body.String()
+		if n := strings.Count(page, `<a href="images/`); n != want.rows {
+			t.Errorf("%s: %d rows, want %d", query, n, want.rows)
+		}
+		if !strings.Contains(page, want.says) {
+			t.Errorf("%s does not say %q", query, want.says)
+		}
+		for rel, href := range map[string]string{"prev": want.previous, "next": want.next} {
+			_, after, has := strings.Cut(page, ` rel="`+rel+`"`)
+			if link := `<a href="` + html.EscapeString(href) + `" rel="` + rel + `"`; has != (href != "") || has && !strings.Contains(page, link) {
+				t.Errorf("%s: %s is not %q but before %.60q", query, rel, href, after)
+			}
+		}
+	}
+}
+
+func TestByNamespace(t *testing.T) {
+	several := func(name string, found bool, namespaces ...string) Image {
+		return Image{Name: name, Digest: digestOf(1), Namespaces: namespaces, Found: found, Counts: findings.Counts{High: 2, Fixable: 1},
+			Workloads: []Workload{{Kind: "Deployment", Namespace: "a", Name: "web", Pods: 3}}}
+	}
+	images := []Image{
+		several("one", false, "a"), several("two", true, "a", "b"), several("three", true, "a"),
+		{Digest: digestOf(2), Namespaces: []string{"a"}, Found: true, Counts: findings.Counts{Low: 1}, Workloads: []Workload{
+			{Kind: "Deployment", Namespace: "a", Name: "web", Pods: 2}, {Kind: "Job", Namespace: "a", Name: "web", Pods: 5},
+		}},
+		{Namespaces: []string{"c"}, Advice: "refused"}, {Namespaces: []string{"c"}, Advice: "refused"},
+		{Namespaces: []string{"d"}, Workloads: []Workload{{Namespace: "elsewhere", Pods: 1}}},
+	}
+	a := namespaceSum{Name: "a", Images: 2, Pods: 8, Counts: findings.Counts{High: 2, Low: 1, Fixable: 1}}
+	b := namespaceSum{Name: "b", Images: 1, Counts: findings.Counts{High: 2, Fixable: 1}}
+	c := namespaceSum{Name: "c", Images: 2, Unread: 2, Unchecked: 2}
+	d := namespaceSum{Name: "d", Images: 1, Unread: 1}
+	if got, want := byNamespace(images, ""), []namespaceSum{a, b, c, d}; !slices.Equal(got, want) {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+	if got, want := byNamespace(images, "b"), []namespaceSum{b}; !slices.Equal(got, want) {
+		t.Errorf("of one: %+v\nwant %+v", got, want)
+	}
+}
+
+// TestNamedVulnerability says what has what somebody looks for, by whichever of its names.
+func TestNamedVulnerability(t *testing.T) {
+	h := newPages(t, &fixture{images: manyImages(30), having: manyHaving()})
+	for query, want := range map[string]string{
+		"q=cve-2026-0001":                 `2 images have <bdi>cve-2026-0001</bdi>: <a href="vulnerabilities/cve-2026-0001">`,
+		"q=CVE-2026-0002":                 `<bdi>CVE-2026-0002</bdi> is another name of what 1 image has: <a href="vulnerabilities/CVE-2026-0002">`,
+		"q=CVE-2026-0001&namespace=other": `2 images have`,
+	} {
+		if page := get(t, h, "/", query).Body.String(); !strings.Contains(page, want) {
+			t.Errorf("%s does not say %q", query, want)
+		}
+	}
+	if page := get(t, h, "/", "q=CVE-2026-0003").Body.String(); strings.Contains(page, "vulnerabilities/") || !strings.Contains(page, "No image passes the filter") {
+		t.Errorf("nothing has it, and the page says\n%s", page)
+	}
+}
+
+func TestClairRows(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		age  time.Duration
+		want bool
+	}{{"young", 3 * time.Hour, false}, {"two days", 48 * time.Hour, false}, {"older", 48*time.Hour + 1, true}, {"ahead of us", -time.Hour, false}} {
+		row := newClairRow(Clair{Up: true, Asked: noon, Newest: noon.Add(-c.age)}, noon)
+		if row.Stale != c.want || row.fine() == c.want {
+			t.Errorf("%s: %+v", c.name, row)
+		}
+		if strings.HasPrefix(row.Updated.Distance, "in ") {
+			t.Errorf("%s: updated %s", c.name, row.Updated.Distance)
+		}
+	}
+	rows := newClairRows(manyClairs, noon)
+	if rows.AllTroubled != 4 || rows.AllFine != 3 || rows.Oldest.ISO != "2026-03-01T09:00:00Z" {
+		t.Errorf("%+v", rows)
+	}
+}
