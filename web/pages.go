@@ -1,5 +1,5 @@
-// Package web is the daemon's read-only pages: what runs in the cluster, what is wrong with it, what to update
-// first, and which channels take no messages.
+// Package web is the daemon's read-only pages, and the same as JSON: what runs in the cluster, what is wrong with it,
+// what to update first, and which channels take no messages.
 //
 // The pages need no JavaScript, set no cookie, load nothing from elsewhere and link to each other relatively, so
 // that they work behind any path prefix. Everything that comes from outside is text in them.
@@ -34,15 +34,20 @@ type pages struct {
 	now    func() time.Time
 	// reading has room for each report that may be fetched at a time.
 	reading chan struct{}
+	// asking has room for each namespace that may be asked about at a time.
+	asking chan struct{}
 
 	overview, image, fault *template.Template
 }
 
-// New returns a handler of the pages: / shows what runs, /images/<digest> one image. It answers GET and HEAD
-// alone. Both addresses stay as they are, since Slack messages link to them. Its error is a mistake in a template,
+// New returns a handler of the pages: / shows what runs, /images/<digest> one image; below /api/v1/ is the same as
+// JSON. It answers GET and HEAD alone. Both addresses stay as they are, since Slack messages link to them. Its error is a mistake in a template,
 // which is part of the program.
 func New(cfg Config) (http.Handler, error) {
-	p := &pages{source: cfg.Source, now: cfg.Now, reading: make(chan struct{}, reportsAtOnce)}
+	p := &pages{
+		source: cfg.Source, now: cfg.Now,
+		reading: make(chan struct{}, reportsAtOnce), asking: make(chan struct{}, namespacesAtOnce),
+	}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -75,6 +80,10 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		p.serveAPI(w, r)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		h.Set("Allow", "GET, HEAD")
 		p.serveFault(w, r, http.StatusMethodNotAllowed, "These pages can only be read", "")

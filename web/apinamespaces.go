@@ -1,0 +1,62 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// apiNamespaceList answers namespaces.
+type apiNamespaceList struct {
+	// Items are the asked ones, worst first, Total is the number of all of them.
+	Items []apiNamespaceItem `json:"items"`
+	Total int                `json:"total"`
+	Next  string             `json:"next,omitempty"`
+}
+
+// apiNamespaceItem is what runs in a namespace, added up.
+type apiNamespaceItem struct {
+	Name string `json:"name"`
+	// Images counts each digest once, NotRead those of which no report was read yet, NotChecked those that could not be
+	// scanned, or that Clair has no data for.
+	Images     int `json:"images"`
+	NotRead    int `json:"notRead"`
+	NotChecked int `json:"notChecked"`
+	Pods       int `json:"pods"`
+	// Counts counts a vulnerability once in each image that has it.
+	Counts apiCounts `json:"counts"`
+}
+
+// apiNamespaces answers with the namespaces in which something runs.
+func (p *pages) apiNamespaces(q parameters) (any, error) {
+	sums := byNamespace(p.source.Images(), "")
+	from, to := q.part(len(sums))
+	list := apiNamespaceList{Items: make([]apiNamespaceItem, 0, to-from), Total: len(sums), Next: q.next(to, len(sums))}
+	for _, s := range sums[from:to] {
+		list.Items = append(list.Items, apiNamespaceItem{brief(s.Name), s.Images, s.Unread, s.Unchecked, s.Pods, newAPICounts(s.Counts)})
+	}
+	return list, nil
+}
+
+// apiNamespace answers with what is known of one namespace, as clairwatch explain does.
+func (p *pages) apiNamespace(ctx context.Context, name string) (any, error) {
+	const most = 10 // names that are similar
+	n, err := p.askNamespace(ctx, name)
+	switch {
+	case err == nil:
+		return n.Data, nil
+	case errors.Is(err, ErrUnknown):
+		says := "the settings do not name this namespace, and nothing runs in it"
+		if near, _ := apiTexts(n.Near, most); len(near) > 0 {
+			says += ": did you mean " + strings.Join(near, ", ") + "?"
+		}
+		return nil, &apiError{http.StatusNotFound, says}
+	case errors.Is(err, ErrStandby):
+		return nil, errAPIStandby
+	case errors.Is(err, errBusy):
+		return nil, &apiError{http.StatusServiceUnavailable, "others are asking: ask again in half a minute"}
+	default:
+		return nil, &apiError{http.StatusServiceUnavailable, "it took too long: ask again in half a minute"}
+	}
+}
