@@ -28,7 +28,11 @@ func byNamespace(images []Image, only string) []namespaceSum {
 	}
 	sums := make(map[string]*namespaceSum)
 	seen, read := make(map[place]bool), make(map[place]bool)
-	pods := make(map[Workload]int)
+	type workload struct {
+		of         *namespaceSum
+		kind, name string
+	}
+	pods := make(map[workload]int, 2*len(images))
 	for i := range images {
 		img := &images[i]
 		for _, ns := range img.Namespaces {
@@ -56,14 +60,15 @@ func byNamespace(images []Image, only string) []namespaceSum {
 			}
 		}
 		for _, w := range img.Workloads {
-			n := w.Pods
-			w.Pods = 0
-			pods[w] = max(pods[w], n) // a pod can run several of the images
-		}
-	}
-	for w, n := range pods {
-		if sum := sums[w.Namespace]; sum != nil {
-			sum.Pods += n
+			sum := sums[w.Namespace]
+			if sum == nil {
+				continue
+			}
+			key := workload{sum, w.Kind, w.Name}
+			if was := pods[key]; w.Pods > was { // a pod can run several of the images
+				pods[key] = w.Pods
+				sum.Pods += w.Pods - was
+			}
 		}
 	}
 	all := make([]namespaceSum, 0, len(sums))

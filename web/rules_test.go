@@ -116,6 +116,9 @@ func (r *rules) element(e xml.StartElement) {
 		if at["scope"] != "col" && at["scope"] != "row" {
 			r.say("a th without a scope")
 		}
+		if sorted, ok := at["aria-sort"]; ok && (at["scope"] != "col" || sorted != "ascending" && sorted != "descending") {
+			r.say("a th sorted %q", sorted)
+		}
 	case "section":
 		r.refs = append(r.refs, at["aria-labelledby"])
 	case "label":
