@@ -206,7 +206,7 @@ func newAPIFinding(f findings.Finding) apiFinding {
 	return apiFinding{
 		Name:      brief(f.Name),
 		Severity:  word(f.Severity),
-		CVSS:      score(f),
+		CVSS:      apiScore(f),
 		Package:   brief(f.Package),
 		Installed: brief(f.Installed),
 		FixedIn:   brief(f.FixedIn),
@@ -216,8 +216,8 @@ func newAPIFinding(f findings.Finding) apiFinding {
 	}
 }
 
-// score is the CVSS score of a finding; zero: none. JSON could not write what is no number.
-func score(f findings.Finding) float64 {
+// apiScore is the CVSS score of a finding; zero: none. JSON could not write what is no number.
+func apiScore(f findings.Finding) float64 {
 	const highest = 10
 	if f.CVSS > 0 && f.CVSS <= highest {
 		return f.CVSS

@@ -41,8 +41,8 @@ type pages struct {
 }
 
 // New returns a handler of the pages: / shows what runs, /images/<digest> one image; below /api/v1/ is the same as
-// JSON. It answers GET and HEAD alone. Both addresses stay as they are, since Slack messages link to them. Its error is a mistake in a template,
-// which is part of the program.
+// JSON. It answers GET and HEAD alone. All these addresses stay as they are, since Slack messages link to them. Its
+// error is a mistake in a template, which is part of the program.
 func New(cfg Config) (http.Handler, error) {
 	p := &pages{
 		source: cfg.Source, now: cfg.Now,

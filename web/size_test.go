@@ -32,7 +32,7 @@ func BenchmarkOverview(b *testing.B) {
 func TestViewsKeepNothing(t *testing.T) {
 	source := largeCluster()
 	source.report = apiSource().report
-	source.images = source.images[:2000]
+	source.images = source.images[:500]
 	h := newPages(t, source)
 	kept := func() uint64 {
 		var m runtime.MemStats
