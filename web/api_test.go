@@ -438,7 +438,7 @@ func TestAPIPaging(t *testing.T) {
 
 // TestAPIBounds shows that answers stay small whatever there is.
 func TestAPIBounds(t *testing.T) {
-	long := strings.Repeat("n", 10<<10)
+	long := strings.Repeat("n", 1000)
 	source := apiSource()
 	source.images = manyImages(3000)
 	for i := range 1000 {
