@@ -158,7 +158,7 @@ func TestPages(t *testing.T) {
 			"1 piece of news kept for it", "(just now) · next try",
 			"1 channel has been sent nothing", "<bdi>idle</bdi>",
 		)
-		s.want("/images/"+runningDigest, 200, "CVE-2026-0001", "openssl", "3.0.2", "1 pod of <bdi>shop</bdi>", "api-7d4f", "nothing yet")
+		s.want("/images/"+runningDigest, 200, "CVE-2026-0001", "openssl", "3.0.2", "1 pod of <a href=\"../namespaces/shop\"><bdi>shop</bdi></a>", "api-7d4f", "nothing yet")
 		s.want("/images/"+unknownDigest, 404, "No image with this digest was scanned")
 	})
 }

@@ -212,7 +212,7 @@ func newAPIFinding(f findings.Finding) apiFinding {
 		FixedIn:   brief(f.FixedIn),
 		Layer:     brief(f.Layer),
 		Source:    brief(f.Updater),
-		Link:      link(f.Link),
+		Link:      apiLink(f.Link),
 	}
 }
 
@@ -223,6 +223,15 @@ func apiScore(f findings.Finding) float64 {
 		return f.CVSS
 	}
 	return 0
+}
+
+// apiLink is an address that may be followed; empty for all others.
+func apiLink(address string) string {
+	to := link(address)
+	if to == nil {
+		return ""
+	}
+	return to.String()
 }
 
 // scannerName is the name of a hearer among all.

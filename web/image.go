@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -15,9 +14,11 @@ import (
 
 // How much the page of an image shows; the rest is counted.
 const (
-	mostFindings  = 2000
+	mostFindings  = 500 // on one page of them
 	mostUpdates   = 500
 	mostWorkloads = 500
+	mostLayers    = 150 // an image has at most 127
+	mostPackages  = 500 // that the form offers; others can be written
 	mostNames     = 20
 )
 
@@ -30,23 +31,32 @@ type imagePage struct {
 	Others few
 	// Platform is that of the manifest, Namespaces where it runs, Pods in how many.
 	Platform   string
-	Namespaces few
+	Namespaces places
 	Pods       int
 	// States are the state of each name, each once.
 	States []stateRow
-	// Told says that channels have been told of it, and Scale what.
+	// Told says that any channel has been told of it, Since when one was for the first time.
 	Told  bool
-	Scale scale
+	Since moment
 	// Workloads are the first of what runs it, MoreWorkloads how many there are besides.
-	Workloads     []Workload
+	Workloads     []workloadRow
 	MoreWorkloads int
 	// Missing says why there is no report; empty when there is one.
 	Missing string
 	Report  reportView
 }
 
+// workloadRow is what runs an image.
+type workloadRow struct {
+	Kind, Name string
+	Namespace  place
+	Pods       int
+}
+
 // reportView is what a page shows of a report.
 type reportView struct {
+	// Clair is the address of the one that says so.
+	Clair        string
 	Distribution string
 	Packages     int
 	Covered      bool
@@ -56,9 +66,17 @@ type reportView struct {
 	// Updates are the first of those to make, MoreUpdates how many there are besides.
 	Updates     []updateRow
 	MoreUpdates int
-	// Findings are the first, worst first, More how many there are besides.
-	Findings []findingRow
-	More     int
+	// Hearers are the first of the Scanners that look at it, MoreHearers how many there are besides.
+	Hearers     []hearerRow
+	MoreHearers int
+	// Ignores are the first of the entries of ignore that hold for it, MoreIgnores how many there are besides.
+	Ignores     []ignoreRow
+	MoreIgnores int
+	// Layers are the first of those that brought what has findings, MoreLayers how many there are besides; none where
+	// all are of the same.
+	Layers     []layerRow
+	MoreLayers int
+	Findings   findingTable
 }
 
 // updateRow is an update to make.
@@ -70,10 +88,23 @@ type updateRow struct {
 
 // findingRow is a finding in the table.
 type findingRow struct {
-	Severity, Name     string
-	Link               string // empty: there is none to follow
+	Severity string
+	// Advisory leads to the page of the vulnerability, Source to who published it.
+	Advisory           place
+	Source             source
 	Package, Installed string
 	FixedIn, CVSS      string // empty: none
+	// Layer is a digest, Short the beginning of it.
+	Layer, Short string
+	// Decisions are what Scanners do with it that do not simply tell it; Ignored: all of them ignore it.
+	Decisions []decisionRow
+	Ignored   bool
+}
+
+// source is a page elsewhere about an advisory.
+type source struct {
+	// Name is that of the advisory, Host where the page is; Href is empty where there is none to follow.
+	Name, Host, Href string
 }
 
 // serveImage answers with what is known of a digest and what Clair says of it now.
@@ -94,12 +125,12 @@ func (p *pages) serveImage(w http.ResponseWriter, r *http.Request, digest string
 		return
 	}
 	v := imagePage{page: p.newPage(r, images[0].Name), Digest: digest}
-	v.running(images)
-	view, err := p.report(r.Context(), digest)
+	v.running(images, p.now())
+	report, err := p.fetch(r.Context(), digest)
 	status := http.StatusOK
 	switch {
 	case err == nil:
-		v.Report = view
+		v.Report = newReportView(report, r.URL.Query(), v.Root, p.now())
 	case errors.Is(err, ErrUnknown):
 		p.serveFault(w, r, http.StatusNotFound, "No image with this digest was scanned", gone)
 		return
@@ -120,28 +151,45 @@ func (p *pages) serveImage(w http.ResponseWriter, r *http.Request, digest string
 }
 
 // running fills in what is known without Clair. There is at least one image.
-func (v *imagePage) running(images []Image) {
+func (v *imagePage) running(images []Image, now time.Time) {
 	var names, namespaces []string
+	var since time.Time
 	for _, img := range images {
 		names, namespaces = append(names, img.Name), append(namespaces, img.Namespaces...)
-		v.Pods = max(v.Pods, img.Pods)
 		v.Platform = cmp.Or(v.Platform, img.Platform)
-		if img.Told && !v.Told {
-			v.Told, v.Scale = true, newScale(img.Counts)
+		v.Told = v.Told || img.Told
+		if !img.Since.IsZero() && (since.IsZero() || img.Since.Before(since)) {
+			since = img.Since
 		}
 	}
+	v.Since = newMoment(since, now)
 	slices.Sort(names[1:])
 	v.Name, v.Others = names[0], first(slices.Compact(names[1:]), mostNames)
 	slices.Sort(namespaces)
-	v.Namespaces = first(slices.Compact(namespaces), mostNames)
+	v.Namespaces = firstPlaces(v.Root, toNamespaces, slices.Compact(namespaces), mostNames)
 	v.States = states(images)
-	all, pods := workloads(images), 0
-	for _, w := range all {
+	all := workloads(images)
+	v.Pods = podsOf(images, all)
+	for _, w := range all[:min(len(all), mostWorkloads)] {
+		v.Workloads = append(v.Workloads, newWorkloadRow(w, v.Root))
+	}
+	v.MoreWorkloads = len(all) - len(v.Workloads)
+}
+
+func newWorkloadRow(w Workload, root string) workloadRow {
+	return workloadRow{Kind: w.Kind, Name: w.Name, Namespace: newPlace(root, toNamespaces, w.Namespace), Pods: w.Pods}
+}
+
+// podsOf is in how many pods any of the images of one digest runs, of which workloads are known.
+func podsOf(images []Image, known []Workload) int {
+	most, pods := 0, 0
+	for _, img := range images {
+		most = max(most, img.Pods)
+	}
+	for _, w := range known {
 		pods += w.Pods
 	}
-	v.Pods = max(v.Pods, pods) // not the sum over names, since a pod can run several
-	v.Workloads = all[:min(len(all), mostWorkloads)]
-	v.MoreWorkloads = len(all) - len(v.Workloads)
+	return max(most, pods) // not the sum over names, since a pod can run several
 }
 
 // workloads are what runs any of the images, in order and each once.
@@ -160,24 +208,32 @@ func workloads(images []Image) []Workload {
 	})
 }
 
-// report fetches a report and keeps of it what the page shows.
-func (p *pages) report(ctx context.Context, digest string) (reportView, error) {
-	r, err := p.fetch(ctx, digest)
-	if err != nil {
-		return reportView{}, err
-	}
-	return newReportView(r.Report), nil
-}
-
-func newReportView(r findings.Report) reportView {
+// newReportView shows of a report what a query asks for.
+func newReportView(r Report, q url.Values, root string, now time.Time) reportView {
 	c := findings.Count(r.Findings)
 	v := reportView{
-		Distribution: brief(r.Distribution),
+		Clair:        r.Clair,
+		Distribution: r.Distribution,
 		Packages:     r.Packages,
 		Covered:      r.Covered,
 		Scale:        newScale(c),
 		Total:        c.Total(),
 		Fixable:      c.Fixable,
+	}
+	names := make([]string, len(r.Hearers))
+	for n, h := range r.Hearers {
+		names[n] = nameOf(h)
+		if n < mostHearers {
+			v.Hearers = append(v.Hearers, newHearerRow(h, len(r.Findings), root, now))
+		}
+	}
+	v.MoreHearers = len(r.Hearers) - len(v.Hearers)
+	v.Ignores, v.MoreIgnores = ignoresOf(r.Hearers, names, r.Findings, now)
+	v.Findings = newFindingTable(r, q, root, names)
+	if v.Findings.ByLayer {
+		all := layersOf(r.Findings)
+		v.Layers = all[:min(len(all), mostLayers)]
+		v.MoreLayers = len(all) - len(v.Layers)
 	}
 	for _, u := range findings.Updates(r.Findings) {
 		switch {
@@ -186,42 +242,54 @@ func newReportView(r findings.Report) reportView {
 			v.MoreUpdates++
 		default:
 			v.Updates = append(v.Updates, updateRow{
-				Package:   brief(u.Package),
-				Installed: brief(u.Installed),
-				FixedIn:   brief(u.FixedIn),
+				Package:   u.Package,
+				Installed: u.Installed,
+				FixedIn:   u.FixedIn,
 				Findings:  u.Findings,
-				Worst:     newFindingRow(u.Worst),
+				Worst:     newFindingRow(u.Worst, root),
 			})
 		}
 	}
-	for _, f := range r.Findings[:min(len(r.Findings), mostFindings)] {
-		v.Findings = append(v.Findings, newFindingRow(f))
-	}
-	v.More = len(r.Findings) - len(v.Findings)
 	return v
 }
 
-func newFindingRow(f findings.Finding) findingRow {
-	row := findingRow{
+func newFindingRow(f findings.Finding, root string) findingRow {
+	return findingRow{
 		Severity:  word(f.Severity),
-		Name:      brief(f.Name),
-		Link:      link(f.Link),
-		Package:   brief(f.Package),
-		Installed: brief(f.Installed),
-		FixedIn:   brief(f.FixedIn),
+		Advisory:  newPlace(root, toVulnerabilities, f.Name),
+		Source:    newSource(f.Name, f.Link),
+		Package:   f.Package,
+		Installed: f.Installed,
+		FixedIn:   f.FixedIn,
+		CVSS:      score(f.CVSS),
+		Layer:     f.Layer,
+		Short:     shortLayer(f.Layer),
 	}
-	if f.CVSS > 0 {
-		row.CVSS = strconv.FormatFloat(f.CVSS, 'f', 1, 64)
-	}
-	return row
 }
 
-// link returns an address that may be followed; empty for all others.
-func link(address string) string {
+// score writes a CVSS score; empty where there is none.
+func score(cvss float64) string {
+	if cvss <= 0 {
+		return ""
+	}
+	return strconv.FormatFloat(cvss, 'f', 1, 64)
+}
+
+// newSource leads to an advisory, if its address may be followed.
+func newSource(name, address string) source {
+	u := link(address)
+	if u == nil {
+		return source{}
+	}
+	return source{Name: name, Host: u.Hostname(), Href: u.String()}
+}
+
+// link reads an address that may be followed; nil for all others.
+func link(address string) *url.URL {
 	const longest = 1000
 	u, err := url.Parse(address)
 	if err != nil || len(address) > longest || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
-		return ""
+		return nil
 	}
-	return u.String()
+	return u
 }

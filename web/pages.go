@@ -37,12 +37,13 @@ type pages struct {
 	// asking has room for each namespace that may be asked about at a time.
 	asking chan struct{}
 
-	overview, image, fault *template.Template
+	overview, image, vulnerability, namespace, fault *template.Template
 }
 
-// New returns a handler of the pages: / shows what runs, /images/<digest> one image; below /api/v1/ is the same as
-// JSON. It answers GET and HEAD alone. All these addresses stay as they are, since Slack messages link to them. Its
-// error is a mistake in a template, which is part of the program.
+// New returns a handler of the pages: / shows what runs, /images/<digest> one image, /vulnerabilities/<name> what has
+// one vulnerability, /namespaces/<name> one namespace; below /api/v1/ is the same as JSON. It answers GET and HEAD
+// alone. All these addresses stay as they are, since Slack messages link to them. Its error is a mistake in a
+// template, which is part of the program.
 func New(cfg Config) (http.Handler, error) {
 	p := &pages{
 		source: cfg.Source, now: cfg.Now,
@@ -51,10 +52,12 @@ func New(cfg Config) (http.Handler, error) {
 	if p.now == nil {
 		p.now = time.Now
 	}
-	var errs [3]error
+	var errs [5]error
 	p.overview, errs[0] = parse("overview.html")
 	p.image, errs[1] = parse("image.html")
 	p.fault, errs[2] = parse("fault.html")
+	p.vulnerability, errs[3] = parse("vulnerability.html")
+	p.namespace, errs[4] = parse("namespace.html")
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("reading the templates of the pages: %w", err)
 	}
@@ -96,6 +99,10 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, files, path[1:])
 	case strings.HasPrefix(path, "/images/"):
 		p.serveImage(w, r, strings.TrimPrefix(path, "/images/"))
+	case strings.HasPrefix(path, "/vulnerabilities/"):
+		p.serveVulnerability(w, r, strings.TrimPrefix(path, "/vulnerabilities/"))
+	case strings.HasPrefix(path, "/namespaces/"):
+		p.serveNamespace(w, r, strings.TrimPrefix(path, "/namespaces/"))
 	default:
 		p.serveFault(w, r, http.StatusNotFound, "There is no such page", "")
 	}

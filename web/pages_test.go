@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"html"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -38,6 +39,8 @@ type fixture struct {
 	having     map[string]map[string][]findings.Finding
 	report     func(ctx context.Context, digest string) (Report, error)
 	namespaces map[string]Namespace
+	// near are the namespaces that Namespace thinks one was meant that is not known.
+	near []string
 }
 
 func (f *fixture) Cluster() Cluster    { return f.cluster }
@@ -61,7 +64,7 @@ func (f *fixture) Namespace(_ context.Context, name string) (Namespace, error) {
 	if n, ok := f.namespaces[name]; ok {
 		return n, nil
 	}
-	return Namespace{Name: name}, ErrUnknown
+	return Namespace{Name: name, Near: f.near}, ErrUnknown
 }
 
 func answers(r findings.Report, err error) func(context.Context, string) (Report, error) {
@@ -217,6 +220,9 @@ func golden() map[string]struct {
 
 func TestGolden(t *testing.T) {
 	pages := golden()
+	for _, more := range []map[string]goldenPage{imagePages(), vulnerabilityPages(), namespacePages()} {
+		maps.Copy(pages, more)
+	}
 	for name, p := range pages {
 		t.Run(name, func(t *testing.T) {
 			w := get(t, newPages(t, p.source), p.path, p.query)
@@ -276,6 +282,10 @@ func TestViolations(t *testing.T) {
 		{`<th scope="col">`, `<th scope="col" aria-sort="up">`, `sorted "up"`},
 		{"</main>", `<input type="text" id="x"></main>`, "x has no label"},
 		{"</main>", `<table></table></main>`, "tables with"},
+		{"</main>", `<a href="./"> <b></b></a></main>`, "a link without a name"},
+		{"</main>", `<nav><a href="./">x</a></nav></main>`, "a nav without a name"},
+		{"</main>", `<details>x</details></main>`, "details with"},
+		{"</h1>", "</h1><h3>x</h3>", "h3 after h1"},
 		{` lang="en"`, "", "the language"},
 		{`<label for="q">`, `<label for="state">`, "q has no label"},
 		{`method="get"`, `method="post"`, "read only"},
@@ -311,6 +321,10 @@ func TestMethodsAndHeaders(t *testing.T) {
 		{"GET", "/images/", "text/html; charset=utf-8", 404},
 		{"GET", "/images/latest", "text/html; charset=utf-8", 404},
 		{"GET", "/images/../style.css", "text/html; charset=utf-8", 404},
+		{"GET", "/vulnerabilities/", "text/html; charset=utf-8", 404},
+		{"GET", "/vulnerabilities/CVE-2024-9999", "text/html; charset=utf-8", 404},
+		{"HEAD", "/namespaces/shop%2Fx", "text/html; charset=utf-8", 404},
+		{"POST", "/namespaces/shop", "text/html; charset=utf-8", 405},
 		{"GET", "//example.com/", "text/html; charset=utf-8", 404},
 		{"GET", "/templates/layout.html", "text/html; charset=utf-8", 404},
 		{"GET", "/style.css", "text/css; charset=utf-8", 200},
@@ -359,10 +373,17 @@ func TestMethodsAndHeaders(t *testing.T) {
 // TestLinksBehindPrefix follows every link of the pages where the site has a prefix.
 func TestLinksBehindPrefix(t *testing.T) {
 	const prefix = "/proxy/clairwatch"
-	site := newPages(t, golden()["image-12"].source)
+	source := golden()["image-12"].source
+	source.having, source.namespaces = havingOf(manyFindings(12)), make(map[string]Namespace)
+	for _, img := range source.images {
+		for _, ns := range img.Namespaces {
+			source.namespaces[ns] = Namespace{Name: ns}
+		}
+	}
+	site := newPages(t, source)
 	mux := http.NewServeMux()
 	mux.Handle(prefix+"/", http.StripPrefix(prefix, site))
-	for _, from := range []string{"/", "/images/" + digestOf(0), "/no/such/page"} {
+	for _, from := range []string{"/", "/images/" + digestOf(0), "/vulnerabilities/CVE-2018-1006", "/no/such/page"} {
 		page := get(t, site, from, "").Body.String()
 		base := &url.URL{Path: prefix + from}
 		links := 0
@@ -377,8 +398,8 @@ func TestLinksBehindPrefix(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if to.IsAbs() || strings.HasPrefix(href, "#") || strings.Contains(to.Path, "/namespaces/") {
-				continue // whether a namespace has a page is for the source to say
+			if to.IsAbs() || strings.HasPrefix(href, "#") {
+				continue
 			}
 			if w := get(t, mux, to.Path, to.RawQuery); w.Code != 200 {
 				t.Errorf("%s links to %s: %d", from, href, w.Code)
@@ -539,7 +560,7 @@ func TestBounds(t *testing.T) {
 		most      int
 	}{
 		{"/", `<a href="images/`, 200, []string{"1 to 200 are shown", "Page 1 of 15", "namespaces more", "and 50 Clairs more", "and 400 channels more", "500 channels take messages", "500 channels have been sent nothing", "and 400 more", "<p>and 10 more</p>", "and 37 keys more"}, 2 << 20},
-		{"/images/" + digestOf(0), "", 0, []string{"and 3,000 more", "and 1,167 updates more", "workloads more"}, 4 << 20},
+		{"/images/" + digestOf(0), "", 0, []string{"1 to 500 are shown", "and 1,167 updates more", "workloads more"}, 4 << 20},
 	} {
 		w := get(t, h, c.path, "")
 		page := w.Body.String()
@@ -644,7 +665,15 @@ func FuzzPages(f *testing.F) {
 	for _, s := range hostile {
 		f.Add("/images/"+s, url.Values{"q": {s}, "namespace": {s}, "state": {s}}.Encode())
 	}
-	h := newPages(f, &fixture{images: manyImages(21), channels: manyChannels, report: answers(manyFindings(3), nil)})
+	f.Add("/images/"+digestOf(0), "severity=high&fixable=yes&package=openssl&q=cve&page=2")
+	f.Add("/vulnerabilities/CVE-2024-6119", "")
+	f.Add("/namespaces/shop", "")
+	for _, s := range hostile {
+		f.Add("/vulnerabilities/"+s, "")
+		f.Add("/namespaces/"+s, "")
+		f.Add("/images/"+digestOf(0), url.Values{"q": {s}, "package": {s}, "severity": {s}, "page": {s}}.Encode())
+	}
+	h := newPages(f, &fixture{cluster: leading, images: manyImages(21), channels: manyChannels, report: answers(manyFindings(3), nil)})
 	f.Fuzz(func(t *testing.T, path, query string) {
 		w := get(t, h, path, query)
 		known := path == "/" || path == "/style.css" || path == "/icon.svg"

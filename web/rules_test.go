@@ -19,6 +19,7 @@ type rules struct {
 	labels  []string // ids that a label is for
 	inputs  []string // ids of what needs a label
 	heading int      // level of the last heading
+	unnamed bool     // the link that is open has had no name so far
 	count   map[string]int
 }
 
@@ -42,7 +43,12 @@ func violations(page string) []string {
 			r.element(t)
 			r.open = append(r.open, t.Name.Local)
 		case xml.EndElement:
+			if t.Name.Local == "a" && r.unnamed {
+				r.say("a link without a name")
+			}
 			r.open = r.open[:len(r.open)-1]
+		case xml.CharData:
+			r.unnamed = r.unnamed && strings.TrimSpace(string(t)) == ""
 		case xml.Comment:
 			r.say("a comment: %q", string(t))
 		}
@@ -65,6 +71,9 @@ func violations(page string) []string {
 	if r.count["table"] != r.count["caption"] {
 		r.say("%d tables with %d captions", r.count["table"], r.count["caption"])
 	}
+	if r.count["details"] != r.count["summary"] {
+		r.say("%d elements details with %d summaries", r.count["details"], r.count["summary"])
+	}
 	return r.broken
 }
 
@@ -75,7 +84,7 @@ func (r *rules) say(format string, args ...any) {
 }
 
 // elements are all that the pages are made of.
-var elements = strings.Fields(`html head meta title link body a header span main footer p strong b small section h1 h2 ul li nav dl div dt dd
+var elements = strings.Fields(`html head meta title link body a header span main footer p strong b small section h1 h2 h3 ul li nav dl div dt dd
 	table caption thead tbody tr th td svg rect bdi code time form label input select option datalist button details summary`)
 
 func (r *rules) element(e xml.StartElement) {
@@ -106,7 +115,7 @@ func (r *rules) element(e xml.StartElement) {
 		if at["lang"] != "en" {
 			r.say("the language is not said")
 		}
-	case "h1", "h2":
+	case "h1", "h2", "h3":
 		level := int(name[1] - '0')
 		if level > r.heading+1 {
 			r.say("%s after h%d", name, r.heading)
@@ -133,7 +142,14 @@ func (r *rules) element(e xml.StartElement) {
 		}
 		r.relative(at["action"])
 	case "a":
+		r.unnamed = at["aria-label"] == ""
 		r.link(at)
+	case "bdi":
+		r.unnamed = false // what a source calls nothing has no other name
+	case "nav":
+		if at["aria-label"] == "" {
+			r.say("a nav without a name")
+		}
 	case "link":
 		r.relative(at["href"])
 	}

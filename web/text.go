@@ -115,3 +115,13 @@ func first(names []string, n int) few {
 	shown := names[:min(n, len(names))]
 	return few{Names: shown, More: len(names) - len(shown)}
 }
+
+// newDay describes a time that is usually the start of a day; the zero time gives the zero moment.
+func newDay(t time.Time) moment {
+	m := newMoment(t, t)
+	m.Distance = ""
+	if t = t.UTC(); !t.IsZero() && t.Equal(t.Truncate(24*time.Hour)) {
+		m.ISO, m.Text = t.Format(time.DateOnly), t.Format(time.DateOnly)
+	}
+	return m
+}
