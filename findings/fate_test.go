@@ -75,26 +75,40 @@ func TestIgnoreNames(t *testing.T) {
 	}
 }
 
-func TestNamesOfAdvisories(t *testing.T) {
-	for _, c := range []struct {
-		f                Finding
-		name             string
-		called, mentions bool
-	}{
-		{Finding{Name: "CVE-2026-0001"}, "cve-2026-0001", true, false},
-		{Finding{Name: "CVE-2026-00012"}, "CVE-2026-0001", false, false},
-		{Finding{Name: "RHSA-2024:2679: libxml2 security update (Moderate)"}, "rhsa-2024:2679", true, false},
-		{Finding{Name: "RHSA-2024:2679: libxml2 security update (Moderate)"}, "RHSA-2024", false, false},
-		{Finding{Name: "GHSA-1", Link: "https://nvd.nist.gov/vuln/detail/CVE-2026-0001"}, "CVE-2026-0001", false, true},
-		{Finding{Name: "GHSA-1", Link: "https://example.com/?id=CVE-2026-0001#x"}, "cve-2026-0001", false, true},
-		{Finding{Name: "GHSA-1", Description: "Fixes CVE-2026-0001."}, "CVE-2026-0001", false, true},
-		{Finding{Name: "GHSA-1", Description: "(CVE-2026-0001, CVE-2026-0002): é"}, "CVE-2026-0002", false, true},
-		{Finding{Name: "GHSA-1", Description: "CVE-2026-00012, XCVE-2026-0001, éCVE-2026-0001"}, "CVE-2026-0001", false, false},
-		{Finding{Name: "GHSA-1", Description: "as of 2026"}, "2026", false, true},
-		{Finding{Name: "GHSA-1"}, "", false, false},
+// Judging the same report by several rules says of each finding what judging it by one does.
+func TestCase(t *testing.T) {
+	var fs []Finding
+	for i := range 40 {
+		f := Finding{
+			Name: fmt.Sprintf("CVE-2026-%04d", i%13), Package: "libssl3", source: []string{"openssl", "zlib"}[i%2],
+			Installed: fmt.Sprint(i % 5), Severity: Severities[i%len(Severities)],
+		}
+		if i%3 > 0 {
+			f.FixedIn = "2"
+		}
+		fs = append(fs, f)
+	}
+	Sort(fs)
+	r := Report{Findings: fs}
+	of := r.Case()
+	ignore := []Ignore{{ID: "CVE-2026-0003", Package: "openssl"}, {Package: "zlib", Image: "shop/*"}, {ID: "cve-2026-0003"}, {ID: "CVE-2026-0004"}}
+	for _, rules := range []Rules{
+		{}, {MinSeverity: claircore.Medium}, {OnlyFixable: true, UnknownAs: claircore.High, MinSeverity: claircore.High},
+		{Ignore: ignore}, {Ignore: ignore, Settled: ignore[1:2], MinSeverity: claircore.Low},
 	} {
-		if called, mentions := c.f.IsCalled(c.name), c.f.Mentions(c.name); called != c.called || mentions != c.mentions {
-			t.Errorf("%s in %+v: called %t, mentioned %t", c.name, c.f, called, mentions)
+		want := make(map[ID]Ruling)
+		for _, j := range r.Judge(rules) {
+			want[j.Finding.ID()] = j.Ruling
+		}
+		got := of.Judge(rules)
+		if len(got) != len(want) || len(got) != len(of.IDs()) {
+			t.Fatalf("%+v: %d rulings of %d IDs, want %d", rules, len(got), len(of.IDs()), len(want))
+		}
+		for i, f := range fs {
+			id := of.IDs()[of.Place(i)]
+			if id != f.ID() || got[of.Place(i)] != want[id] {
+				t.Errorf("%+v: %+v is %+v, want %+v", rules, f, got[of.Place(i)], want[id])
+			}
 		}
 	}
 }

@@ -2,6 +2,7 @@ package findings
 
 import (
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -64,8 +65,9 @@ func pathsOf(image string) []string {
 	return []string{p}
 }
 
-// ignored are ignores by what they are about. However many there are, a finding is looked up in a few of them.
-type ignored map[about]struct{}
+// ignored are ignores by what they are about, with the place of the first that is. However many there are, a finding is
+// looked up in a few of them.
+type ignored map[about]int
 
 // about is what an ignore names. Either may be empty, which is any.
 type about struct {
@@ -79,23 +81,27 @@ func newIgnored(is []Ignore) ignored {
 		return nil
 	}
 	by := make(ignored, len(is))
-	for _, i := range is {
-		by[about{strings.ToUpper(i.ID), i.Package}] = struct{}{}
+	for place, i := range slices.Backward(is) {
+		by[about{strings.ToUpper(i.ID), i.Package}] = place
 	}
 	delete(by, about{}) // a slip of the pen must not hide all there is
 	return by
 }
 
 // has says whether a finding is ignored.
-func (is ignored) has(f Finding) bool {
+func (is ignored) has(f Finding) bool { return is.first(f) >= 0 }
+
+// first is the place of the first ignore that is about a finding; -1: none is.
+func (is ignored) first(f Finding) int {
+	first := -1
 	if len(is) == 0 {
-		return false
+		return first
 	}
 	id := strings.ToUpper(f.Name)
 	for _, a := range [...]about{{id, ""}, {id, f.Package}, {id, f.source}, {"", f.Package}, {"", f.source}} {
-		if _, is := is[a]; is {
-			return true
+		if place, is := is[a]; is && (first < 0 || place < first) {
+			first = place
 		}
 	}
-	return false
+	return first
 }

@@ -26,7 +26,7 @@ func (x *explainer) judge(r reader, digest string, report findings.Report) {
 		id, severity := j.Finding.ID(), j.Finding.Severity
 		fates[id] = j
 		switch entry, _ := record.Find(id); {
-		case countsAsTold(entry, j):
+		case countsAsTold(entry, j.Ruling):
 			told.add(severity)
 			held.Told.add(j.Fate, severity)
 			if j.Fate == findings.Ignored {
@@ -60,7 +60,7 @@ func (x *explainer) judge(r reader, digest string, report findings.Report) {
 
 // countsAsTold says whether what is remembered of a finding counts as told by its fate. What is ignored does not, before
 // the next look takes it back.
-func countsAsTold(e findings.Entry, j findings.Judged) bool {
+func countsAsTold(e findings.Entry, j findings.Ruling) bool {
 	return e.Told && (j.Fate != findings.Ignored || j.Settled)
 }
 
@@ -131,7 +131,7 @@ func (x *explainer) seek(r reader, report findings.Report, rules findings.Rules,
 		entry, _ := record.Find(f.ID())
 		e := ExplainedFinding{
 			Name: f.Name, Package: f.Package, Installed: f.Installed, FixedIn: f.FixedIn, Severity: f.Severity.String(),
-			Told: countsAsTold(entry, j),
+			Told: countsAsTold(entry, j.Ruling),
 			Fate: map[findings.Fate]string{
 				findings.Ignored: FateIgnored, findings.BelowMinSeverity: FateMinSeverity, findings.WithoutFix: FateOnlyFixable, findings.Passes: FatePasses,
 			}[j.Fate],
