@@ -60,8 +60,9 @@ func (p *pages) list() []web.Image {
 			Pods:       r.Pods,
 			State:      string(r.State),
 			Counts:     r.Counts,
-			Found:      r.Told,
+			Found:      r.Found,
 			Told:       r.Told,
+			Since:      r.Since,
 		}
 		i.Advice, i.Remedy = r.State.Advice()
 		for _, w := range r.Workloads {
@@ -98,6 +99,8 @@ func (p *pages) Mistakes() []web.Mistake {
 func (p *pages) Report(ctx context.Context, digest string) (web.Report, error) {
 	report, err := p.watcher.Report(ctx, digest)
 	switch {
+	case err == nil:
+		return reportPage(report), nil
 	case errors.Is(err, watcher.ErrNotRunning):
 		err = web.ErrUnknown
 	case clair.IsKind(err, clair.NotFound), clair.IsKind(err, clair.NotReady):
@@ -105,11 +108,34 @@ func (p *pages) Report(ctx context.Context, digest string) (web.Report, error) {
 	case clair.IsKind(err, clair.TooLarge):
 		err = web.ErrTooLarge
 	}
-	return web.Report{Report: report}, err
+	return web.Report{}, err
+}
+
+// reportPage is a report as the page of an image has it.
+func reportPage(r watcher.ImageReport) web.Report {
+	report := web.Report{Report: r.Report, Clair: r.Clair, Hearers: make([]web.Hearer, len(r.Hearers))}
+	for i, h := range r.Hearers {
+		hearer := web.Hearer{
+			Key: h.Key, Name: h.Name, Namespaces: h.Namespaces, Channel: h.Channel.String(),
+			MinSeverity: h.Rules.MinSeverity, UnknownAs: h.Rules.UnknownAs, OnlyFixable: h.Rules.OnlyFixable, Ignore: h.Rules.Ignore,
+			Told: h.Told, Since: h.Since, Decisions: make([]web.Decision, len(h.Decisions)),
+		}
+		for n, d := range h.Decisions {
+			hearer.Decisions[n] = web.Decision{Fate: d.Fate, Ignore: int(d.Ignore), Told: d.Told}
+		}
+		report.Hearers[i] = hearer
+	}
+	return report
 }
 
 // Clairs implements web.Source.
-func (p *pages) Clairs() []web.Clair { return nil }
+func (p *pages) Clairs() []web.Clair {
+	var clairs []web.Clair
+	for _, c := range p.watcher.Clairs() {
+		clairs = append(clairs, web.Clair(c))
+	}
+	return clairs
+}
 
 // Having implements web.Source.
-func (p *pages) Having(string) map[string][]findings.Finding { return nil }
+func (p *pages) Having(name string) map[string][]findings.Finding { return p.watcher.Having(name) }

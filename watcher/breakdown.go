@@ -15,6 +15,13 @@ type breakdown [len(findings.Severities)]struct{ unfixable, fixable uint32 }
 type reported struct {
 	breakdown
 	name string
+	// facts are the findings themselves.
+	facts *facts
+}
+
+// reportedOf is what a report with some findings, worst first, has of an image.
+func reportedOf(fs []findings.Finding, name string) reported {
+	return reported{breakdownOf(fs), name, factsOf(fs)}
 }
 
 func breakdownOf(fs []findings.Finding) breakdown {
@@ -51,3 +58,14 @@ func (t breakdown) compare(o breakdown) int {
 
 // of is the number of findings of a severity.
 func (t breakdown) of(i int) uint32 { return t[i].unfixable + t[i].fixable }
+
+// counts are the same as findings has them.
+func (t breakdown) counts() findings.Counts {
+	c := findings.Counts{
+		Critical: int(t.of(0)), High: int(t.of(1)), Medium: int(t.of(2)), Low: int(t.of(3)), Negligible: int(t.of(4)), Unknown: int(t.of(5)),
+	}
+	for _, n := range t {
+		c.Fixable += int(n.fixable)
+	}
+	return c
+}

@@ -184,9 +184,19 @@ func (c *clairs) known(base string) *service {
 }
 
 // isAway says whether a Clair does not answer.
-func (c *clairs) isAway(base string) bool {
+func (c *clairs) isAway(base string) bool { return !c.awaySince(base).IsZero() }
+
+// awaySince is since when a Clair does not answer; zero: it does, or was never asked.
+func (c *clairs) awaySince(base string) time.Time {
 	s := c.known(base)
-	return s != nil && s.data.gone.Load() != nil
+	if s == nil {
+		return time.Time{}
+	}
+	gone := s.data.gone.Load()
+	if gone == nil {
+		return time.Time{}
+	}
+	return gone.since
 }
 
 func (c *clairs) lines(except []string) []*line {

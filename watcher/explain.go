@@ -337,11 +337,7 @@ func (x *explainer) scanners() []ExplainedScanner {
 			MinSeverity: l.rules.MinSeverity.String(), UnknownAs: l.rules.UnknownAs.String(), OnlyFixable: l.rules.OnlyFixable,
 			Tell: l.tell, Look: l.look,
 		}
-		if c := x.w.clairs.known(l.clair); c != nil {
-			if gone := c.data.gone.Load(); gone != nil {
-				s.ClairAway = gone.since
-			}
-		}
+		s.ClairAway = x.w.clairs.awaySince(l.clair)
 		for _, c := range channels {
 			if c.Channel == l.channel {
 				s.Waiting, s.Untried, s.TroubleSince, s.NextTry = c.Waiting, c.Untried, c.Since, c.Next

@@ -31,7 +31,7 @@ func BenchmarkGather(b *testing.B) {
 		img := image{namespace: namespace, id: digest(n)}
 		w.progress.start(img)
 		w.book.SetManifest(img.inLedger(), img.id)
-		found := reported{name: fmt.Sprintf("registry.example.com/shop/app%d:v1", n)}
+		found := reported{name: fmt.Sprintf("registry.example.com/shop/app%d:v1", n), facts: &facts{}}
 		found.breakdown[n%len(found.breakdown)].fixable = uint32(n)
 		w.progress.markFound(img, clairBase, found)
 	}

@@ -29,24 +29,29 @@ type manifestIn struct{ namespace, digest string }
 // found returns what is reported of the images that run, each once in a namespace. It takes no pods: there can be many
 // more of them than images.
 func (w *Watcher) found() map[manifestIn]reported {
-	assigned := w.assigned.Load()
-	clairs := make(map[string][]string) // by namespace
 	all := make(map[manifestIn]reported)
 	from := make(map[manifestIn]image) // of which of its ids that is
-	for img, r := range w.progress.found(func(namespace, clair string) bool {
-		at, known := clairs[namespace]
-		if !known {
-			at = clairsOf(assigned.of(namespace))
-			clairs[namespace] = at
-		}
-		return slices.Contains(at, clair)
-	}) {
+	for img, r := range w.progress.found(w.counts()) {
 		at := manifestIn{img.namespace, w.book.Manifest(img.inLedger())}
 		if other, has := from[at]; !has || compareImages(img, other) < 0 {
 			all[at], from[at] = r, img
 		}
 	}
 	return all
+}
+
+// counts returns what says whether the settings of now have a Clair look at a namespace. It is for one goroutine.
+func (w *Watcher) counts() func(namespace, clair string) bool {
+	assigned := w.assigned.Load()
+	clairs := make(map[string][]string) // by namespace
+	return func(namespace, clair string) bool {
+		at, known := clairs[namespace]
+		if !known {
+			at = clairsOf(assigned.of(namespace))
+			clairs[namespace] = at
+		}
+		return slices.Contains(at, clair)
+	}
 }
 
 // namespaceFindings counts what is reported of the images of each namespace when it is asked. A replica that does not lead

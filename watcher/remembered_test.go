@@ -29,7 +29,7 @@ func TestWithdrawnWithoutAWord(t *testing.T) {
 		})
 		r.notify()
 		r.pass(time.Hour)
-		if got := r.w.Running(); len(got) != 1 || got[0].Counts != (findings.Counts{High: 1}) {
+		if got := r.w.Running(); len(got) != 1 || got[0].Counts != (findings.Counts{High: 1, Fixable: 1}) {
 			t.Errorf("got %+v", got)
 		}
 		r.delete("shop", "app-0")

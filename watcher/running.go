@@ -24,11 +24,14 @@ type Running struct {
 	Pods      int
 	// State is how far it has come; where its namespaces differ, the one that needs most to be seen to.
 	State State
-	// Counts counts what was told of it, without what has a fix; where channels were told different parts, the
-	// largest.
+	// Counts counts what the last reports of it have, whatever was told; where several Clairs report on it, what the one
+	// says that finds the worst.
 	Counts findings.Counts
-	// Told says that a channel was told of it.
-	Told bool
+	// Found says that there is such a report; false on a replica that stands by, whose reports are old.
+	Found bool
+	// Told says that a channel was told of it, Since when the first was; zero: not known.
+	Told  bool
+	Since time.Time
 }
 
 // Advice says of an image that could not be scanned or checked why, and what to do; empty for any other.
@@ -52,7 +55,9 @@ func (w *Watcher) Running() []Running {
 	type key struct{ name, digest, id, platform string }
 	at := make(map[key]*Running)
 	pods := make(map[key]map[string]*pod)
+	worst := make(map[key]breakdown) // of those that have a report
 	states, order := w.progress.states(), States()
+	reports := w.reports()
 	for _, img := range slices.SortedFunc(maps.Keys(states), compareImages) {
 		digest, of := w.book.Manifest(img.inLedger()), w.running(img)
 		_, name, _ := identify(of, img)
@@ -78,17 +83,19 @@ func (w *Watcher) Running() []Running {
 			pods[k][pod.namespace()+"/"+pod.name] = pod // one can run an image twice, under two ids
 		}
 		for _, l := range w.listeners(img) {
-			if c, told := w.book.Told(l.destination, digest); told {
-				if c.Total() > r.Counts.Total() {
-					r.Counts = c
-				}
-				r.Told = true
+			r.Told = r.Told || w.book.Has(l.destination, digest)
+		}
+		if found, has := reports[img]; has {
+			if is, was := worst[k]; !was || found.compare(is) < 0 {
+				worst[k] = found.breakdown
 			}
 		}
 	}
 	all := make([]Running, 0, len(at))
 	for k, r := range at {
 		r.Workloads, r.Pods = workloads(slices.Collect(maps.Values(pods[k]))), len(pods[k])
+		found, has := worst[k]
+		r.Counts, r.Found = found.counts(), has
 		all = append(all, *r)
 	}
 	slices.SortFunc(all, func(a, b Running) int {
@@ -104,6 +111,14 @@ func (w *Watcher) Running() []Running {
 	return all
 }
 
+// reports are the last ones of the images that run; none on a replica that does not lead, whatever it has from when it did.
+func (w *Watcher) reports() map[image]reported {
+	if !w.leading.Load() {
+		return nil
+	}
+	return w.progress.found(w.counts())
+}
+
 func first(names []string) string {
 	if len(names) == 0 {
 		return ""
@@ -114,22 +129,38 @@ func first(names []string) string {
 // ErrNotRunning is the error for a digest that nothing runs in the namespaces of the settings.
 var ErrNotRunning = errors.New("no pod runs it")
 
-// Report fetches what Clair knows of an image that runs, by the digest of its platform manifest. Where several Clairs
-// do it is the first that says. It returns ErrNotRunning, or the last one's error.
-func (w *Watcher) Report(ctx context.Context, digest string) (findings.Report, error) {
+// ImageReport is what a Clair says of an image now, and what is done with it.
+type ImageReport struct {
+	findings.Report
+	// Clair is the address of the one that says so.
+	Clair string
+	// Hearers are the Scanners that look at the image, in the order of their keys and names: at most a hundred.
+	Hearers []Hearer
+}
+
+// Report fetches what Clair knows of an image that runs, by the digest of its platform manifest, and says what is done with
+// each finding. Where several Clairs look at the image it is the first that answers. It returns ErrNotRunning, the last
+// one's error, or that of ctx.
+func (w *Watcher) Report(ctx context.Context, digest string) (ImageReport, error) {
+	images := w.byManifest()[digest]
 	var bases []string
-	for _, img := range w.byManifest()[digest] {
+	for _, img := range images {
 		bases = append(bases, clairsOf(w.listeners(img))...)
 	}
 	slices.Sort(bases)
 	err := ErrNotRunning
 	for _, base := range slices.Compact(bases) {
 		var report findings.Report
-		if report, err = w.reportAt(ctx, base, digest); err == nil {
-			return report, nil
+		if report, err = w.reportAt(ctx, base, digest); err != nil {
+			continue
 		}
+		hearers := w.hearers(images, digest)
+		if err = w.decide(ctx, hearers, report); err != nil {
+			break
+		}
+		return ImageReport{Report: report, Clair: base, Hearers: hearers}, nil
 	}
-	return findings.Report{}, fmt.Errorf("the report of %s: %w", digest, err)
+	return ImageReport{}, fmt.Errorf("the report of %s: %w", digest, err)
 }
 
 func (w *Watcher) reportAt(ctx context.Context, base, digest string) (findings.Report, error) {

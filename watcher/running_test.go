@@ -42,11 +42,11 @@ func TestRunning(t *testing.T) {
 			t.Fatalf("%d images run, want %d: %+v", len(got), images+1, got)
 		}
 		for i, g := range got {
-			want := findings.Counts{Critical: 1}
+			want := findings.Counts{Critical: 1, Fixable: 1}
 			if i < images/2 { // those with more come first
-				want.Low = 1
+				want.Low, want.Fixable = 1, 2
 			}
-			if g.Counts != want || !g.Told {
+			if g.Counts != want || !g.Told || !g.Found {
 				t.Errorf("%s: %+v, told: %v, want %+v", g.Image.Name, g.Counts, g.Told, want)
 			}
 			if g.Image.Digest == digest(90) {
@@ -82,12 +82,12 @@ func TestRunningOfTwoIDs(t *testing.T) {
 		if len(got) != 1 || got[0].Pods != 1 || len(got[0].Workloads) != 1 || got[0].Workloads[0].Pods != 1 {
 			t.Errorf("got %+v", got)
 		}
-		if got[0].Told || got[0].Counts != (findings.Counts{}) {
+		if got[0].Told || got[0].Found || got[0].Counts != (findings.Counts{}) {
 			t.Errorf("of what was not told: %+v", got[0])
 		}
 		r.clairs[clairBase].set(func(c *fakeClair) { c.loading = false })
 		r.pass(loadingPause + settled)
-		if got := r.w.Running(); len(got) != 1 || !got[0].Told || got[0].Counts != (findings.Counts{Critical: 1}) {
+		if got := r.w.Running(); len(got) != 1 || !got[0].Told || !got[0].Found || got[0].Counts != (findings.Counts{Critical: 1, Fixable: 1}) {
 			t.Errorf("of what was told: %+v", got)
 		}
 	})

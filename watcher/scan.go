@@ -113,7 +113,7 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*pod, listeners []
 			o.done = append(o.done, base)
 			continue
 		}
-		w.progress.markFound(img, base, reported{breakdownOf(r.report.Findings), name})
+		w.progress.markFound(img, base, reportedOf(r.report.Findings, name))
 		if r.inLine {
 			o.inLine = append(o.inLine, base)
 		} else {

@@ -291,9 +291,44 @@ func (p *progress) isIndexedUnder(img image, clair, state string) bool {
 	return p.sights[img][clair].state == state
 }
 
-// markFound notes what a Clair reports of an image.
+// markFound notes what a Clair reports of an image. What is the same in another namespace is kept once.
 func (p *progress) markFound(img image, clair string, found reported) {
-	p.sight(img, clair, func(s *sight) { s.found = &found })
+	p.sight(img, clair, func(s *sight) {
+		found.facts = p.sameFacts(img, clair, found.facts)
+		s.found = &found
+	})
+}
+
+// sameFacts returns the facts that another namespace has of the same image from the same Clair, if they are equal: what
+// is in every pod, as a sidecar, is in every namespace. p.mu is held.
+func (p *progress) sameFacts(img image, clair string, f *facts) *facts {
+	for img.namespace = range p.inhabitants {
+		if other := p.sights[img][clair].found; other != nil && other.facts.equal(f) {
+			return other.facts
+		}
+	}
+	return f
+}
+
+// heldFacts are what a report has of an image.
+type heldFacts struct {
+	image image
+	facts *facts
+}
+
+// facts returns what is reported of the images that have a report, of each of those Clairs that count for their namespace.
+func (p *progress) facts(counts func(namespace, clair string) bool) []heldFacts {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := make([]heldFacts, 0, len(p.sights))
+	for img, sights := range p.sights {
+		for clair, s := range sights {
+			if s.found != nil && counts(img.namespace, clair) {
+				all = append(all, heldFacts{img, s.found.facts})
+			}
+		}
+	}
+	return all
 }
 
 // found returns what is reported of the images that have a report, of those Clairs that count for their namespace.
@@ -301,7 +336,7 @@ func (p *progress) markFound(img image, clair string, found reported) {
 func (p *progress) found(counts func(namespace, clair string) bool) map[image]reported {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make(map[image]reported)
+	all := make(map[image]reported, len(p.sights))
 	for img, sights := range p.sights {
 		for clair, s := range sights {
 			if s.found == nil || !counts(img.namespace, clair) {
