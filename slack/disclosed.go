@@ -20,6 +20,9 @@ type Disclosed struct {
 	Place Place
 	// Link leads to the full report; empty: no link.
 	Link string
+	// Having leads to the list of the images that have the one vulnerability that is new; empty: no link. It takes the place
+	// of the second link to the report: the image's name is the first.
+	Having string
 }
 
 // Message returns a card like that of a report. It is no message when there are no new findings.
@@ -29,7 +32,7 @@ func (d Disclosed) Message() Message {
 		return Message{}
 	}
 	news := newlyReported(c)
-	r := Report{Image: d.Image, Cluster: d.Cluster, Summary: d.Summary, Place: d.Place, Link: d.Link}
+	r := Report{Image: d.Image, Cluster: d.Cluster, Summary: d.Summary, Place: d.Place, Link: d.Link, having: d.Having}
 	k := r.cardUnder([]inline{plain(": "), bold(news)}, ": "+news)
 	if ignored := moreIgnored(d.Ignored); ignored != nil {
 		k.details = slices.Insert(k.details, 1, ignored) // after the note of what is told

@@ -720,8 +720,13 @@ func messages() map[string]Message {
 		"change-hostile-source": hostileChange(Sourced).Message(),
 		"change-hostile-gone":   hostileChange(Withdrawn).Message(),
 
-		"disclosed":         disclosed(bookworm()[0], bookworm()[8]).Message(),
-		"disclosed-one":     disclosed(bookworm()[9]).Message(),
+		"disclosed":     disclosed(bookworm()[0], bookworm()[8]).Message(),
+		"disclosed-one": disclosed(bookworm()[9]).Message(),
+		"disclosed-one-having": func() Message {
+			d := disclosed(bookworm()[9])
+			d.Having = "https://clairwatch.example.com/vulnerabilities/CVE-2026-31415"
+			return d.Message()
+		}(),
 		"disclosed-unknown": disclosed(alpine...).Message(),
 		"disclosed-ignored": func() Message {
 			d := disclosed(bookworm()[0], bookworm()[8])

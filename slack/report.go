@@ -28,6 +28,9 @@ type Report struct {
 	Place Place
 	// Link leads to the full report; empty: no link.
 	Link string
+
+	// having is that of Disclosed.
+	having string
 }
 
 // Message returns a card, or one quiet line when there is nothing to do: no known vulnerability, none that
@@ -100,8 +103,12 @@ func (r Report) cardUnder(said []inline, plainly string) card {
 	}
 	footer := details(r.Cluster, r.Image.repository(), shortDigest(clean(r.Image.Digest)),
 		r.Summary.Distribution, packages(r.Summary.Packages))
-	if full := anchor("Full report", r.Link); full != nil || footer != "" {
-		k.details = append(k.details, grey(full, verbatim(footer)))
+	more := anchor("Full report", r.Link)
+	if having := anchor("All images", r.having); having != nil {
+		more = having
+	}
+	if more != nil || footer != "" {
+		k.details = append(k.details, grey(more, verbatim(footer)))
 	}
 	return k
 }

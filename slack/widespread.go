@@ -43,7 +43,7 @@ type Widespread struct {
 	Rows []Affected
 	// Workloads and Pods are how many run them; zero: not shown.
 	Workloads, Pods int
-	// Link leads to the list of all images; empty: no link.
+	// Link leads to the list of all images that have it; empty: no link.
 	Link string
 }
 

@@ -37,7 +37,7 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 			Rows:      w.affected(images, all), // all of them say whether one version ends it
 			Workloads: len(workloads(slices.Collect(maps.Values(pods)))),
 			Pods:      len(pods),
-			Link:      w.allLink(namespacesOf(ns)),
+			Link:      w.vulnerabilityLink(spreads[0].Finding.BareName()),
 		}.Message()
 		return l
 	}
@@ -60,13 +60,17 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 
 // writeDisclosedIn tells what is newly disclosed in one image.
 func (w *Watcher) writeDisclosedIn(group []*news) letter {
+	shares := sharesOf(byDigest(group))
 	m := slack.Disclosed{
 		Image:   w.named(group[0]),
 		Cluster: w.cfg.Cluster,
 		Summary: group[0].summary,
-		Ignored: findings.OnlyIgnored(sharesOf(byDigest(group))),
+		Ignored: findings.OnlyIgnored(shares),
 		Place:   w.place(group),
 		Link:    w.reportLink(group[0].subject.digest),
+	}
+	if spreads, counts := findings.Spreads(shares); counts.Total() == 1 && len(spreads) == 1 {
+		m.Having = w.vulnerabilityLink(spreads[0].Finding.BareName())
 	}
 	return letter{kind: "disclosed", message: m.Message(), news: group}
 }

@@ -153,22 +153,23 @@ func TestLinks(t *testing.T) {
 				r.pass(settled)
 				page := func(n int) string { return fmt.Sprintf("%simages/%s", external, digest(n)) }
 				all := func(namespace string) string { return external + "?namespace=" + namespace + "|All" }
+				having := external + "vulnerabilities/CVE-2026-31415|All images"
 				if external == "" {
-					all, page = func(string) string { return "" }, func(int) string { return "" }
+					all, page, having = func(string) string { return "" }, func(int) string { return "" }, ""
 				}
 				r.wantEach("shop", "app1:v1 is running with…"+page(1))
 				r.wantEach("blog", "Now watching 2 images…"+page(2)+"…"+page(3)+"…"+all("blog"))
 				r.disclose(vulnerability{name: "CVE-2026-31415", severity: claircore.High})(1, 2, 3)
 				r.pass(settled)
-				r.wantEach("shop", "is running with", "1 newly …high vulnerability…"+page(1))
-				r.wantEach("blog", "Now watching", "CVE-2026-31415…2 running images…"+page(2)+"…"+page(3)+"…"+all("blog"))
+				r.wantEach("shop", "is running with", "1 newly …high vulnerability…"+page(1)+"…"+having)
+				r.wantEach("blog", "Now watching", "CVE-2026-31415…2 running images…"+page(2)+"…"+page(3)+"…"+having)
 				r.registry.failWith(func(int) error { return registry.ErrUnauthorized })
 				r.run(podOf("shop", "app-1", 4))
 				r.pass(settled)
 				r.wantEach("shop", "is running with", "1 newly", "app4:v1…could not be scanned…"+all("shop"))
 				if external == "" {
 					for _, m := range r.slack.accepted() {
-						if strings.Contains(m.json, "images/sha256") {
+						if strings.Contains(m.json, "images/sha256") || strings.Contains(m.json, "vulnerabilities/") {
 							t.Errorf("a link to nowhere: %s", m.json)
 						}
 					}
