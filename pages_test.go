@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	metadatafake "k8s.io/client-go/metadata/fake"
 
 	"github.com/clairwatch/clairwatch/clair"
+	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/registry"
 	"github.com/clairwatch/clairwatch/slack"
 	"github.com/clairwatch/clairwatch/watcher"
@@ -36,6 +38,9 @@ const (
 	// revokedPath and idlePath are what no page may show a part of.
 	revokedPath = "/services/T0SECRET1/B0SECRET2/refusesSecret3"
 	idlePath    = "/services/T0SECRET1/B0SECRET4/idleSecret5"
+
+	// clairURL is the address of the one Clair.
+	clairURL = "http://clair:6060/"
 
 	// siteURL is the address of the pages that messages link to.
 	siteURL = "https://clairwatch.example.com/security/"
@@ -101,7 +106,7 @@ func inSite(t *testing.T, test func(*testing.T, *site)) {
 
 func settingsOf() *corev1.ConfigMap {
 	of := func(path string) string {
-		return "backend: clair\nnotifier: slack\nclairBaseUrl: http://clair:6060/\nslackWebhookUrl: https://hooks.slack.com" + path + "\n"
+		return "backend: clair\nnotifier: slack\nclairBaseUrl: " + clairURL + "\nslackWebhookUrl: https://hooks.slack.com" + path + "\n"
 	}
 	return &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "clairwatch", Name: "clairwatch"},
@@ -160,6 +165,62 @@ func TestPages(t *testing.T) {
 		)
 		s.want("/images/"+runningDigest, 200, "CVE-2026-0001", "openssl", "3.0.2", "1 pod of <a href=\"../namespaces/shop\"><bdi>shop</bdi></a>", "api-7d4f", "nothing yet")
 		s.want("/images/"+unknownDigest, 404, "No image with this digest was scanned")
+	})
+}
+
+// TestPagesSayWhatIsFound shows what the pages are given of the one image that runs, of which its channel takes no message.
+func TestPagesSayWhatIsFound(t *testing.T) {
+	inSite(t, func(t *testing.T, s *site) {
+		images := s.source.Images()
+		if len(images) != 1 {
+			t.Fatalf("%d images run", len(images))
+		}
+		if i := images[0]; !i.Found || i.Counts != (findings.Counts{Critical: 1, Fixable: 1}) || i.Told || !i.Since.IsZero() {
+			t.Errorf("the image is %+v", i)
+		}
+		having := s.source.Having("cve-2026-0001")
+		if found := having[runningDigest]; len(having) != 1 || len(found) != 1 || found[0].Package != "openssl" || found[0].Installed != "3.0.1" || found[0].FixedIn != "3.0.2" {
+			t.Errorf("the vulnerability is in %+v", having)
+		}
+		if having := s.source.Having("CVE-2026-0002"); len(having) != 0 {
+			t.Errorf("what nothing has is in %+v", having)
+		}
+		clairs := s.source.Clairs()
+		if len(clairs) != 1 || clairs[0].URL != clairURL || !clairs[0].Up || clairs[0].Asked.IsZero() || !clairs[0].Away.IsZero() {
+			t.Errorf("the Clairs are %+v", clairs)
+		}
+		report, err := s.source.Report(t.Context(), runningDigest)
+		if err != nil || report.Clair != clairURL || len(report.Findings) != 1 || len(report.Hearers) != 1 {
+			t.Fatalf("the report is %+v, %v", report, err)
+		}
+		h := report.Hearers[0]
+		if h.Key != "shop" || h.Name != "default" || !slices.Equal(h.Namespaces, []string{"shop"}) || h.Told || strings.Contains(h.Channel, revokedPath) ||
+			!strings.HasPrefix(h.Channel, "hooks.slack.com/") {
+			t.Errorf("who hears of it is %+v", h)
+		}
+		if !slices.Equal(h.Decisions, []web.Decision{{Fate: findings.Passes}}) {
+			t.Errorf("it decides %+v", h.Decisions)
+		}
+	})
+}
+
+// TestPagesSayWhatIsIgnored shows which entry of the settings is about a finding.
+func TestPagesSayWhatIsIgnored(t *testing.T) {
+	inSite(t, func(t *testing.T, s *site) {
+		m := settingsOf()
+		m.Data["shop"] += "minSeverity: High\nonlyFixable: true\nignore: [{id: CVE-2026-0002, reason: a}, {id: CVE-2026-0001, reason: b}]\n"
+		if _, err := s.kube.CoreV1().ConfigMaps(m.Namespace).Update(t.Context(), m, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		report, err := s.source.Report(t.Context(), runningDigest)
+		if err != nil || len(report.Hearers) != 1 {
+			t.Fatalf("the report is %+v, %v", report, err)
+		}
+		h := report.Hearers[0]
+		if h.MinSeverity != claircore.High || !h.OnlyFixable || len(h.Ignore) != 2 || !slices.Equal(h.Decisions, []web.Decision{{Fate: findings.Ignored, Ignore: 1}}) {
+			t.Errorf("who hears of it is %+v", h)
+		}
 	})
 }
 
