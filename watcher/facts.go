@@ -10,7 +10,7 @@ import (
 
 // mostFacts is how many findings of one report are kept, the worst ones. The largest images that people run have half of
 // it. What they cost where no other image shares any of them, which takes a pod's author who invents packages, is 12 MiB
-// an image; the settings' maxImages bounds how many there are.
+// an image; maxImages bounds how many images of a namespace are looked at.
 const mostFacts = 20_000
 
 // facts are the findings of a report in little memory: 10 bytes each, and its versions. What an advisory says of a package
