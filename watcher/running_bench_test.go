@@ -10,6 +10,7 @@ import (
 
 	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/ledger"
+	"github.com/clairwatch/clairwatch/settings"
 )
 
 // BenchmarkRunning lists 10,000 images of 20,000 pods, each with a report of which a channel was told.
@@ -24,7 +25,7 @@ func BenchmarkRunning(b *testing.B) {
 	for n := range images {
 		namespace := fmt.Sprintf("ns-%d", n%namespaces)
 		to := ledger.Destination{Key: namespace, Name: "default"}
-		assigned.byNamespace[namespace] = []listener{{destination: to, clair: clairBase}}
+		assigned.byNamespace[namespace] = []listener{{destination: to, clair: clairBase, look: settings.DefaultLook()}}
 		for i := range podsOfEach {
 			if err := w.pods.informer.GetIndexer().Add(newPod(podOf(namespace, fmt.Sprintf("app-%d-%d", n, i), n), false)); err != nil {
 				b.Fatal(err)
