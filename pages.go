@@ -121,7 +121,7 @@ func reportPage(r watcher.ImageReport) web.Report {
 			Told: h.Told, Since: h.Since, Decisions: make([]web.Decision, len(h.Decisions)),
 		}
 		for n, d := range h.Decisions {
-			hearer.Decisions[n] = web.Decision{Fate: d.Fate, Ignore: int(d.Ignore), Told: d.Told}
+			hearer.Decisions[n] = web.Decision(d)
 		}
 		report.Hearers[i] = hearer
 	}

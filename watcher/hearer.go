@@ -95,10 +95,11 @@ func (h *Hearer) add(d ledger.Destination) {
 	h.Namespaces = append(h.Namespaces, d.Key)
 }
 
-// told notes whether a hearer was told of an image.
+// told notes whether a hearer was told of an image, and since when.
 func (w *Watcher) told(h *Hearer, digest string) {
 	for _, d := range h.destinations {
 		h.Told = h.Told || w.book.Has(d, digest)
+		h.Since = earlier(h.Since, w.book.Since(d, digest))
 	}
 }
 

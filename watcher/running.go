@@ -84,6 +84,7 @@ func (w *Watcher) Running() []Running {
 		}
 		for _, l := range w.listeners(img) {
 			r.Told = r.Told || w.book.Has(l.destination, digest)
+			r.Since = earlier(r.Since, w.book.Since(l.destination, digest))
 		}
 		if found, has := reports[img]; has {
 			if is, was := worst[k]; !was || found.compare(is) < 0 {

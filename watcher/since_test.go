@@ -172,3 +172,35 @@ func TestSinceOfSharers(t *testing.T) {
 		}
 	}
 }
+
+// The pages say since when the first of several channels knows of an image, and of each Scanner since when it does.
+func TestSinceOnPages(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		early := r.since("shop", 1)
+		r.skip(24 * time.Hour)
+		r.settings(map[string]string{"shop": scanner("shop"), "blog": scanner("blog")})
+		r.run(podOf("blog", "app-0", 1), podOf("blog", "app-1", 2))
+		r.pass(settled)
+		late := r.since("blog", 1)
+		if early.IsZero() || !late.After(early) {
+			t.Fatalf("told at %v and %v", early, late)
+		}
+		for _, running := range r.w.Running() {
+			want := early
+			if running.Image.Digest == digest(2) {
+				want = r.since("blog", 2)
+			}
+			if !running.Since.Equal(want) {
+				t.Errorf("%s is told since %v, want %v", running.Image.Name, running.Since, want)
+			}
+		}
+		report, err := r.w.Report(t.Context(), digest(1))
+		if err != nil || len(report.Hearers) != 2 || !report.Hearers[0].Since.Equal(late) || !report.Hearers[1].Since.Equal(early) {
+			t.Errorf("who hears of it is %+v, %v", report.Hearers, err)
+		}
+	})
+}

@@ -126,7 +126,7 @@ func apiSource() *fixture {
 	}
 	decisions := make([]Decision, len(r.Findings))
 	for i := range decisions {
-		decisions[i] = Decision{Fate: findings.Fate(1 + i%4), Ignore: i / 4 % 2, Told: i%2 == 0}
+		decisions[i] = Decision{Fate: findings.Fate(1 + i%4), Ignore: int32(i / 4 % 2), Told: i%2 == 0}
 	}
 	hearers := []Hearer{
 		{Key: "_all", Name: "default", Namespaces: []string{"cart", "checkout"}, Channel: "hooks.slack.com/…#3fa2c1", MinSeverity: findings.Severities[2], UnknownAs: findings.Severities[2]},

@@ -247,7 +247,7 @@ func newAPIHeld(h Hearer, at int) (apiHeld, bool) {
 	switch d.Fate {
 	case findings.Ignored:
 		held.Fate = "ignored"
-		if d.Ignore < len(h.Ignore) {
+		if int(d.Ignore) < len(h.Ignore) {
 			entry := newAPIIgnore(h.Ignore[d.Ignore])
 			held.Ignore = &entry
 		}

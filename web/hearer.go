@@ -153,7 +153,7 @@ func decisionsOf(hearers []Hearer, names []string, finding int) (rows []decision
 			continue
 		}
 		key, until := decision{fate: d.Fate, told: d.Told}, time.Time{}
-		if d.Fate == findings.Ignored && d.Ignore >= 0 && d.Ignore < len(h.Ignore) {
+		if d.Fate == findings.Ignored && d.Ignore >= 0 && int(d.Ignore) < len(h.Ignore) {
 			key.reason, until = h.Ignore[d.Ignore].Reason, h.Ignore[d.Ignore].Until
 			key.until = unix(until)
 		}

@@ -51,7 +51,7 @@ func judged(r findings.Report, untold int, hearers ...Hearer) Report {
 		}
 		for n, f := range r.Findings {
 			j := fates[f.ID()]
-			h.Decisions = append(h.Decisions, Decision{Fate: j.Fate, Ignore: j.Ignore, Told: h.Told && j.Fate == findings.Passes && n < len(r.Findings)-untold})
+			h.Decisions = append(h.Decisions, Decision{Fate: j.Fate, Ignore: int32(j.Ignore), Told: h.Told && j.Fate == findings.Passes && n < len(r.Findings)-untold})
 		}
 	}
 	return Report{Report: r, Clair: "http://clair.clair:6000/", Hearers: hearers}
@@ -306,7 +306,7 @@ func TestImageBounds(t *testing.T) {
 			h.Ignore = append(h.Ignore, findings.Ignore{ID: fmt.Sprint(i, n, long), Reason: fmt.Sprint(n, long)})
 		}
 		for n := range r.Findings {
-			h.Decisions = append(h.Decisions, Decision{Fate: findings.Ignored, Ignore: (n + i) % 300})
+			h.Decisions = append(h.Decisions, Decision{Fate: findings.Ignored, Ignore: int32((n + i) % 300)})
 		}
 		hearers = append(hearers, h)
 	}

@@ -134,10 +134,10 @@ type Hearer struct {
 
 // Decision is what a Scanner does with one finding.
 type Decision struct {
+	// Ignore is the place in Hearer.Ignore of the entry that is about it, where Fate is findings.Ignored.
+	Ignore int32
 	// Fate is what its rules do with it.
 	Fate findings.Fate
-	// Ignore is the place in Hearer.Ignore of the entry that is about it, where Fate is findings.Ignored.
-	Ignore int
 	// Told says that its channel was told of it.
 	Told bool
 }

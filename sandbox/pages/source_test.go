@@ -77,7 +77,7 @@ func decide(h web.Hearer, f findings.Finding) web.Decision {
 	ignored := slices.IndexFunc(h.Ignore, func(i findings.Ignore) bool { return i.Package == f.Package })
 	switch {
 	case ignored >= 0:
-		return web.Decision{Fate: findings.Ignored, Ignore: ignored}
+		return web.Decision{Fate: findings.Ignored, Ignore: int32(ignored)}
 	case f.Severity < h.MinSeverity:
 		return web.Decision{Fate: findings.BelowMinSeverity}
 	case h.OnlyFixable && !f.Fixable():
