@@ -24,7 +24,7 @@ const wrongHost = "the pages do not answer under this name: open them at 127.0.0
 // ServeHTTP answers a request.
 func (g *hostGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host := hostOfRequest(r)
-	if !isLoopback(host) && !slices.ContainsFunc(g.names, func(name string) bool { return strings.EqualFold(name, host) }) {
+	if !isLoopback(host) && !slices.ContainsFunc(g.names, func(name string) bool { return strings.EqualFold(name, strings.TrimSuffix(host, ".")) }) {
 		turnAway(w, r, http.StatusMisdirectedRequest, wrongHost)
 		return
 	}
@@ -38,7 +38,7 @@ func ownNames(cfg Config) []string {
 		names = append(names, host)
 	}
 	if u, err := url.Parse(cfg.ExternalURL); err == nil && u.Hostname() != "" {
-		names = append(names, u.Hostname())
+		names = append(names, strings.TrimSuffix(u.Hostname(), "."))
 	}
 	return names
 }

@@ -16,9 +16,9 @@ func TestHostGuard(t *testing.T) {
 	for host, enters := range map[string]bool{
 		"127.0.0.1:8081": true, "127.0.0.1": true, "127.8.0.1:9000": true, "[::1]:8081": true, "[::1]": true, "[::ffff:127.0.0.1]:8081": true,
 		"localhost:8081": true, "localhost": true, "LOCALHOST:1": true,
-		"clairwatch.example.com": true, "CLAIRWATCH.EXAMPLE.COM:443": true, "pages.internal:8081": true,
+		"clairwatch.example.com": true, "CLAIRWATCH.EXAMPLE.COM:443": true, "clairwatch.example.com.": true, "pages.internal:8081": true,
 		"rebound.example.net:8081": false, "localhost.example.net:8081": false, "127.0.0.1.example.net": false, "example.com": false,
-		"a.clairwatch.example.com": false, "clairwatch.example.com.": false, "10.0.0.7:8081": false, "0.0.0.0:8081": false, "[::]:8081": false, "": false, ":8081": false,
+		"a.clairwatch.example.com": false, "10.0.0.7:8081": false, "0.0.0.0:8081": false, "[::]:8081": false, "": false, ":8081": false,
 	} {
 		for _, path := range []string{"/", "/style.css", explainPath, "/api/v1/images"} {
 			r := httptest.NewRequest(http.MethodGet, path, nil)

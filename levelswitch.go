@@ -23,7 +23,7 @@ type logLevelAnswer struct {
 
 // levelSwitch serves the level of the log at logLevelPath, and all other paths as next does.
 //
-// The pages ask nobody for a password, because by default nobody reaches them who may not do more in the pod anyway. Who
+// By default the pages ask nobody for a token, because nobody reaches them who may not do more in the pod anyway. Who
 // is let in to read them, through a proxy for one, is not let in to make the log silent. So the level is for those alone
 // who are where the daemon runs, as by kubectl exec or port-forward:
 //   - The other end is loopback, and no proxy says that it asks for somebody else.

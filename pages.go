@@ -113,12 +113,12 @@ func (p *pages) Report(ctx context.Context, digest string) (web.Report, error) {
 
 // reportPage is a report as the page of an image has it.
 func reportPage(r watcher.ImageReport) web.Report {
-	report := web.Report{Report: r.Report, Clair: r.Clair, Hearers: make([]web.Hearer, len(r.Hearers))}
+	report := web.Report{Report: r.Report, Clair: r.Clair, MoreHearers: r.MoreHearers, Hearers: make([]web.Hearer, len(r.Hearers))}
 	for i, h := range r.Hearers {
 		hearer := web.Hearer{
-			Key: h.Key, Name: h.Name, Namespaces: h.Namespaces, Channel: h.Channel.String(),
+			Key: h.Key, Name: h.Name, Namespaces: h.Namespaces, Clair: h.Clair, Channel: h.Channel.String(),
 			MinSeverity: h.Rules.MinSeverity, UnknownAs: h.Rules.UnknownAs, OnlyFixable: h.Rules.OnlyFixable, Ignore: h.Rules.Ignore,
-			Told: h.Told, Since: h.Since, Decisions: make([]web.Decision, len(h.Decisions)),
+			Told: h.Told, Since: h.Since, Quiet: h.Quiet, Decisions: make([]web.Decision, len(h.Decisions)),
 		}
 		for n, d := range h.Decisions {
 			hearer.Decisions[n] = web.Decision(d)

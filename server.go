@@ -55,7 +55,9 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		WriteTimeout:      time.Minute,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn), // a handler's panic ends up here
+		// OPTIONS * would be answered before anybody asks who it is.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn), // a handler's panic ends up here
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()

@@ -32,7 +32,7 @@ func (f Finding) Mentions(name string) bool {
 // mostOtherNames is how many other names of one vulnerability there are, and longestOtherName how long they are in
 // bytes: links and descriptions are written by others, and that of a kernel's update names hundreds.
 const (
-	mostOtherNames   = 8
+	mostOtherNames   = 64
 	longestOtherName = 64
 )
 
@@ -43,7 +43,7 @@ var namers = [...]string{
 }
 
 // OtherNames returns names that the finding's link and description have as words and that look like those of
-// vulnerabilities, "GHSA-2h4p-vjrc-8xpq", "RHSA-2024:2679": the first eight, each once and as it is written there, without
+// vulnerabilities, "GHSA-2h4p-vjrc-8xpq", "RHSA-2024:2679": the first 64, each once and as it is written there, without
 // the finding's own. Mentions is true for each of them.
 func (f Finding) OtherNames() []string {
 	var names []string

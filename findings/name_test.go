@@ -48,7 +48,7 @@ func TestOtherNames(t *testing.T) {
 			[]string{"CVE-2024-25062", "rhba-2024:1"}},
 		{Finding{Name: "GO-2026-0001", Description: "aka: CVE-2026-0001, cve-2026-0001 and CVE-2026-0002."}, []string{"CVE-2026-0001", "CVE-2026-0002"}},
 		{Finding{Name: "X", Description: "DSA-5678-1 DLA-3456-1 USN-6789-1 ELSA-2024-1234 PYSEC-2024-1 RUSTSEC-2024-0001 SUSE-SU-2024:1234-1 GO-2024-2598 TEMP-0841856-B18BAF"},
-			[]string{"DSA-5678-1", "DLA-3456-1", "USN-6789-1", "ELSA-2024-1234", "PYSEC-2024-1", "RUSTSEC-2024-0001", "SUSE-SU-2024:1234-1", "GO-2024-2598"}},
+			[]string{"DSA-5678-1", "DLA-3456-1", "USN-6789-1", "ELSA-2024-1234", "PYSEC-2024-1", "RUSTSEC-2024-0001", "SUSE-SU-2024:1234-1", "GO-2024-2598", "TEMP-0841856-B18BAF"}},
 		{Finding{Name: "X", Description: "ALAS2023-2024-512; ALPINE-CVE-2024-6119, RHEA-2024:1"}, []string{"ALAS2023-2024-512", "ALPINE-CVE-2024-6119", "RHEA-2024:1"}},
 		// Words that are no such names, and names that are no words.
 		{Finding{Name: "X", Description: "well-known, x86-64, SHA-1, go-1.2024, 2024-06-01, CVE-2026, CVE-, -, --, GHSA-1, GHSA-aaaa.bbbb-cccc, MY-2026-0001"},

@@ -15,13 +15,14 @@ type breakdown [len(findings.Severities)]struct{ unfixable, fixable uint32 }
 type reported struct {
 	breakdown
 	name string
-	// facts are the findings themselves.
-	facts *facts
+	// packed are the findings themselves.
+	packed *findings.Packed
 }
 
 // reportedOf is what a report with some findings, worst first, has of an image.
 func reportedOf(fs []findings.Finding, name string) reported {
-	return reported{breakdownOf(fs), name, factsOf(fs)}
+	packed := findings.Pack(fs)
+	return reported{breakdownOf(fs), name, &packed}
 }
 
 func breakdownOf(fs []findings.Finding) breakdown {

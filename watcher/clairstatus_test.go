@@ -42,7 +42,11 @@ func TestClairs(t *testing.T) {
 		left := time.Now()
 		r.clairs[secondBase].set(func(c *fakeClair) { c.away = &clair.Error{Op: "asking", Kind: clair.Temporary} })
 		r.pass(time.Hour)
-		for _, c := range r.w.Clairs() {
+		after := r.w.Clairs()
+		if len(after) != len(got) {
+			t.Errorf("there are %d now", len(after))
+		}
+		for _, c := range after {
 			if gone := c.URL == secondBase; gone && (c.Up || c.Away.Before(left)) || !gone && !c.Away.IsZero() {
 				t.Errorf("%+v, which left at %v", c, left)
 			}

@@ -37,7 +37,7 @@ func (w *Watcher) writeDisclosed(ns []*news) letter {
 			Rows:      w.affected(images, all), // all of them say whether one version ends it
 			Workloads: len(workloads(slices.Collect(maps.Values(pods)))),
 			Pods:      len(pods),
-			Link:      w.vulnerabilityLink(spreads[0].Finding.BareName()),
+			Link:      w.vulnerabilityLink(spreads[0].Finding),
 		}.Message()
 		return l
 	}
@@ -70,7 +70,7 @@ func (w *Watcher) writeDisclosedIn(group []*news) letter {
 		Link:    w.reportLink(group[0].subject.digest),
 	}
 	if spreads, counts := findings.Spreads(shares); counts.Total() == 1 && len(spreads) == 1 {
-		m.Having = w.vulnerabilityLink(spreads[0].Finding.BareName())
+		m.Having = w.vulnerabilityLink(spreads[0].Finding)
 	}
 	return letter{kind: "disclosed", message: m.Message(), news: group}
 }

@@ -113,18 +113,18 @@ func TestHavingByDescription(t *testing.T) {
 func BenchmarkHaving(b *testing.B) {
 	const images, shapes = 5000, 50
 	w := newBenchWatcher(b)
-	report := reportsOf(alikeNames)
 	assigned := &assignment{byNamespace: map[string][]listener{"shop": {{clair: clairBase}}}}
 	var found [shapes]reported
 	for i := range found {
-		found[i] = reportedOf(report(i).Findings, "app")
+		found[i] = reportedOf(manyFindings(i), "app")
 	}
 	for n := range images {
 		img := image{namespace: "shop", id: digest(n)}
 		w.progress.start(img)
 		w.book.SetManifest(img.inLedger(), img.id)
 		f := found[n%shapes]
-		f.facts = &facts{f.facts.said, f.facts.version, f.facts.versions + fmt.Sprint(n)} // that no other one shares
+		packed := *f.packed
+		f.packed = &packed // which no other one shares
 		w.progress.markFound(img, clairBase, f)
 	}
 	w.assigned.Store(assigned)
@@ -134,5 +134,76 @@ func BenchmarkHaving(b *testing.B) {
 		if got := w.Having("CVE-2026-00042"); len(got) != images {
 			b.Fatalf("%d images", len(got))
 		}
+	}
+}
+
+// manyFindings are those of an image, by its number: 120 in packages of versions of its own.
+func manyFindings(image int) []findings.Finding {
+	var fs []findings.Finding
+	for n := range 120 {
+		fs = append(fs, findings.Finding{
+			Name: fmt.Sprintf("CVE-2026-%05d", n), Package: fmt.Sprintf("library-%d", n/3), Installed: fmt.Sprintf("3.%d.%d", image, n/3),
+			FixedIn: "9", Severity: claircore.High, Updater: "debian/updater", Link: fmt.Sprintf("https://security-tracker.debian.org/tracker/CVE-2026-%05d", n),
+		})
+	}
+	return fs
+}
+
+// What has the same report in several namespaces is kept once.
+func TestPackedIsShared(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"_all": scanner("all"), "lab": scannerAt(secondBase, "lab")})
+		for n := range 5 {
+			r.run(podOf(fmt.Sprintf("ns-%d", n), "app", 1))
+		}
+		r.run(podOf("ns-0", "other", 2), podOf("lab", "app", 1))
+		r.start()
+		r.pass(settled)
+		r.w.lookAllAt(clairBase) // the same once more
+		r.pass(settled)
+		kept := make(map[*findings.Packed]int)
+		for _, held := range r.w.progress.packed(r.w.inForce()) {
+			kept[held.packed]++
+		}
+		if counts := slices.Sorted(maps.Values(kept)); !slices.Equal(counts, []int{1, 1, 5}) {
+			t.Errorf("images by their findings: %v", counts)
+		}
+	})
+}
+
+// The findings of all images together have a bound. What is beyond is counted and not kept, until there is room again.
+func TestPackedIsBounded(t *testing.T) {
+	p := newProgress()
+	var fs []findings.Finding
+	for i := range 10_000 {
+		fs = append(fs, findings.Finding{Name: fmt.Sprintf("CVE-2026-%05d", i), Severity: claircore.High})
+	}
+	large := reportedOf(fs, "app")
+	size := large.packed.Size()
+	most := packedMost / size
+	at := func(n int) image { return image{namespace: fmt.Sprint(n), id: "sha256:1"} }
+	for n := range most + 1 {
+		p.start(at(n))
+		for range 2 { // as the next look does
+			if kept := p.markFound(at(n), "a", large); kept != (n < most) {
+				t.Fatalf("image %d of %d is kept: %t", n, most, kept)
+			}
+		}
+	}
+	if p.packedSize != most*size {
+		t.Errorf("%d bytes are kept, want %d", p.packedSize, most*size)
+	}
+	if found := p.found(func(string, string) bool { return true })[at(most)]; found.breakdown != large.breakdown || len(found.packed.All()) != 0 {
+		t.Errorf("of the last one there is %+v", found)
+	}
+	p.forget(at(0))
+	if !p.markFound(at(most), "a", large) {
+		t.Error("there is no room when one has gone")
+	}
+	for n := range most + 1 {
+		p.forget(at(n))
+	}
+	if p.packedSize != 0 {
+		t.Errorf("%d bytes are kept of nothing", p.packedSize)
 	}
 }

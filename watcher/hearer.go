@@ -22,15 +22,19 @@ type Hearer struct {
 	// Namespaces are those for which it looks at the image, in order. There are several only where the key is for all; then
 	// one Scanner is several Hearers where the image has names in them to which different entries of Rules.Ignore apply.
 	Namespaces []string
-	// Channel is where it tells.
+	// Clair is the address of its Clair, Channel where it tells.
+	Clair   string
 	Channel slack.Webhook
 	// Rules are its rules as they hold for the image now.
 	Rules findings.Rules
-	// Told says that it was told of the image, in any of the namespaces; Since when it was for the first time, zero where
-	// that is not known.
+	// Told says that it knows of the image, in any of the namespaces; Since when it was told for the first time, zero
+	// where that is not known. Quiet says that its settings (tell.report) have it not hear of images that are new: it
+	// knows of them without a message.
 	Told  bool
 	Since time.Time
-	// Decisions are what it does with each of the report's findings, in their order.
+	Quiet bool
+	// Decisions are what it does with each of the report's findings, in their order; nil where its Clair is another one
+	// than that of the report.
 	Decisions []Decision
 
 	destinations []ledger.Destination
@@ -47,9 +51,9 @@ type Decision struct {
 	Told bool
 }
 
-// hearers are those of the images of a manifest, in the order of their keys and names, without what they decide; no more
-// than mostHearers.
-func (w *Watcher) hearers(images []image, digest string) []Hearer {
+// hearers are those of the images of a manifest, in the order of their keys and names, without what they decide: no more
+// than mostHearers, and how many there are besides.
+func (w *Watcher) hearers(images []image, digest string) (all []Hearer, more int) {
 	type scanner struct{ key, name string }
 	assigned, now := w.assigned.Load(), time.Now()
 	of := make(map[scanner][]*Hearer)
@@ -65,12 +69,11 @@ func (w *Watcher) hearers(images []image, digest string) []Hearer {
 			at := slices.IndexFunc(of[is], alike)
 			if at < 0 {
 				at = len(of[is])
-				of[is] = append(of[is], &Hearer{Key: is.key, Name: is.name, Channel: l.channel, Rules: rules})
+				of[is] = append(of[is], &Hearer{Key: is.key, Name: is.name, Clair: l.clair, Channel: l.channel, Rules: rules, Quiet: !l.tell.Report})
 			}
 			of[is][at].add(l.destination)
 		}
 	}
-	var all []Hearer
 	for _, hs := range of {
 		for _, h := range hs {
 			all = append(all, *h)
@@ -79,11 +82,12 @@ func (w *Watcher) hearers(images []image, digest string) []Hearer {
 	slices.SortFunc(all, func(a, b Hearer) int {
 		return cmp.Or(cmp.Compare(a.Key, b.Key), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Namespaces[0], b.Namespaces[0]))
 	})
-	all = all[:min(len(all), mostHearers)]
+	more = max(0, len(all)-mostHearers)
+	all = all[:len(all)-more]
 	for i := range all {
 		w.told(&all[i], digest)
 	}
-	return all
+	return all, more
 }
 
 // add notes for which namespace it looks at an image: under several ids it is still one. They come in order.
@@ -103,12 +107,15 @@ func (w *Watcher) told(h *Hearer, digest string) {
 	}
 }
 
-// decide notes what each hearer does with the findings of a report. Its error is that of ctx.
-func (w *Watcher) decide(ctx context.Context, hearers []Hearer, report findings.Report) error {
+// decide notes what each hearer of a Clair does with the findings of its report. Its error is that of ctx.
+func (w *Watcher) decide(ctx context.Context, hearers []Hearer, clair string, report findings.Report) error {
 	all := report.Case()
 	ids := byID(all.IDs())
 	for i := range hearers {
 		h := &hearers[i]
+		if h.Clair != clair {
+			continue
+		}
 		entries := make([]findings.Entry, len(ids))
 		for _, d := range h.destinations {
 			if ctx.Err() != nil {

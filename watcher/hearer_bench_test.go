@@ -34,7 +34,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := w.decide(b.Context(), all, report); err != nil {
+		if err := w.decide(b.Context(), all, "", report); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/quay/claircore"
 
+	"github.com/clairwatch/clairwatch/clair"
 	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/registry"
 )
@@ -24,7 +25,7 @@ func (r *rig) heard(n int) []string {
 	}
 	var all []string
 	for _, h := range report.Hearers {
-		if strings.Contains(h.Channel.String(), webhookPath) || len(h.Decisions) != len(report.Findings) {
+		if strings.Contains(h.Channel.String(), webhookPath) || h.Clair == report.Clair && len(h.Decisions) != len(report.Findings) || h.Clair != report.Clair && h.Decisions != nil {
 			r.t.Errorf("of %d findings: %+v", len(report.Findings), h)
 		}
 		line := fmt.Sprintf("%s/%s for %s", h.Key, h.Name, strings.Join(h.Namespaces, ","))
@@ -80,7 +81,7 @@ func TestHearers(t *testing.T) {
 			"_all/high for attic,lab told: P i P i", // which is shop/app1
 			"_all/high for blog told: P P P i",
 			"_all/low for attic,blog,lab told: P P u P",
-			"shop/other for shop told: P p p p", // its Clair knows less
+			"shop/other for shop told:", // its Clair is another one
 			"shop/own for shop told: i P P P",
 			"shop/second for shop told: P P P P",
 		}
@@ -132,13 +133,68 @@ func TestHearersAreBounded(t *testing.T) {
 			t.Errorf("%d hearers: %q", n, got)
 		}
 		report, err := r.w.Report(r.t.Context(), digest(1))
-		if err != nil || report.Clair != clairBase {
-			t.Fatalf("from %q: %v", report.Clair, err)
+		if err != nil || report.Clair != clairBase || report.MoreHearers != 5 {
+			t.Fatalf("from %q, %d more: %v", report.Clair, report.MoreHearers, err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := r.w.decide(ctx, report.Hearers, report.Report); !errors.Is(err, context.Canceled) {
+		if err := r.w.decide(ctx, report.Hearers, report.Clair, report.Report); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A report is that of the Clair that found the worst, as the list of images has it, and Scanners of another one have not
+// decided about what that has not said. When it does not answer another one does.
+func TestReportOfTheWorstClair(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		mild, worse := []vulnerability{{name: "CVE-2026-0001", severity: claircore.Low}}, []vulnerability{{name: "CVE-2026-0002", severity: claircore.Critical}}
+		for _, bases := range [][2]string{{clairBase, secondBase}, {secondBase, clairBase}} {
+			r.clairs[bases[0]].found[digest(1)], r.clairs[bases[1]].found[digest(1)] = mild, worse
+			if r.w == nil {
+				r.settings(map[string]string{"shop": scannerAt(clairBase, "shop"), "blog": scannerAt(secondBase, "blog")})
+				r.run(podOf("shop", "app", 1), podOf("blog", "app", 1))
+				r.start()
+			}
+			r.w.lookAllAt(clairBase)
+			r.w.lookAllAt(secondBase)
+			r.pass(settled)
+			report, err := r.w.Report(t.Context(), digest(1))
+			if err != nil || report.Clair != bases[1] || len(report.Hearers) != 2 {
+				t.Fatalf("from %q, %+v, %v", report.Clair, report.Hearers, err)
+			}
+			if counts := findings.Count(report.Findings); counts != r.w.Running()[0].Counts || counts.Critical != 1 {
+				t.Errorf("the report has %+v, and the list %+v", counts, r.w.Running()[0].Counts)
+			}
+			for _, h := range report.Hearers {
+				if own := h.Clair == bases[1]; len(h.Decisions) > 0 != own || !h.Told {
+					t.Errorf("%+v", h)
+				}
+			}
+			r.clairs[bases[1]].set(func(c *fakeClair) {
+				c.fail = func(string) error { return &clair.Error{Op: "asking", Kind: clair.Temporary} }
+			})
+			if report, err = r.w.Report(t.Context(), digest(1)); err != nil || report.Clair != bases[0] {
+				t.Errorf("from %q: %v", report.Clair, err)
+			}
+			r.clairs[bases[1]].set(func(c *fakeClair) { c.fail = nil })
+		}
+	})
+}
+
+// A Scanner that does not want to hear of new images knows of one without a message.
+func TestQuietHearer(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.settings(map[string]string{"shop": scanner("shop") + "tell: {report: false}\n"})
+		r.run(podOf("shop", "app", 1))
+		r.start()
+		r.pass(settled)
+		r.wantTexts()
+		if running := r.w.Running()[0]; running.Told || !running.Since.IsZero() {
+			t.Errorf("the list says %+v", running)
+		}
+		if report, err := r.w.Report(t.Context(), digest(1)); err != nil || !report.Hearers[0].Quiet || !report.Hearers[0].Told {
+			t.Errorf("%+v, %v", report.Hearers, err)
 		}
 	})
 }

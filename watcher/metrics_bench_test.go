@@ -6,6 +6,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	metadatafake "k8s.io/client-go/metadata/fake"
+
+	"github.com/clairwatch/clairwatch/findings"
 )
 
 // BenchmarkGather is a scrape of a cluster of 100,000 pods that run 5,000 images, with series of single images.
@@ -31,7 +33,7 @@ func BenchmarkGather(b *testing.B) {
 		img := image{namespace: namespace, id: digest(n)}
 		w.progress.start(img)
 		w.book.SetManifest(img.inLedger(), img.id)
-		found := reported{name: fmt.Sprintf("registry.example.com/shop/app%d:v1", n), facts: &facts{}}
+		found := reported{name: fmt.Sprintf("registry.example.com/shop/app%d:v1", n), packed: &findings.Packed{}}
 		found.breakdown[n%len(found.breakdown)].fixable = uint32(n)
 		w.progress.markFound(img, clairBase, found)
 	}

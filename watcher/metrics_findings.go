@@ -31,7 +31,7 @@ type manifestIn struct{ namespace, digest string }
 func (w *Watcher) found() map[manifestIn]reported {
 	all := make(map[manifestIn]reported)
 	from := make(map[manifestIn]image) // of which of its ids that is
-	for img, r := range w.progress.found(w.counts()) {
+	for img, r := range w.progress.found(w.inForce()) {
 		at := manifestIn{img.namespace, w.book.Manifest(img.inLedger())}
 		if other, has := from[at]; !has || compareImages(img, other) < 0 {
 			all[at], from[at] = r, img
@@ -40,8 +40,8 @@ func (w *Watcher) found() map[manifestIn]reported {
 	return all
 }
 
-// counts returns what says whether the settings of now have a Clair look at a namespace. It is for one goroutine.
-func (w *Watcher) counts() func(namespace, clair string) bool {
+// inForce returns what says whether the settings of now have a Clair look at a namespace. It is for one goroutine.
+func (w *Watcher) inForce() func(namespace, clair string) bool {
 	assigned := w.assigned.Load()
 	clairs := make(map[string][]string) // by namespace
 	return func(namespace, clair string) bool {

@@ -191,7 +191,7 @@ func TestImageFindingsAreBounded(t *testing.T) {
 			worse := all
 			worse[0].unfixable = uint32(n)
 			r.w.progress.start(img)
-			r.w.progress.markFound(img, clairBase, reported{worse, fmt.Sprintf("shop/app%d:v1", n), &facts{}}) // of which no pod is looked for
+			r.w.progress.markFound(img, clairBase, reported{worse, fmt.Sprintf("shop/app%d:v1", n), &findings.Packed{}}) // of which no pod is looked for
 			r.w.book.SetManifest(img.inLedger(), img.id)
 		}
 		got := series(t, r.cfg.Metrics, "clairwatch_image_findings")

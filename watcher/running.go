@@ -29,7 +29,8 @@ type Running struct {
 	Counts findings.Counts
 	// Found says that there is such a report; false on a replica that stands by, whose reports are old.
 	Found bool
-	// Told says that a channel was told of it, Since when the first was; zero: not known.
+	// Told says that a channel was told of it, one that wants to hear of images that are new (tell.report), Since when the
+	// first was; zero: not known.
 	Told  bool
 	Since time.Time
 }
@@ -83,8 +84,10 @@ func (w *Watcher) Running() []Running {
 			pods[k][pod.namespace()+"/"+pod.name] = pod // one can run an image twice, under two ids
 		}
 		for _, l := range w.listeners(img) {
-			r.Told = r.Told || w.book.Has(l.destination, digest)
-			r.Since = earlier(r.Since, w.book.Since(l.destination, digest))
+			if !l.tell.Report || !w.book.Has(l.destination, digest) {
+				continue // it has no message of it, as a rule
+			}
+			r.Told, r.Since = true, earlier(r.Since, w.book.Since(l.destination, digest))
 		}
 		if found, has := reports[img]; has {
 			if is, was := worst[k]; !was || found.compare(is) < 0 {
@@ -117,7 +120,7 @@ func (w *Watcher) reports() map[image]reported {
 	if !w.leading.Load() {
 		return nil
 	}
-	return w.progress.found(w.counts())
+	return w.progress.found(w.inForce())
 }
 
 func first(names []string) string {
@@ -136,11 +139,14 @@ type ImageReport struct {
 	// Clair is the address of the one that says so.
 	Clair string
 	// Hearers are the Scanners that look at the image, in the order of their keys and names: at most a hundred.
-	Hearers []Hearer
+	// MoreHearers is how many there are besides.
+	Hearers     []Hearer
+	MoreHearers int
 }
 
 // Report fetches what Clair knows of an image that runs, by the digest of its platform manifest, and says what is done with
-// each finding. Where several Clairs look at the image it is the first that answers. It returns ErrNotRunning, the last
+// each finding. Where several Clairs look at the image it is the one that found the worst, as in Running; if that does not
+// answer, the first that does. It returns ErrNotRunning, the last
 // one's error, or that of ctx.
 func (w *Watcher) Report(ctx context.Context, digest string) (ImageReport, error) {
 	images := w.byManifest()[digest]
@@ -149,17 +155,20 @@ func (w *Watcher) Report(ctx context.Context, digest string) (ImageReport, error
 		bases = append(bases, clairsOf(w.listeners(img))...)
 	}
 	slices.Sort(bases)
+	if worst := w.progress.worst(images, w.inForce()); worst != "" {
+		bases = slices.Insert(slices.DeleteFunc(bases, func(b string) bool { return b == worst }), 0, worst)
+	}
 	err := ErrNotRunning
 	for _, base := range slices.Compact(bases) {
 		var report findings.Report
 		if report, err = w.reportAt(ctx, base, digest); err != nil {
 			continue
 		}
-		hearers := w.hearers(images, digest)
-		if err = w.decide(ctx, hearers, report); err != nil {
+		hearers, more := w.hearers(images, digest)
+		if err = w.decide(ctx, hearers, base, report); err != nil {
 			break
 		}
-		return ImageReport{Report: report, Clair: base, Hearers: hearers}, nil
+		return ImageReport{Report: report, Clair: base, Hearers: hearers, MoreHearers: more}, nil
 	}
 	return ImageReport{}, fmt.Errorf("the report of %s: %w", digest, err)
 }

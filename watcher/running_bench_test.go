@@ -35,7 +35,7 @@ func BenchmarkRunning(b *testing.B) {
 		w.progress.start(img)
 		w.book.SetManifest(img.inLedger(), img.id)
 		w.book.Remember([]ledger.Told{{Destination: to, Digest: img.id, Change: findings.NewRecord(findings.Basis{Clair: 1}, known)}})
-		found := reported{name: fmt.Sprintf("registry.example.com/shop/app%d:v1", n), facts: &facts{}}
+		found := reported{name: fmt.Sprintf("registry.example.com/shop/app%d:v1", n), packed: &findings.Packed{}}
 		found.breakdown[n%len(found.breakdown)].fixable = uint32(n)
 		w.progress.markFound(img, clairBase, found)
 	}

@@ -113,7 +113,10 @@ func (w *Watcher) scan(ctx context.Context, img image, pods []*pod, listeners []
 			o.done = append(o.done, base)
 			continue
 		}
-		w.progress.markFound(img, base, reportedOf(r.report.Findings, name))
+		if !w.progress.markFound(img, base, reportedOf(r.report.Findings, name)) && !w.unkept.Swap(true) {
+			w.log.Warn("the findings of so many images take more memory than they may: the pages do not know of all images which vulnerabilities they have",
+				"image", name, "limitBytes", packedMost)
+		}
 		if r.inLine {
 			o.inLine = append(o.inLine, base)
 		} else {

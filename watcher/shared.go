@@ -48,9 +48,7 @@ func (w *Watcher) share(l listener, of subjectOf, digest string) (findings.Recor
 func (w *Watcher) since(sharing []ledger.Sharer, digest string) time.Time {
 	var first time.Time
 	for _, o := range sharing {
-		if t := w.book.Since(o.Destination, digest); first.IsZero() || !t.IsZero() && t.Before(first) {
-			first = t
-		}
+		first = earlier(first, w.book.Since(o.Destination, digest))
 	}
 	return first
 }

@@ -1,10 +1,13 @@
 package watcher
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/clairwatch/clairwatch/findings"
 )
 
 // restPause is how often at the most an image is looked at for its new pods that has failed in a way that only
@@ -74,6 +77,8 @@ type progress struct {
 	marks uint64
 	// sights are what is known of the images at each Clair.
 	sights map[image]map[string]sight
+	// packedSize is how many bytes the findings in sights take.
+	packedSize int
 	// admitted are the images of each namespace that count for its limit, over those that wait to be let in.
 	admitted, over byNamespace
 }
@@ -188,6 +193,9 @@ func (p *progress) forget(img image) (next image, waits bool) {
 		}
 	}
 	p.undue(img)
+	for _, s := range p.sights[img] {
+		p.packedSize -= s.packedSize()
+	}
 	delete(p.sights, img)
 	return p.leave(img)
 }
@@ -291,40 +299,60 @@ func (p *progress) isIndexedUnder(img image, clair, state string) bool {
 	return p.sights[img][clair].state == state
 }
 
-// markFound notes what a Clair reports of an image. What is the same in another namespace is kept once.
-func (p *progress) markFound(img image, clair string, found reported) {
+// packedMost bounds the findings of all images that are kept, in bytes: whoever may run pods chooses what is in their
+// images. 5,000 images with 300 findings each are 60 MiB. What is shared by namespaces counts in each of them.
+const packedMost = 96 << 20
+
+// markFound notes what a Clair reports of an image. What is the same in another namespace is kept once. It says whether
+// there was room for the findings themselves; otherwise they are only counted.
+func (p *progress) markFound(img image, clair string, found reported) (kept bool) {
+	kept = true
 	p.sight(img, clair, func(s *sight) {
-		found.facts = p.sameFacts(img, clair, found.facts)
+		p.packedSize -= s.packedSize()
+		if size := found.packed.Size(); p.packedSize+size > packedMost {
+			found.packed, kept = &findings.Packed{}, false
+		}
+		found.packed = p.samePacked(img, clair, found.packed)
 		s.found = &found
+		p.packedSize += s.packedSize()
 	})
+	return kept
 }
 
-// sameFacts returns the facts that another namespace has of the same image from the same Clair, if they are equal: what
-// is in every pod, as a sidecar, is in every namespace. p.mu is held.
-func (p *progress) sameFacts(img image, clair string, f *facts) *facts {
+// packedSize is how many bytes its findings take.
+func (s sight) packedSize() int {
+	if s.found == nil {
+		return 0
+	}
+	return s.found.packed.Size()
+}
+
+// samePacked returns the findings that another namespace has of the same image from the same Clair, if they are equal:
+// what is in every pod, as a sidecar, is in every namespace. p.mu is held.
+func (p *progress) samePacked(img image, clair string, packed *findings.Packed) *findings.Packed {
 	for img.namespace = range p.inhabitants {
-		if other := p.sights[img][clair].found; other != nil && other.facts.equal(f) {
-			return other.facts
+		if other := p.sights[img][clair].found; other != nil && *other.packed == *packed {
+			return other.packed
 		}
 	}
-	return f
+	return packed
 }
 
-// heldFacts are what a report has of an image.
-type heldFacts struct {
-	image image
-	facts *facts
+// packedOf are the findings of an image.
+type packedOf struct {
+	image  image
+	packed *findings.Packed
 }
 
-// facts returns what is reported of the images that have a report, of each of those Clairs that count for their namespace.
-func (p *progress) facts(counts func(namespace, clair string) bool) []heldFacts {
+// packed returns what is reported of the images that have a report, of each of those Clairs that count for their namespace.
+func (p *progress) packed(counts func(namespace, clair string) bool) []packedOf {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := make([]heldFacts, 0, len(p.sights))
+	all := make([]packedOf, 0, len(p.sights))
 	for img, sights := range p.sights {
 		for clair, s := range sights {
 			if s.found != nil && counts(img.namespace, clair) {
-				all = append(all, heldFacts{img, s.found.facts})
+				all = append(all, packedOf{img, s.found.packed})
 			}
 		}
 	}
@@ -348,6 +376,24 @@ func (p *progress) found(counts func(namespace, clair string) bool) map[image]re
 		}
 	}
 	return all
+}
+
+// worst returns the Clair that reports the worst of some images, as found has it; empty where none does.
+func (p *progress) worst(imgs []image, counts func(namespace, clair string) bool) (clair string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var worst breakdown
+	for _, img := range imgs {
+		for at, s := range p.sights[img] {
+			if s.found == nil || !counts(img.namespace, at) {
+				continue
+			}
+			if clair == "" || cmp.Or(s.found.compare(worst), cmp.Compare(at, clair)) < 0 {
+				clair, worst = at, s.found.breakdown
+			}
+		}
+	}
+	return clair
 }
 
 // markRead notes with which edition of a Clair's data, or a younger one, the report of an image was made.

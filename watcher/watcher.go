@@ -82,8 +82,9 @@ type Watcher struct {
 	judged    judgements
 	rounds    rounds
 	pending   *pending
-	unwatched sync.Map // namespaces without a Scanner of which the log has spoken
-	unpinned  sync.Map // namespaces with image volumes that cannot be identified of which the log has spoken
+	unwatched sync.Map    // namespaces without a Scanner of which the log has spoken
+	unkept    atomic.Bool // the log has said that findings are not kept for want of room
+	unpinned  sync.Map    // namespaces with image volumes that cannot be identified of which the log has spoken
 
 	annotator   *annotator // nil: pods are not annotated
 	pullSecrets *pullSecrets

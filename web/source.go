@@ -17,7 +17,8 @@ type Source interface {
 	// Images returns what runs now, worst first. It is a snapshot: neither side changes it.
 	Images() []Image
 	// Having returns, by the digest of their image, the findings of what runs now that are called a name or, where
-	// they are called otherwise, that mention it in their link or description: one vulnerability has several names.
+	// they are called otherwise, that mention it in their link or description as the name of a vulnerability, which has
+	// several as a rule. What is no such name is in none.
 	// It is from the last reports that were read, and asks nobody. None of the findings has a Description.
 	Having(name string) map[string][]findings.Finding
 	// Channels returns where messages go, those in trouble first.
@@ -109,8 +110,10 @@ type Report struct {
 	findings.Report
 	// Clair is the address of the one that says so.
 	Clair string
-	// Hearers are the Scanners that look at the image, in the order of their keys and names.
-	Hearers []Hearer
+	// Hearers are the Scanners that look at the image, in the order of their keys and names; MoreHearers is how many there
+	// are besides.
+	Hearers     []Hearer
+	MoreHearers int
 }
 
 // Hearer is a Scanner that looks at an image.
@@ -119,16 +122,21 @@ type Hearer struct {
 	Key, Name string
 	// Namespaces are those for which it looks at the image, in order: several only where the key is for all.
 	Namespaces []string
-	// Channel names where it tells, without giving the webhook away.
-	Channel string
+	// Clair is the address of its Clair, which need not be that of the report. Channel names where it tells, without
+	// giving the webhook away.
+	Clair, Channel string
 	// MinSeverity, UnknownAs and OnlyFixable are its rules, Ignore those entries that hold for this image.
 	MinSeverity, UnknownAs findings.Severity
 	OnlyFixable            bool
 	Ignore                 []findings.Ignore
-	// Told says that it was told of the image, Since when for the first time; zero where that is not known.
+	// Told says that it knows of the image, Since when it was told for the first time; zero where that is not known.
+	// Quiet says that its settings (tell.report) have it not hear of images that are new: then it knows of them without
+	// a message.
 	Told  bool
 	Since time.Time
-	// Decisions are what it does with each of the report's findings, in their order.
+	Quiet bool
+	// Decisions are what it does with each of the report's findings, in their order; none where its Clair is another one
+	// than that of the report.
 	Decisions []Decision
 }
 
