@@ -1,7 +1,7 @@
 package web
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,27 +16,27 @@ import (
 // apiRoot is where the JSON is. docs/api.md describes it.
 const apiRoot = "/api/v1/"
 
-// How much an answer holds; the rest is counted, or on the next page. With the length of each string, which is that of
-// a page's, this is what bounds an answer.
+// How much an answer holds; the rest is counted, or on the next page. With strings of usual lengths it stays far below
+// mostBytes.
 const (
 	apiLimit         = 100  // of what is paged, when nobody says
 	apiMostLimit     = 1000 // of what is paged
-	apiMostChannels  = 1000
+	apiMostChannels  = 500
 	apiMostClairs    = 100
 	apiMostMistakes  = 100
 	apiMostNames     = 20 // of one image, and of the namespaces that it runs in
 	apiMostWorkloads = 500
-	apiMostHearers   = 100
-	apiMostIgnore    = 100 // of one hearer
-	apiMostHeld      = 20  // hearers of one finding
-	apiFewWorkloads  = 50  // of one image of many
-	apiFewFindings   = 20  // of one image of many
+	apiMostHearers   = 50
+	apiMostIgnore    = 50 // of one hearer
+	apiMostHeld      = 10 // hearers of one finding
+	apiFewWorkloads  = 20 // of one image of many
+	apiFewFindings   = 10 // of one image of many
 	apiFewLinks      = 20
 )
 
 // apiError is an answer that is not what was asked for.
 type apiError struct {
-	// Status is that of HTTP. 503 can be asked again.
+	// Status is that of HTTP. What was answered with 503 can be asked again.
 	Status int
 	// Says is why, and what to do.
 	Says string
@@ -54,84 +54,94 @@ type apiFault struct {
 var (
 	errAPIStandby = &apiError{http.StatusServiceUnavailable, "this replica stands by and does not know: ask the one that leads, or again when this one does"}
 	errAPIPath    = &apiError{http.StatusNotFound, "there is nothing at this path: want overview, images, images/<digest>, namespaces, namespaces/<name> or vulnerabilities/<name> below " + apiRoot}
+	errAPIBusy    = &apiError{http.StatusServiceUnavailable, "too many ask at once: ask again in half a minute"}
+	errAPILong    = &apiError{http.StatusInternalServerError, fmt.Sprintf("the answer is longer than %d MiB: ask for less of it, with a smaller limit where there is one", mostBytes>>20)}
 	errAPIMethod  = &apiError{http.StatusMethodNotAllowed, "this can only be read: want GET or HEAD"}
 )
 
-// serveAPI answers with JSON.
-func (p *pages) serveAPI(w http.ResponseWriter, r *http.Request) {
-	document, err := p.answer(r)
-	status := http.StatusOK
+// encode makes an answer of a document or, where there is an error, of that. An error that is no apiError is that of a
+// Clair.
+func encode(document any, err error) finished {
 	if err != nil {
-		refused, ok := errors.AsType[*apiError](err)
-		if !ok { // what it says is not passed on: it can hold what others wrote
-			refused = &apiError{http.StatusBadGateway, "Clair does not answer: ask again, and if it lasts, check that Clair and its database run"}
-		}
-		document, status = apiFault{refused.Says}, refused.Status
+		return encodeFault(err)
 	}
-	// It is made in memory first, so that it is sent whole with the status that fits.
-	var b bytes.Buffer
-	if err := json.NewEncoder(&b).Encode(document); err != nil {
-		// Only a namespace's can be something that is no JSON.
-		b.Reset()
-		b.WriteString(`{"error":"the answer cannot be written"}` + "\n")
-		status = http.StatusInternalServerError
+	var d draft
+	switch err := json.NewEncoder(&d).Encode(document); {
+	case errors.Is(err, errTooLong):
+		return encodeFault(errAPILong)
+	case err != nil: // only a namespace's can be something that is no JSON
+		return encodeFault(&apiError{http.StatusInternalServerError, "the answer cannot be written"})
 	}
-	h := w.Header()
-	switch status {
-	case http.StatusMethodNotAllowed:
-		h.Set("Allow", "GET, HEAD")
-	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(int(reportTimeout/time.Second)))
-	}
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // who does not wait for the answer does not need it
+	return finished{http.StatusOK, "application/json", d.bytes()}
 }
 
-// answer finds the answer to a request. An error that is no apiError is that of a Clair.
-func (p *pages) answer(r *http.Request) (any, error) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil, errAPIMethod
+// encodeFault makes an answer of an error.
+func encodeFault(err error) finished {
+	refused, ok := errors.AsType[*apiError](err)
+	switch {
+	case errors.Is(err, errBusy):
+		refused = errAPIBusy
+	case !ok: // what it says is not passed on: it can hold what others wrote
+		refused = &apiError{http.StatusBadGateway, "Clair does not answer: ask again, and if it lasts, check that Clair and its database run"}
+	}
+	body, err := json.Marshal(apiFault{refused.Says})
+	if err != nil {
+		body = nil // a string always is JSON
+	}
+	return finished{refused.Status, "application/json", append(body, '\n')}
+}
+
+// encoded makes an answer when it is its turn.
+func (t turns) encoded(ctx context.Context, answer func(context.Context) (any, error)) finished {
+	var f finished
+	if err := t.take(ctx, func(ctx context.Context) { f = encode(answer(ctx)) }); err != nil {
+		return encodeFault(err)
+	}
+	return f
+}
+
+// answerAPI answers with JSON.
+func (p *pages) answerAPI(r *http.Request) finished {
+	if !reads(r) {
+		return encodeFault(errAPIMethod)
 	}
 	path, ok := strings.CutPrefix(r.URL.Path, apiRoot)
 	if !ok {
-		return nil, errAPIPath
-	}
-	if path == "overview" {
-		if _, err := parseParameters(r); err != nil {
-			return nil, err
-		}
-		return p.apiOverview(), nil
+		return encodeFault(errAPIPath)
 	}
 	noun, name, named := strings.Cut(path, "/")
-	var answer func() (any, error)
 	known := []string{"limit", "offset"}
 	var q parameters
+	var answer func() (any, error) // for which nobody is asked
+	var asking func() finished     // takes its turns itself
 	switch {
+	case noun == "overview" && !named:
+		known, answer = nil, func() (any, error) { return p.apiOverview(), nil }
 	case noun == "images" && !named:
 		known = append(known, "namespace", "severity", "fixable", "state", "q", "sort", "order")
 		answer = func() (any, error) { return p.apiImages(q) }
 	case noun == "images":
-		answer = func() (any, error) { return p.apiImage(r.Context(), name, q) }
+		asking = func() finished { return p.apiImage(r.Context(), name, q) }
 	case noun == "namespaces" && !named:
 		answer = func() (any, error) { return p.apiNamespaces(q) }
 	case noun == "namespaces":
-		known = nil
-		answer = func() (any, error) { return p.apiNamespace(r.Context(), name) }
+		known, asking = nil, func() finished { return p.apiNamespace(r.Context(), name) }
 	case noun == "vulnerabilities" && named:
 		answer = func() (any, error) { return p.apiVulnerability(name, q) }
 	default:
-		return nil, errAPIPath
+		return encodeFault(errAPIPath)
 	}
 	var err error
-	if q, err = parseParameters(r, known...); err != nil {
-		return nil, err
+	q, err = parseParameters(r, known...)
+	switch {
+	case err != nil:
+		return encodeFault(err)
+	case noun != "overview" && !p.source.Cluster().Leads:
+		return encodeFault(errAPIStandby)
+	case asking != nil:
+		return asking()
 	}
-	if !p.source.Cluster().Leads {
-		return nil, errAPIStandby
-	}
-	return answer()
+	return p.making.encoded(r.Context(), func(context.Context) (any, error) { return answer() })
 }
 
 // parameters are those of a request, each given once.

@@ -73,7 +73,7 @@ func keys(document any) []string {
 
 // apiShapes are the types of what the API answers, in the order of the examples of docs/api.md.
 func apiShapes() []any {
-	return []any{&apiOverview{}, &apiImageList{}, &apiImageAnswer{}, &apiNamespaceList{}, &apiVulnerability{}}
+	return []any{&apiOverviewAnswer{}, &apiImageList{}, &apiImageAnswer{}, &apiNamespaceList{}, &apiVulnerabilityAnswer{}}
 }
 
 // TestAPIExamples keeps the examples of docs/api.md as the types are: nothing that these do not have, all that they do.
@@ -151,12 +151,12 @@ func TestAPIGolden(t *testing.T) {
 		path, query string
 		shape       any
 	}{
-		"api-overview":        {"/api/v1/overview", "", &apiOverview{}},
+		"api-overview":        {"/api/v1/overview", "", &apiOverviewAnswer{}},
 		"api-images":          {"/api/v1/images", "limit=3&sort=fixable&namespace=checkout", &apiImageList{}},
 		"api-image":           {"/api/v1/images/" + digestOf(3), "limit=4", &apiImageAnswer{}},
 		"api-namespaces":      {"/api/v1/namespaces", "", &apiNamespaceList{}},
-		"api-vulnerability":   {"/api/v1/vulnerabilities/cve-2026-0001", "", &apiVulnerability{}},
-		"api-only-mentioned":  {"/api/v1/vulnerabilities/CVE-2026-0002", "", &apiVulnerability{}},
+		"api-vulnerability":   {"/api/v1/vulnerabilities/cve-2026-0001", "", &apiVulnerabilityAnswer{}},
+		"api-only-mentioned":  {"/api/v1/vulnerabilities/CVE-2026-0002", "", &apiVulnerabilityAnswer{}},
 		"api-nothing-matches": {"/api/v1/images", "q=nothing", &apiImageList{}},
 	}
 	for name, a := range asked {
@@ -312,7 +312,7 @@ func TestAPITurns(t *testing.T) {
 			go func() { done <- get(t, h, "/images/"+digestOf(0), "").Code }()
 		}
 		synctest.Wait()
-		wantFault(t, get(t, h, "/api/v1/images/"+digestOf(0), ""), 503, "other reports are being fetched")
+		wantFault(t, get(t, h, "/api/v1/images/"+digestOf(0), ""), 503, "too many ask at once")
 		for range reportsAtOnce {
 			if code := <-done; code != 502 {
 				t.Errorf("a page of those before: %d", code)
@@ -328,7 +328,7 @@ func TestAPIStandby(t *testing.T) {
 	for _, path := range []string{"images", "images/" + digestOf(0), "namespaces", "namespaces/shop", "vulnerabilities/CVE-2026-0001"} {
 		wantFault(t, get(t, h, apiRoot+path, ""), 503, "stands by")
 	}
-	var o apiOverview
+	var o apiOverviewAnswer
 	w := get(t, h, apiRoot+"overview", "")
 	decodeStrictly(t, w.Body.String(), &o)
 	if w.Code != 200 || o.Leads || !o.Since.IsZero() || strings.Contains(w.Body.String(), `"since"`) {
@@ -345,6 +345,18 @@ func TestAPINamespace(t *testing.T) {
 	source.namespaces["shop"] = Namespace{Data: func() {}}
 	if w := get(t, h, "/api/v1/namespaces/shop", ""); w.Code != 500 || w.Body.String() != `{"error":"the answer cannot be written"}`+"\n" {
 		t.Errorf("of what is no JSON: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestAPINoNamespace shows that what cannot be a namespace's name waits for no turn.
+func TestAPINoNamespace(t *testing.T) {
+	source := &slowSpaces{fixture: *apiSource(), answer: func(context.Context) (Namespace, error) {
+		t.Error("somebody was asked")
+		return Namespace{}, nil
+	}}
+	h := newPages(t, source)
+	for _, name := range []string{"", strings.Repeat("n", 64)} {
+		wantFault(t, get(t, h, "/api/v1/namespaces/"+name, ""), 404, "nothing runs in it")
 	}
 }
 
@@ -396,7 +408,7 @@ func TestAPIPaging(t *testing.T) {
 		total           int
 	}{
 		{"images", "sort=pods&q=web&limit=7", "digest", 30}, {"namespaces", "limit=2", "name", 7}, {"images/" + digestOf(0), "limit=3", "cvss", 7},
-		{"vulnerabilities/CVE-2026-0001", "limit=1", "digest", 3}, {"images", "offset=1000&q=web", "digest", 0}, {"images", "limit=30", "digest", 30},
+		{"vulnerabilities/ cve-2026-0001 ", "limit=1", "digest", 2}, {"images", "offset=1000&q=web", "digest", 0}, {"images", "limit=30", "digest", 30},
 	} {
 		base := &url.URL{Path: apiRoot + c.path, RawQuery: c.query}
 		seen := make(map[any]bool)
@@ -471,19 +483,23 @@ func TestAPIBounds(t *testing.T) {
 	}
 	source.report = func(context.Context, string) (Report, error) { return r, nil }
 	source.having = map[string]map[string][]findings.Finding{"CVE-1": {}}
+	having := slices.Clone(r.Findings[:30])
+	for i := range having {
+		having[i].Name = "CVE-1: " + long
+	}
 	for i := range 3000 {
-		source.having["CVE-1"][source.images[i].Digest] = r.Findings[:30]
+		source.having["CVE-1"][source.images[i].Digest] = having
 	}
 	h := newPages(t, source)
 	for path, c := range map[string]struct {
 		most int
 		says []string
 	}{
-		"overview":                              {12 << 20, []string{`"moreClairs":1400`, `"moreChannels":500`, `"moreMistakes":1400`, `"moreLines":981`}},
+		"overview":                              {6 << 20, []string{`"moreClairs":1400`, `"moreChannels":1000`, `"moreMistakes":1400`, `"moreLines":981`}},
 		"images?limit=1000":                     {4 << 20, []string{`"total":3000`, `"moreNamespaces":981`}},
-		"images/" + digestOf(0) + "?limit=1000": {16 << 20, []string{`"moreNames":80`, `"moreWorkloads":`, `"moreHearers":100`, `"moreIgnore":100`, `"moreUpdates":4500`, `"total":5000`, `"moreHeld":180`}},
+		"images/" + digestOf(0) + "?limit=1000": {mostBytes, []string{`"moreNames":80`, `"moreWorkloads":`, `"moreHearers":150`, `"moreIgnore":150`, `"moreUpdates":4500`, `"total":5000`, `"moreHeld":190`}},
 		"namespaces?limit=1000":                 {2 << 20, []string{`"next":"?limit=1000\u0026offset=1000"`}},
-		"vulnerabilities/CVE-1?limit=1000":      {32 << 20, []string{`"total":2901`, `"moreFindings":10`, `"moreWorkloads":`}},
+		"vulnerabilities/CVE-1?limit=200":       {mostBytes, []string{`"total":2901`, `"moreFindings":20`, `"moreWorkloads":`}},
 	} {
 		path, query, _ := strings.Cut(path, "?")
 		w := get(t, h, apiRoot+path, query)
@@ -497,6 +513,8 @@ func TestAPIBounds(t *testing.T) {
 			}
 		}
 	}
+	// Where strings are far longer than usual, limit has to be smaller.
+	wantFault(t, get(t, h, "/api/v1/vulnerabilities/CVE-1", "limit=1000"), 500, "longer than 8 MiB: ask for less of it, with a smaller limit")
 }
 
 // hostileSource has one string wherever a string can be.
@@ -509,7 +527,7 @@ func hostileSource(s string) *fixture {
 	f := findings.Finding{Name: s, Package: s, Installed: s, FixedIn: s, Severity: 99, CVSS: math.Inf(1), Updater: s, Link: s, Layer: s, Description: s}
 	hearer := Hearer{
 		Key: s, Name: s, Namespaces: []string{s}, Channel: s, MinSeverity: 99, Ignore: []findings.Ignore{{ID: s, Package: s, Image: s, Reason: s, Until: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)}},
-		Decisions: []Decision{{Fate: findings.Ignored}, {Fate: findings.Ignored, Ignore: 7}, {Fate: 99}},
+		Decisions: []Decision{{Fate: findings.Ignored, Ignore: -1}, {Fate: findings.Ignored, Ignore: 7}, {Fate: 99}},
 	}
 	return &fixture{
 		cluster: Cluster{Name: s, Leads: true, Since: time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)}, images: []Image{img, img}, clairs: []Clair{{URL: s}, {URL: s, Up: true, Asked: noon, Newest: time.Date(12345, 1, 1, 0, 0, 0, 0, time.UTC)}},

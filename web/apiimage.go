@@ -117,44 +117,58 @@ type apiIgnore struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
+// Why the API has no answer about an image.
+var (
+	errAPIDigest = &apiError{http.StatusNotFound, "this is no digest of an image: want sha256: and 64 hexadecimal digits"}
+	errAPIGone   = &apiError{http.StatusNotFound, "no image that runs has this digest: want one that images has"}
+	errAPILarge  = &apiError{http.StatusBadGateway, "Clair's report of this image is larger than clairwatch reads"}
+)
+
 // apiImage answers with what is known of a digest and what Clair says of it now.
-func (p *pages) apiImage(ctx context.Context, digest string, q parameters) (any, error) {
-	gone := &apiError{http.StatusNotFound, "no image that runs has this digest: want one that images has"}
+func (p *pages) apiImage(ctx context.Context, digest string, q parameters) finished {
 	if !isDigest(digest) {
-		return nil, &apiError{http.StatusNotFound, "this is no digest of an image: want sha256: and 64 hexadecimal digits"}
+		return encodeFault(errAPIDigest)
 	}
-	var images []Image
-	for _, img := range p.source.Images() {
-		if img.Digest == digest {
-			images = append(images, img)
-		}
+	images, err := p.imagesOf(ctx, digest)
+	switch {
+	case err != nil:
+		return encodeFault(err)
+	case len(images) == 0:
+		return encodeFault(errAPIGone)
 	}
-	if len(images) == 0 {
-		return nil, gone
+	var f finished
+	err = p.fetch(ctx, digest, func(r Report) {
+		answer := newAPIImageAnswer(digest, images)
+		answer.report(r, q)
+		f = encode(answer, nil)
+	})
+	switch {
+	case err == nil:
+		return f
+	case errors.Is(err, ErrUnknown):
+		return encodeFault(errAPIGone)
+	case errors.Is(err, ErrNotIndexed):
+		return p.making.encoded(ctx, func(context.Context) (any, error) {
+			answer := newAPIImageAnswer(digest, images)
+			answer.NoReport = "Clair has no report of this image, or none yet"
+			return answer, nil
+		})
+	case errors.Is(err, ErrTooLarge):
+		return encodeFault(errAPILarge)
+	default:
+		return encodeFault(err)
 	}
+}
+
+// newAPIImageAnswer says what is known without Clair of images of one digest, of which there is at least one.
+func newAPIImageAnswer(digest string, images []Image) apiImageAnswer {
 	answer := apiImageAnswer{Digest: digest, Names: []apiImageItem{}, Hearers: []apiHearer{}}
 	for i := range images[:min(len(images), apiMostNames)] {
 		answer.Names = append(answer.Names, newAPIImageItem(&images[i]))
 	}
 	answer.MoreNames = len(images) - len(answer.Names)
-	answer.Workloads, answer.MoreWorkloads = apiWorkloads(images, apiMostWorkloads)
-	r, err := p.fetch(ctx, digest)
-	switch {
-	case err == nil:
-		answer.report(r, q)
-		return answer, nil
-	case errors.Is(err, ErrUnknown):
-		return nil, gone
-	case errors.Is(err, ErrNotIndexed):
-		answer.NoReport = "Clair has no report of this image, or none yet"
-		return answer, nil
-	case errors.Is(err, errBusy):
-		return nil, &apiError{http.StatusServiceUnavailable, "other reports are being fetched: ask again in half a minute"}
-	case errors.Is(err, ErrTooLarge):
-		return nil, &apiError{http.StatusBadGateway, "Clair's report of this image is larger than clairwatch reads"}
-	default:
-		return nil, err
-	}
+	answer.Workloads, answer.MoreWorkloads = apiWorkloads(newRunning(pointers(images)).workloads, apiMostWorkloads)
+	return answer
 }
 
 // report fills in what Clair says.
@@ -171,17 +185,13 @@ func (a *apiImageAnswer) report(r Report, q parameters) {
 		Total:        len(r.Findings),
 		Next:         q.next(to, len(r.Findings)),
 	}
-	for _, u := range findings.Updates(r.Findings) {
-		switch {
-		case u.FixedIn == "": // those with a fix come first, and the others are not to be made
-		case len(a.Report.Updates) == mostUpdates:
-			a.Report.MoreUpdates++
-		default:
-			a.Report.Updates = append(a.Report.Updates, apiUpdate{
-				brief(u.Package), brief(u.Installed), brief(u.FixedIn), u.Findings, brief(u.Worst.Name), word(u.Worst.Severity),
-			})
-		}
+	updates, more := updatesToMake(r.Findings)
+	for _, u := range updates {
+		a.Report.Updates = append(a.Report.Updates, apiUpdate{
+			brief(u.Package), brief(u.Installed), brief(u.FixedIn), u.Findings, brief(u.Worst.Name), word(u.Worst.Severity),
+		})
 	}
+	a.Report.MoreUpdates = more
 	for _, h := range r.Hearers[:min(len(r.Hearers), apiMostHearers)] {
 		a.Hearers = append(a.Hearers, newAPIHearer(h))
 	}
@@ -206,7 +216,7 @@ func newAPIFinding(f findings.Finding) apiFinding {
 	return apiFinding{
 		Name:      brief(f.Name),
 		Severity:  word(f.Severity),
-		CVSS:      apiScore(f),
+		CVSS:      cvss(f),
 		Package:   brief(f.Package),
 		Installed: brief(f.Installed),
 		FixedIn:   brief(f.FixedIn),
@@ -214,15 +224,6 @@ func newAPIFinding(f findings.Finding) apiFinding {
 		Source:    brief(f.Updater),
 		Link:      apiLink(f.Link),
 	}
-}
-
-// apiScore is the CVSS score of a finding; zero: none. JSON could not write what is no number.
-func apiScore(f findings.Finding) float64 {
-	const highest = 10
-	if f.CVSS > 0 && f.CVSS <= highest {
-		return f.CVSS
-	}
-	return 0
 }
 
 // apiLink is an address that may be followed; empty for all others.
@@ -247,8 +248,8 @@ func newAPIHeld(h Hearer, at int) (apiHeld, bool) {
 	switch d.Fate {
 	case findings.Ignored:
 		held.Fate = "ignored"
-		if int(d.Ignore) < len(h.Ignore) {
-			entry := newAPIIgnore(h.Ignore[d.Ignore])
+		if i, ok := h.ignores(d); ok {
+			entry := newAPIIgnore(i)
 			held.Ignore = &entry
 		}
 	case findings.BelowMinSeverity:

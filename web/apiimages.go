@@ -1,7 +1,6 @@
 package web
 
 import (
-	"slices"
 	"time"
 
 	"github.com/clairwatch/clairwatch/findings"
@@ -107,27 +106,11 @@ type apiWorkload struct {
 	Pods      int    `json:"pods"`
 }
 
-// apiWorkloads are the first of what runs any of some images, and how many there are besides.
-func apiWorkloads(images []Image, most int) ([]apiWorkload, int) {
-	all := workloads(images)
+// apiWorkloads are the first of some workloads, and how many there are besides.
+func apiWorkloads(all []Workload, most int) ([]apiWorkload, int) {
 	shown := make([]apiWorkload, 0, min(len(all), most))
 	for _, w := range all[:min(len(all), most)] {
 		shown = append(shown, apiWorkload{brief(w.Kind), brief(w.Namespace), brief(w.Name), w.Pods})
 	}
 	return shown, len(all) - len(shown)
-}
-
-// running sums up under which names and where some images run, which have one digest, and in how many pods.
-func running(images []Image) (names, namespaces []string, pods int) {
-	for i := range images {
-		names, namespaces = append(names, images[i].Name), append(namespaces, images[i].Namespaces...)
-		pods = max(pods, images[i].Pods)
-	}
-	sum := 0
-	for _, w := range workloads(images) {
-		sum += w.Pods
-	}
-	slices.Sort(names)
-	slices.Sort(namespaces)
-	return slices.Compact(names), slices.Compact(namespaces), max(pods, sum)
 }

@@ -39,23 +39,32 @@ func (p *pages) apiNamespaces(q parameters) (any, error) {
 	return list, nil
 }
 
+// errAPINamespace says that a namespace is not known.
+var errAPINamespace = &apiError{http.StatusNotFound, "the settings do not name this namespace, and nothing runs in it"}
+
 // apiNamespace answers with what is known of one namespace, as clairwatch explain does.
-func (p *pages) apiNamespace(ctx context.Context, name string) (any, error) {
+func (p *pages) apiNamespace(ctx context.Context, name string) finished {
+	if !namesNamespace(name) {
+		return encodeFault(errAPINamespace)
+	}
+	return p.asking.encoded(ctx, func(ctx context.Context) (any, error) { return p.namespaceData(ctx, name) })
+}
+
+// namespaceData asks for what is known of a namespace.
+func (p *pages) namespaceData(ctx context.Context, name string) (any, error) {
 	const most = 10 // names that are similar
-	n, err := p.askNamespace(ctx, name)
+	n, err := p.source.Namespace(ctx, name)
 	switch {
 	case err == nil:
 		return n.Data, nil
 	case errors.Is(err, ErrUnknown):
-		says := "the settings do not name this namespace, and nothing runs in it"
+		says := errAPINamespace.Says
 		if near, _ := apiTexts(n.Near, most); len(near) > 0 {
 			says += ": did you mean " + strings.Join(near, ", ") + "?"
 		}
 		return nil, &apiError{http.StatusNotFound, says}
 	case errors.Is(err, ErrStandby):
 		return nil, errAPIStandby
-	case errors.Is(err, errBusy):
-		return nil, &apiError{http.StatusServiceUnavailable, "others are asking: ask again in half a minute"}
 	default:
 		return nil, &apiError{http.StatusServiceUnavailable, "it took too long: ask again in half a minute"}
 	}

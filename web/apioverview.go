@@ -2,8 +2,8 @@ package web
 
 import "time"
 
-// apiOverview answers overview: the cluster at a glance.
-type apiOverview struct {
+// apiOverviewAnswer answers overview: the cluster at a glance.
+type apiOverviewAnswer struct {
 	// Cluster is its name; empty: it has none.
 	Cluster string `json:"cluster"`
 	// Leads says whether this replica scans and tells, Since since when. One that stands by knows little.
@@ -70,9 +70,9 @@ type apiMistake struct {
 }
 
 // apiOverview answers with the cluster at a glance.
-func (p *pages) apiOverview() apiOverview {
+func (p *pages) apiOverview() apiOverviewAnswer {
 	cluster, images := p.source.Cluster(), p.source.Images()
-	o := apiOverview{
+	o := apiOverviewAnswer{
 		Cluster:  brief(cluster.Name),
 		Leads:    cluster.Leads,
 		Since:    apiTime(cluster.Since),

@@ -11,12 +11,25 @@ import (
 type namespaceSum struct {
 	Name string
 	// Images counts each digest once, Unread those of which no report was read yet, Unchecked those that could not be
-	// scanned, or that Clair has no data for.
+	// scanned under any of their names, or that Clair has no data for.
 	Images, Unread, Unchecked int
 	// Pods is the number of pods that run them.
 	Pods int
 	// Counts counts a vulnerability once in each image that has it.
 	Counts findings.Counts
+}
+
+// namespaceSums are those of namespaces by their names.
+type namespaceSums map[string]*namespaceSum
+
+// of returns the sum of a namespace.
+func (sums namespaceSums) of(namespace string) *namespaceSum {
+	sum := sums[namespace]
+	if sum == nil {
+		sum = &namespaceSum{Name: namespace}
+		sums[namespace] = sum
+	}
+	return sum
 }
 
 // byNamespace adds up images by namespace, worst first. Only names the one to add up; empty: all of them.
@@ -26,51 +39,20 @@ func byNamespace(images []Image, only string) []namespaceSum {
 	for i := range images {
 		names[images[i].Digest]++
 	}
-	sums := make(map[string]*namespaceSum)
-	seen, read := make(map[place]bool), make(map[place]bool)
-	type workload struct {
-		of         *namespaceSum
-		kind, name string
-	}
-	pods := make(map[workload]int, 2*len(images))
+	sums, several := make(namespaceSums), make(map[place]counted)
 	for i := range images {
 		img := &images[i]
 		for _, ns := range img.Namespaces {
-			if only != "" && ns != only {
-				continue
-			}
-			sum := sums[ns]
-			if sum == nil {
-				sum = &namespaceSum{Name: ns}
-				sums[ns] = sum
-			}
-			if img.Digest == "" || names[img.Digest] == 1 {
-				sum.addImage(img)
-				sum.addReport(img)
-				continue
-			}
-			at := place{ns, img.Digest}
-			if !seen[at] {
-				seen[at] = true
-				sum.addImage(img)
-			}
-			if !read[at] && img.Found {
-				read[at] = true
-				sum.addReport(img)
-			}
-		}
-		for _, w := range img.Workloads {
-			sum := sums[w.Namespace]
-			if sum == nil {
-				continue
-			}
-			key := workload{sum, w.Kind, w.Name}
-			if was := pods[key]; w.Pods > was { // a pod can run several of the images
-				pods[key] = w.Pods
-				sum.Pods += w.Pods - was
+			switch at := (place{ns, img.Digest}); {
+			case only != "" && ns != only:
+			case img.Digest == "" || names[img.Digest] == 1:
+				sums.of(ns).add(img, counted{})
+			default:
+				several[at] = sums.of(ns).add(img, several[at])
 			}
 		}
 	}
+	sums.addPods(images)
 	all := make([]namespaceSum, 0, len(sums))
 	for _, sum := range sums {
 		all = append(all, *sum)
@@ -81,19 +63,48 @@ func byNamespace(images []Image, only string) []namespaceSum {
 	return all
 }
 
-// addImage counts an image, of which no report counts yet.
-func (s *namespaceSum) addImage(img *Image) {
-	s.Images++
-	s.Unread++
-	if img.Advice != "" {
+// counted says what of an image its namespace has counted under the names that it was met by.
+type counted struct{ image, report, checked bool }
+
+// add counts an image as far as it has not been counted yet, and returns how far it is then.
+func (s *namespaceSum) add(img *Image, was counted) counted {
+	if !was.image {
+		s.Images++
+		s.Unread++
 		s.Unchecked++
 	}
-}
-
-// addReport adds what was found in an image that is counted already, if a report of it was read.
-func (s *namespaceSum) addReport(img *Image) {
-	if img.Found {
+	if !was.report && img.Found {
 		s.Unread--
 		s.Counts = s.Counts.Add(img.Counts)
+	}
+	if !was.checked && img.Advice == "" {
+		s.Unchecked--
+	}
+	return counted{true, was.report || img.Found, was.checked || img.Advice == ""}
+}
+
+// addPods counts the pods of the namespaces that there are: a pod can run several of the images.
+func (sums namespaceSums) addPods(images []Image) {
+	type workload struct {
+		of         *namespaceSum
+		kind, name string
+	}
+	expected := 0
+	if len(sums) > 1 { // else it is one of many, with few of the images
+		expected = 2 * len(images)
+	}
+	pods := make(map[workload]int, expected)
+	for i := range images {
+		for _, w := range images[i].Workloads {
+			sum := sums[w.Namespace]
+			if sum == nil {
+				continue
+			}
+			key := workload{sum, w.Kind, w.Name}
+			if was := pods[key]; w.Pods > was {
+				pods[key] = w.Pods
+				sum.Pods += w.Pods - was
+			}
+		}
 	}
 }

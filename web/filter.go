@@ -10,10 +10,11 @@ import (
 
 // filter says which images are shown; its zero value shows all.
 type filter struct {
-	// Namespace and State are whole words. Text is a part of what names the image or a workload, in any case, or the
-	// name of a vulnerability. Empty: whichever.
+	// Namespace and State are whole words. Text is a part of what names the image or a workload, in any case, or how the
+	// digest begins, or the name of a vulnerability. Empty: whichever.
 	Namespace, State, Text string
-	// Severity is the word of a severity: the image has a finding that is as bad, or worse. Empty: it need have none.
+	// Severity is the word of a severity: the image has a finding that is as bad, or worse, or that nobody has rated where
+	// it is "unknown". Empty: it need have none.
 	Severity string
 	// Fixable says that the image has a finding that a published fix ends.
 	Fixable bool
@@ -32,15 +33,6 @@ func parseFilter(q url.Values) filter {
 		f.Severity = ""
 	}
 	return f
-}
-
-// severityWords are the words of all severities, worst first.
-func severityWords() []string {
-	var words []string
-	for _, s := range findings.Severities {
-		words = append(words, word(s))
-	}
-	return words
 }
 
 // active says whether it leaves anything out.
@@ -94,15 +86,19 @@ func (f filter) passes(img *Image, having map[string][]findings.Finding) bool {
 		return true
 	}
 	has := func(s string) bool { return strings.Contains(strings.ToLower(s), f.Text) }
-	return has(img.Name) || has(img.Digest) ||
+	return has(img.Name) || begins(img.Digest, f.Text) ||
 		slices.ContainsFunc(img.Workloads, func(w Workload) bool { return has(w.Name) })
 }
 
-// reaches says whether any finding is as bad as a severity, or worse.
+// reaches says whether any finding is as bad as a severity, or worse. What nobody has rated is neither better nor worse
+// than anything else.
 func reaches(c findings.Counts, severity string) bool {
+	if unknown := findings.Severity(0); severity == word(unknown) {
+		return c.Of(unknown) > 0
+	}
 	for _, s := range findings.Severities {
 		if c.Of(s) > 0 {
-			return true
+			return s != findings.Severity(0)
 		}
 		if word(s) == severity {
 			return false

@@ -15,7 +15,8 @@ type findingFilter struct {
 	Severity string
 	// Fixable leaves out what has no fix.
 	Fixable bool
-	// Package is a whole name, Text a part of the advisory's or the package's name or of the layer, in any case.
+	// Package is a whole name, Text a part of the advisory's or the package's name, in any case, or how the layer's digest
+	// begins.
 	Package, Text string
 }
 
@@ -26,8 +27,7 @@ func parseFindingFilter(q url.Values) findingFilter {
 		Package: brief(strings.TrimSpace(q.Get("package"))),
 		Text:    brief(strings.TrimSpace(q.Get("q"))),
 	}
-	asked := strings.ToLower(strings.TrimSpace(q.Get("severity")))
-	if slices.ContainsFunc(findings.Severities[:], func(s findings.Severity) bool { return word(s) == asked }) {
+	if asked := strings.ToLower(strings.TrimSpace(q.Get("severity"))); slices.Contains(severityWords(), asked) {
 		f.Severity = asked
 	}
 	return f
@@ -95,36 +95,14 @@ func (f findingFilter) passes(x *findings.Finding) bool {
 		return false
 	}
 	has := func(s string) bool { return strings.Contains(strings.ToLower(s), f.Text) }
-	return f.Text == "" || has(x.Name) || has(x.Package) || has(x.Layer)
-}
-
-// severityChoice is a severity that a form offers.
-type severityChoice struct {
-	Word, Says string
-	Chosen     bool
-}
-
-// severityChoices are all of them.
-func (f findingFilter) severityChoices() []severityChoice {
-	var all []severityChoice
-	for i, s := range findings.Severities {
-		c := severityChoice{Word: word(s), Says: word(s), Chosen: word(s) == f.Severity}
-		switch {
-		case s == findings.Severity(0):
-			c.Says += " alone"
-		case i > 0:
-			c.Says += " or worse"
-		}
-		all = append(all, c)
-	}
-	return all
+	return f.Text == "" || has(x.Name) || has(x.Package) || begins(x.Layer, f.Text)
 }
 
 // findingTable is the table of an image's findings: a page of those that pass a filter.
 type findingTable struct {
 	Filter     findingFilter
 	Filtered   bool
-	Severities []severityChoice
+	Severities []choice
 	// Packages are the names that the form offers.
 	Packages []string
 	// All is the number of findings, Chosen that of those that pass, From and To are the places of the first and the
@@ -154,7 +132,7 @@ func newFindingTable(r Report, q url.Values, root string, hearers []string) find
 	fs := r.Findings
 	t := findingTable{Filter: parseFindingFilter(q), All: len(fs), ByLayer: severalLayers(fs), Decided: holdsBack(r.Hearers, len(fs))}
 	t.Filtered = t.Filter.active()
-	t.Severities = t.Filter.severityChoices()
+	t.Severities = severityChoices(t.Filter.Severity)
 	t.Packages = packagesOf(fs)
 	picked := t.Filter.pick(fs)
 	t.Chosen = len(picked)

@@ -39,6 +39,14 @@ func decisions(h Hearer, findings int) []Decision {
 	return h.Decisions[:min(len(h.Decisions), findings)]
 }
 
+// ignores is the entry by which a Scanner ignores what a decision is about; false: it does not, or no entry is known.
+func (h Hearer) ignores(d Decision) (findings.Ignore, bool) {
+	if d.Fate != findings.Ignored || d.Ignore < 0 || int(d.Ignore) >= len(h.Ignore) {
+		return findings.Ignore{}, false
+	}
+	return h.Ignore[d.Ignore], true
+}
+
 // newHearerRow counts what a Scanner did with the findings of a report.
 func newHearerRow(h Hearer, findingsN int, root string, now time.Time) hearerRow {
 	row := hearerRow{
@@ -153,9 +161,8 @@ func decisionsOf(hearers []Hearer, names []string, finding int) (rows []decision
 			continue
 		}
 		key, until := decision{fate: d.Fate, told: d.Told}, time.Time{}
-		if d.Fate == findings.Ignored && d.Ignore >= 0 && int(d.Ignore) < len(h.Ignore) {
-			key.reason, until = h.Ignore[d.Ignore].Reason, h.Ignore[d.Ignore].Until
-			key.until = unix(until)
+		if entry, ok := h.ignores(d); ok {
+			key.reason, until, key.until = entry.Reason, entry.Until, unix(entry.Until)
 		}
 		at := -1
 		for i := range keys {

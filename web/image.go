@@ -1,12 +1,11 @@
 package web
 
 import (
-	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/clairwatch/clairwatch/findings"
@@ -107,105 +106,103 @@ type source struct {
 	Name, Host, Href string
 }
 
-// serveImage answers with what is known of a digest and what Clair says of it now.
-func (p *pages) serveImage(w http.ResponseWriter, r *http.Request, digest string) {
-	const gone = "Its pods may have ended, the image was updated, or it cannot be scanned: the list of images says why."
+// answerImage answers with what is known of a digest and what Clair says of it now.
+func (p *pages) answerImage(r *http.Request, digest string) finished {
 	if !isDigest(digest) {
-		p.serveFault(w, r, http.StatusNotFound, "There is no such image", "An image's address ends in its digest: sha256: and 64 hexadecimal digits.")
-		return
+		return p.newFault(r, http.StatusNotFound, "There is no such image", "An image's address ends in its digest: sha256: and 64 hexadecimal digits.")
 	}
-	var images []Image
-	for _, img := range p.source.Images() {
-		if img.Digest == digest {
-			images = append(images, img)
-		}
+	images, err := p.imagesOf(r.Context(), digest)
+	switch {
+	case err != nil:
+		return p.busy(r)
+	case len(images) == 0:
+		return p.gone(r)
 	}
-	if len(images) == 0 {
-		p.serveFault(w, r, http.StatusNotFound, "No image with this digest was scanned", gone)
-		return
-	}
-	v := imagePage{page: p.newPage(r, images[0].Name), Digest: digest}
-	v.running(images, p.now())
-	report, err := p.fetch(r.Context(), digest)
-	status := http.StatusOK
+	var f finished
+	err = p.fetch(r.Context(), digest, func(report Report) {
+		v := p.newImagePage(r, digest, images)
+		v.Report = newReportView(report, r.URL.Query(), v.Root, p.now())
+		f = p.execute(r, p.image, http.StatusOK, v)
+	})
 	switch {
 	case err == nil:
-		v.Report = newReportView(report, r.URL.Query(), v.Root, p.now())
+		return f
 	case errors.Is(err, ErrUnknown):
-		p.serveFault(w, r, http.StatusNotFound, "No image with this digest was scanned", gone)
-		return
-	case errors.Is(err, errBusy):
-		status = http.StatusServiceUnavailable
-		w.Header().Set("Retry-After", strconv.Itoa(int(reportTimeout/time.Second)))
-		v.Missing = "Other reports are being fetched, and this one did not get its turn. Reload the page in half a minute."
-	case errors.Is(err, ErrNotIndexed):
-		v.Missing = "Clair has no report of this image, or none yet."
-	case errors.Is(err, ErrTooLarge):
-		status = http.StatusBadGateway
-		v.Missing = "Clair's report of this image is larger than clairwatch reads."
-	default: // what it says is not shown: it can hold what others wrote
-		status = http.StatusBadGateway
-		v.Missing = "Clair does not answer, so its report cannot be shown now. Reload the page to ask again; if it lasts, check that Clair and its database run."
+		return p.gone(r)
 	}
-	p.write(w, p.image, status, v)
+	return p.inTurn(r, func() finished {
+		v := p.newImagePage(r, digest, images)
+		var status int
+		status, v.Missing = withoutReport(err)
+		return p.execute(r, p.image, status, v)
+	})
 }
 
-// running fills in what is known without Clair. There is at least one image.
-func (v *imagePage) running(images []Image, now time.Time) {
-	var names, namespaces []string
-	var since time.Time
-	for _, img := range images {
-		names, namespaces = append(names, img.Name), append(namespaces, img.Namespaces...)
-		v.Platform = cmp.Or(v.Platform, img.Platform)
-		v.Told = v.Told || img.Told
-		if !img.Since.IsZero() && (since.IsZero() || img.Since.Before(since)) {
-			since = img.Since
+// imagesOf are what runs under a digest. They are copies, so that nothing else is kept while a report is waited for. Its
+// error is errBusy.
+func (p *pages) imagesOf(ctx context.Context, digest string) ([]Image, error) {
+	var images []Image
+	err := p.making.take(ctx, func(context.Context) {
+		for _, img := range p.source.Images() {
+			if img.Digest == digest {
+				images = append(images, img)
+			}
 		}
+	})
+	return images, err
+}
+
+// gone says that nothing is known of a digest.
+func (p *pages) gone(r *http.Request) finished {
+	if !p.source.Cluster().Leads {
+		return p.standsBy(r)
 	}
-	v.Since = newMoment(since, now)
-	slices.Sort(names[1:])
-	v.Name, v.Others = names[0], first(slices.Compact(names[1:]), mostNames)
-	slices.Sort(namespaces)
-	v.Namespaces = firstPlaces(v.Root, toNamespaces, slices.Compact(namespaces), mostNames)
+	return p.newFault(r, http.StatusNotFound, "No image with this digest was scanned", "Its pods may have ended, the image was updated, or it cannot be scanned: the list of images says why.")
+}
+
+// withoutReport says why there is no report, and which status says so.
+func withoutReport(err error) (status int, why string) {
+	switch {
+	case errors.Is(err, errBusy):
+		return http.StatusServiceUnavailable, "Other reports are being fetched, and this one did not get its turn. Reload the page in half a minute."
+	case errors.Is(err, ErrNotIndexed):
+		return http.StatusOK, "Clair has no report of this image, or none yet."
+	case errors.Is(err, ErrTooLarge):
+		return http.StatusBadGateway, "Clair's report of this image is larger than clairwatch reads."
+	default: // what it says is not shown: it can hold what others wrote
+		return http.StatusBadGateway, "Clair does not answer, so its report cannot be shown now. Reload the page to ask again; if it lasts, check that Clair and its database run."
+	}
+}
+
+// newImagePage says what is known without Clair of images of one digest, of which there is at least one.
+func (p *pages) newImagePage(r *http.Request, digest string, images []Image) imagePage {
+	at := newRunning(pointers(images))
+	v := imagePage{page: p.newPage(r, at.name), Digest: digest, Name: at.name, Platform: at.platform, Pods: at.pods}
+	v.Others = first(slices.DeleteFunc(at.names, func(name string) bool { return name == at.name }), mostNames)
+	v.Namespaces = firstPlaces(v.Root, toNamespaces, at.namespaces, mostNames)
 	v.States = states(images)
-	all := workloads(images)
-	v.Pods = podsOf(images, all)
-	for _, w := range all[:min(len(all), mostWorkloads)] {
+	v.Told, v.Since = told(images, p.now())
+	for _, w := range at.workloads[:min(len(at.workloads), mostWorkloads)] {
 		v.Workloads = append(v.Workloads, newWorkloadRow(w, v.Root))
 	}
-	v.MoreWorkloads = len(all) - len(v.Workloads)
+	v.MoreWorkloads = len(at.workloads) - len(v.Workloads)
+	return v
+}
+
+// told says whether any channel has been told of any of the images, and when one was for the first time.
+func told(images []Image, now time.Time) (any bool, since moment) {
+	var earliest time.Time
+	for _, img := range images {
+		any = any || img.Told
+		if !img.Since.IsZero() && (earliest.IsZero() || img.Since.Before(earliest)) {
+			earliest = img.Since
+		}
+	}
+	return any, newMoment(earliest, now)
 }
 
 func newWorkloadRow(w Workload, root string) workloadRow {
 	return workloadRow{Kind: w.Kind, Name: w.Name, Namespace: newPlace(root, toNamespaces, w.Namespace), Pods: w.Pods}
-}
-
-// podsOf is in how many pods any of the images of one digest runs, of which workloads are known.
-func podsOf(images []Image, known []Workload) int {
-	most, pods := 0, 0
-	for _, img := range images {
-		most = max(most, img.Pods)
-	}
-	for _, w := range known {
-		pods += w.Pods
-	}
-	return max(most, pods) // not the sum over names, since a pod can run several
-}
-
-// workloads are what runs any of the images, in order and each once.
-func workloads(images []Image) []Workload {
-	var all []Workload
-	for _, img := range images {
-		all = append(all, img.Workloads...)
-	}
-	// A pod can run one image under two names, so the larger number of two is right, not their sum.
-	slices.SortFunc(all, func(a, b Workload) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(b.Pods, a.Pods))
-	})
-	return slices.CompactFunc(all, func(a, b Workload) bool {
-		a.Pods, b.Pods = 0, 0
-		return a == b
-	})
 }
 
 // newReportView shows of a report what a query asks for.
@@ -235,44 +232,42 @@ func newReportView(r Report, q url.Values, root string, now time.Time) reportVie
 		v.Layers = all[:min(len(all), mostLayers)]
 		v.MoreLayers = len(all) - len(v.Layers)
 	}
-	for _, u := range findings.Updates(r.Findings) {
-		switch {
-		case u.FixedIn == "": // those with a fix come first, and the others are not to be made
-		case len(v.Updates) == mostUpdates:
-			v.MoreUpdates++
-		default:
-			v.Updates = append(v.Updates, updateRow{
-				Package:   u.Package,
-				Installed: u.Installed,
-				FixedIn:   u.FixedIn,
-				Findings:  u.Findings,
-				Worst:     newFindingRow(u.Worst, root),
-			})
-		}
+	updates, more := updatesToMake(r.Findings)
+	for _, u := range updates {
+		v.Updates = append(v.Updates, updateRow{
+			Package:   u.Package,
+			Installed: u.Installed,
+			FixedIn:   u.FixedIn,
+			Findings:  u.Findings,
+			Worst:     newFindingRow(u.Worst, root),
+		})
 	}
+	v.MoreUpdates = more
 	return v
+}
+
+// updatesToMake are the first of the updates that end findings, the most urgent first, and how many there are besides.
+func updatesToMake(fs []findings.Finding) (updates []findings.Update, more int) {
+	all := findings.Updates(fs)
+	// Those with a fix come first, and the others are not to be made.
+	if n := slices.IndexFunc(all, func(u findings.Update) bool { return u.FixedIn == "" }); n >= 0 {
+		all = all[:n]
+	}
+	return all[:min(len(all), mostUpdates)], max(0, len(all)-mostUpdates)
 }
 
 func newFindingRow(f findings.Finding, root string) findingRow {
 	return findingRow{
 		Severity:  word(f.Severity),
-		Advisory:  newPlace(root, toVulnerabilities, f.Name),
+		Advisory:  newAdvisoryPlace(root, f),
 		Source:    newSource(f.Name, f.Link),
 		Package:   f.Package,
 		Installed: f.Installed,
 		FixedIn:   f.FixedIn,
-		CVSS:      score(f.CVSS),
+		CVSS:      score(cvss(f)),
 		Layer:     f.Layer,
 		Short:     shortLayer(f.Layer),
 	}
-}
-
-// score writes a CVSS score; empty where there is none.
-func score(cvss float64) string {
-	if cvss <= 0 {
-		return ""
-	}
-	return strconv.FormatFloat(cvss, 'f', 1, 64)
 }
 
 // newSource leads to an advisory, if its address may be followed.

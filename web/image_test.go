@@ -137,6 +137,22 @@ func TestFindingFilter(t *testing.T) {
 	}
 }
 
+// TestBegins shows which texts mean a digest: those that somebody copied from one, not the words that happen to be in one.
+func TestBegins(t *testing.T) {
+	digest := "sha256:deadbeefcafe" + strings.Repeat("0", 52)
+	for text, want := range map[string]bool{
+		digest: true, "sha256:d": true, "sha256:dead": true, "deadbe": true, "deadbeefcafe": true, "deadb": false, "de": false, "beefca": false, "eadbee": false,
+		"sha256": false, "sha": false, "sha512:dead": false, "sha256:beef": false, "": false,
+	} {
+		if got := begins(digest, text); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
+	if begins("", "deadbeef") || begins("", "") || begins("not a digest", "not a digest") {
+		t.Error("what is no digest begins somehow")
+	}
+}
+
 // TestPageOf shows that any number leads to a page that there is.
 func TestPageOf(t *testing.T) {
 	for query, want := range map[string]int{
@@ -213,6 +229,7 @@ func TestDecisions(t *testing.T) {
 		{"told before", []Hearer{h("a", told), h("b", below)}, "below minSeverity of shop/a; told before|below minSeverity of shop/b", false},
 		{"alike ones", []Hearer{h("a", below), h("b", below), h("c", below), h("d", below), h("e", passes)}, "below minSeverity of shop/a, shop/b, shop/c and 1 more", false},
 		{"no such entry", []Hearer{h("a", Decision{Fate: findings.Ignored, Ignore: 7})}, "ignored by shop/a", true},
+		{"no entry", []Hearer{h("a", Decision{Fate: findings.Ignored, Ignore: -1})}, "ignored by shop/a", true},
 		{"not decided", []Hearer{h("a")}, "", false},
 		{"no such fate", []Hearer{h("a", Decision{Fate: 99})}, "", false},
 	} {
@@ -320,7 +337,7 @@ func TestImageBounds(t *testing.T) {
 		}
 	}
 	// Each of the 500 rows can hold 4 reasons and a dozen names of 400 characters of two bytes: text nobody writes.
-	if most := 24 << 20; len(page) > most {
+	if len(page) > mostBytes {
 		t.Errorf("the page has %d bytes", len(page))
 	}
 }

@@ -17,20 +17,21 @@ const (
 	namespacesAtOnce = 2
 	// namespaceTimeout is how long an answer waits for its turn and for what is known of the namespace.
 	namespaceTimeout = 45 * time.Second
+	// longestNamespace is that of the name of a namespace, which is a label of DNS.
+	longestNamespace = 63
 )
 
 // How much the page of a namespace shows; the rest is counted.
 const (
-	mostScanners    = 50
-	mostEntries     = 100  // of ignore, of one Scanner
-	mostPlaced      = 500  // images
-	mostRunning     = 500  // workloads
-	mostContainers  = 1000 // of all workloads
-	mostOutline     = 5000 // lines about all containers
-	mostNotes       = 20
-	mostNear        = 10
-	openWorkloads   = 10  // with more of them each is closed
-	longestDNSLabel = 253 // no namespace's name is longer
+	mostScanners   = 50
+	mostEntries    = 100  // of ignore, of one Scanner
+	mostPlaced     = 500  // images
+	mostRunning    = 500  // workloads
+	mostContainers = 1000 // of all workloads
+	mostOutline    = 5000 // lines about all containers
+	mostNotes      = 20
+	mostNear       = 10
+	openWorkloads  = 10 // with more of them each is closed
 )
 
 // namespacePage is the page of a namespace.
@@ -50,9 +51,11 @@ type namespacePage struct {
 	// Scale is of what runs there, Unread the number of images of which no report was read.
 	Scale           scale
 	Fixable, Unread int
-	// Images are the first of what runs there, worst first, AllImages the number of all.
-	Images    []placedRow
-	AllImages int
+	// Images are the first of what runs there under each name, worst first, AllNames is the number of all of these. An
+	// image counts once in AllImages. AllHref leads to a list of all.
+	Images              []placedRow
+	AllNames, AllImages int
+	AllHref             string
 	// Workloads are the first of what runs there, AllWorkloads is the number of all, Open says that each is shown
 	// without a click, MoreContainers is how many containers are left out.
 	Workloads      []runningRow
@@ -109,45 +112,39 @@ type containerRow struct {
 	Lines    []outline
 }
 
-// serveNamespace answers with what is known of a namespace.
-func (p *pages) serveNamespace(w http.ResponseWriter, r *http.Request, name string) {
-	if name == "" || len(name) > longestDNSLabel {
-		p.serveFault(w, r, http.StatusNotFound, "There is no such namespace", "The address of a namespace ends in its name.")
-		return
+// namesNamespace says whether a text can be the name of a namespace.
+func namesNamespace(text string) bool { return text != "" && len(text) <= longestNamespace }
+
+// answerNamespace answers with what is known of a namespace.
+func (p *pages) answerNamespace(r *http.Request, name string) finished {
+	if !namesNamespace(name) {
+		return p.newFault(r, http.StatusNotFound, "There is no such namespace", "The address of a namespace ends in its name.")
 	}
-	n, err := p.askNamespace(r.Context(), name)
+	var f finished
+	if err := p.asking.take(r.Context(), func(ctx context.Context) { f = p.namespaceAnswer(ctx, r, name) }); err != nil {
+		return p.busy(r)
+	}
+	return f
+}
+
+// namespaceAnswer asks about a namespace and makes the answer.
+func (p *pages) namespaceAnswer(ctx context.Context, r *http.Request, name string) finished {
+	n, err := p.source.Namespace(ctx, name)
 	v := namespacePage{page: p.newPage(r, name), Name: name}
 	switch {
 	case err == nil:
 		v.fill(n, p.now())
-		v.images(name, p.source.Images())
-		p.write(w, p.namespace, http.StatusOK, v)
+		v.images(p.source.Images())
+		return p.execute(r, p.namespace, http.StatusOK, v)
 	case errors.Is(err, ErrUnknown):
 		v.Unknown = true
 		v.Near = firstPlaces(v.Root, toNamespaces, n.Near, mostNear)
-		p.write(w, p.namespace, http.StatusNotFound, v)
+		return p.execute(r, p.namespace, http.StatusNotFound, v)
 	case errors.Is(err, ErrStandby):
-		p.serveFault(w, r, http.StatusServiceUnavailable, "Not known here", standsBy)
+		return p.standsBy(r)
 	default: // what it says is not shown: it can hold what others wrote
-		w.Header().Set("Retry-After", strconv.Itoa(int(namespaceTimeout/time.Second)))
-		p.serveFault(w, r, http.StatusServiceUnavailable, "That took too long", "Others ask about namespaces, or a Clair answers slowly. Reload the page in a minute.")
+		return p.newFault(r, http.StatusServiceUnavailable, "That took too long", "A Clair answers slowly. Reload the page in half a minute.")
 	}
-}
-
-// askNamespace asks about a namespace when it is its turn, for a page or for the API. Its error is errBusy, or that
-// of Source.Namespace.
-func (p *pages) askNamespace(ctx context.Context, name string) (Namespace, error) {
-	ctx, cancel := context.WithTimeout(ctx, namespaceTimeout)
-	defer cancel()
-	select {
-	case p.asking <- struct{}{}:
-		defer func() { <-p.asking }()
-	case <-ctx.Done():
-	}
-	if ctx.Err() != nil { // also where both happened at once
-		return Namespace{}, errBusy
-	}
-	return p.source.Namespace(ctx, name)
 }
 
 // fill shows what is known.
@@ -209,37 +206,30 @@ func (left *room) workload(w NamespaceWorkload, root string) runningRow {
 	return row
 }
 
-// images fills in those of the images that run in a namespace.
-func (v *namespacePage) images(namespace string, images []Image) {
-	var sum findings.Counts
-	seen := make(map[string]bool)
-	for _, img := range images {
-		if !slices.Contains(img.Namespaces, namespace) {
+// images fills in those of the images that run in the namespace.
+func (v *namespacePage) images(images []Image) {
+	for _, sum := range byNamespace(images, v.Name) { // one, or none where nothing runs
+		v.Scale, v.Fixable, v.AllImages, v.Unread = newScale(sum.Counts), sum.Counts.Fixable, sum.Images, sum.Unread
+	}
+	v.AllHref = selection{Filter: filter{Namespace: v.Name}}.hrefFrom(v.Root)
+	for i := range images {
+		if !slices.Contains(images[i].Namespaces, v.Name) {
 			continue
 		}
-		v.AllImages++
-		switch {
-		case !img.Found:
-			v.Unread++
-		case img.Digest == "" || !seen[img.Digest]: // what runs under several names counts once
-			seen[img.Digest] = true
-			sum = sum.Add(img.Counts)
-		}
-		if len(v.Images) < mostPlaced {
-			v.Images = append(v.Images, newPlacedRow(img, namespace, v.Root))
+		if v.AllNames++; len(v.Images) < mostPlaced {
+			v.Images = append(v.Images, newPlacedRow(&images[i], v.Name, v.Root))
 		}
 	}
-	v.Scale, v.Fixable = newScale(sum), sum.Fixable
 }
 
-func newPlacedRow(img Image, namespace, root string) placedRow {
+func newPlacedRow(img *Image, namespace, root string) placedRow {
 	c := img.Counts
 	row := placedRow{
 		Image:    newImagePlace(root, img.Name, img.Digest),
 		Platform: img.Platform,
 		Found:    img.Found,
 		Counts:   c,
-		Other:    c.Low + c.Negligible + c.Unknown,
+		Other:    other(c),
 		Words:    stateWords(img.State),
 		Advice:   cmp.Or(img.Advice, meaning(img.State)),
 	}

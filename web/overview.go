@@ -52,7 +52,7 @@ type overviewPage struct {
 	Troubled, Fine, Untried channelRows
 	// Clairs are those of the settings.
 	Clairs clairRows
-	// Vulnerability is the one that the filter's text names, if an image has it.
+	// Vulnerability is the one that the filter's text names, if an image that runs has it.
 	Vulnerability namedVulnerability
 	// Heads are those of the columns of the table of images.
 	Heads []headCell
@@ -63,9 +63,6 @@ type overviewPage struct {
 	// Previous and Next lead to the pages beside this one; empty: there is none.
 	Previous, Next string
 }
-
-// choice is one of those that a form offers.
-type choice struct{ Value, Text string }
 
 // namespaceRow is a namespace in the table.
 type namespaceRow struct {
@@ -79,10 +76,8 @@ type namespaceRow struct {
 // namedVulnerability is one that somebody looks for.
 type namedVulnerability struct {
 	Place place
-	// Images is the number of images that have it; zero: none.
-	Images int
-	// Mentioned says that it goes by other names in them.
-	Mentioned bool
+	// Images is the number of images that have it, Also that of those that have only what mentions it.
+	Images, Also int
 }
 
 // headCell is the head of a column.
@@ -162,24 +157,28 @@ func newImageRow(img Image, now time.Time) imageRow {
 // other counts findings of low, negligible and unknown severity.
 func other(c findings.Counts) int { return c.Low + c.Negligible + c.Unknown }
 
-// serveOverview answers with what runs.
-func (p *pages) serveOverview(w http.ResponseWriter, r *http.Request) {
+// answerOverview answers with what runs.
+func (p *pages) answerOverview(r *http.Request) finished {
+	return p.inTurn(r, func() finished { return p.execute(r, p.overview, http.StatusOK, p.newOverviewPage(r)) })
+}
+
+func (p *pages) newOverviewPage(r *http.Request) overviewPage {
 	images, now := p.source.Images(), p.now()
 	v := overviewPage{page: p.newPage(r, "What runs"), selection: parseSelection(r.URL.Query()), All: len(images)}
 	having := p.having(v.Filter.Text)
-	v.Filtered, v.Vulnerability = v.Filter.active(), newNamedVulnerability(v.Filter.Text, having)
+	v.Filtered, v.Vulnerability = v.Filter.active(), newNamedVulnerability(v.Filter.Text, having, images)
 	chosen := v.Filter.pick(images, having)
 	v.Chosen = len(chosen)
 	v.counts(chosen)
 	v.states(chosen)
 	v.worst(byNamespace(chosen, v.Filter.Namespace))
-	v.Namespaces, v.AllStates = choices(images)
-	v.Severities = severityChoices()
+	v.Namespaces, v.AllStates = choices(images, v.Filter.State)
+	v.Severities = severityChoices(v.Filter.Severity)
 	v.mistakes(p.source.Mistakes())
 	v.channels(p.source.Channels(), now)
 	v.Clairs = newClairRows(p.source.Clairs(), now)
 	v.table(chosen, now)
-	p.write(w, p.overview, http.StatusOK, v)
+	return v
 }
 
 // having asks what has a vulnerability, if it has a name.
@@ -190,21 +189,12 @@ func (p *pages) having(name string) map[string][]findings.Finding {
 	return p.source.Having(name)
 }
 
-func newNamedVulnerability(name string, having map[string][]findings.Finding) namedVulnerability {
+func newNamedVulnerability(name string, having map[string][]findings.Finding, images []Image) namedVulnerability {
 	if len(having) == 0 {
 		return namedVulnerability{}
 	}
-	v := namedVulnerability{Place: newPlace("", toVulnerabilities, name), Mentioned: true, Images: len(having)}
-	called := 0
-	for _, fs := range having {
-		if slices.ContainsFunc(fs, func(f findings.Finding) bool { return f.IsCalled(name) }) {
-			called++
-		}
-	}
-	if called > 0 {
-		v.Images, v.Mentioned = called, false
-	}
-	return v
+	o := newOccurrence(name, having, images)
+	return namedVulnerability{Place: newPlace("", toVulnerabilities, name), Images: len(o.called), Also: o.also}
 }
 
 // counts adds up what the last reports of the chosen images have.
@@ -344,8 +334,9 @@ func meaning(state string) string {
 	return ""
 }
 
-// choices are the namespaces and states that the form offers, whatever is chosen now.
-func choices(images []Image) (namespaces, states []string) {
+// choices are the namespaces and states that the form offers, whatever is chosen now. The state that is chosen is one of
+// them even when nothing is in it any more.
+func choices(images []Image, state string) (namespaces, states []string) {
 	inNamespaces, inStates := make(map[string]bool), make(map[string]bool)
 	for _, img := range images {
 		inStates[img.State] = true
@@ -354,20 +345,11 @@ func choices(images []Image) (namespaces, states []string) {
 		}
 	}
 	namespaces, states = slices.Sorted(maps.Keys(inNamespaces)), slices.Sorted(maps.Keys(inStates))
-	return namespaces[:min(len(namespaces), mostChoices)], states[:min(len(states), mostStates)]
-}
-
-// severityChoices are the severities that the form offers, worst first.
-func severityChoices() []choice {
-	var all []choice
-	for _, s := range findings.Severities {
-		c := choice{Value: word(s), Text: word(s)}
-		if s != findings.Severities[0] {
-			c.Text += " or worse"
-		}
-		all = append(all, c)
+	namespaces, states = namespaces[:min(len(namespaces), mostChoices)], states[:min(len(states), mostStates)]
+	if state != "" && !slices.ContainsFunc(states, func(s string) bool { return brief(s) == state }) {
+		states = append(states, state)
 	}
-	return all
+	return namespaces, states
 }
 
 // mistakes fills in what is wrong with the settings.

@@ -73,8 +73,9 @@ func TestFilter(t *testing.T) {
 	having := map[string][]findings.Finding{digestOf(3): {{Name: "CVE-2026-0001"}}, "": {{Name: "CVE-2026-0001"}}}
 	for query, want := range map[string]string{
 		"": "12345", "other=x": "12345", "namespace=a": "14", "namespace=b": "12", "namespace=B": "", "q=NGINX": "12", "q=+nginx+": "12", "q=shop": "2345",
-		"q=" + digestOf(3)[:20]: "3", "state=scanned": "13", "state=scan": "", "namespace=b&state=untried&q=api": "2", "q=%zz&namespace=a": "14", "q=nothing": "",
-		"severity=critical": "1", "severity=HIGH": "13", "severity=low": "13", "severity=unknown": "134", "severity=severe": "12345",
+		"q=" + digestOf(3)[:20]: "3", "q=" + digestOf(3)[7:13]: "3", "q=" + strings.ToUpper(digestOf(3)[7:13]): "3", "q=" + digestOf(3)[7:12]: "", "q=" + digestOf(3)[9:19]: "", "q=db": "4", "q=sha": "",
+		"state=scanned": "13", "state=scan": "", "namespace=b&state=untried&q=api": "2", "q=%zz&namespace=a": "14", "q=nothing": "",
+		"severity=critical": "1", "severity=HIGH": "13", "severity=low": "13", "severity=unknown": "4", "severity=negligible": "13", "severity=severe": "12345",
 		"fixable=yes": "14", "fixable=no": "12345", "fixable=yes&severity=medium": "1", "q=cve": "3",
 	} {
 		values, _ := url.ParseQuery(query) // as a request does
@@ -228,11 +229,45 @@ func TestByNamespace(t *testing.T) {
 	}
 }
 
+// TestUnchecked shows that the order of an image's names does not matter: what was scanned under one of them is checked.
+func TestUnchecked(t *testing.T) {
+	refused := Image{Name: "a", Digest: digestOf(1), Namespaces: []string{"shop"}, State: "unauthorized", Advice: "refused"}
+	scanned := Image{Name: "b", Digest: digestOf(1), Namespaces: []string{"shop"}, State: "scanned", Found: true, Counts: findings.Counts{Low: 1}}
+	both := namespaceSum{Name: "shop", Images: 1, Counts: findings.Counts{Low: 1}}
+	neither := namespaceSum{Name: "shop", Images: 1, Unread: 1, Unchecked: 1}
+	for _, c := range []struct {
+		images []Image
+		want   namespaceSum
+	}{
+		{[]Image{refused, scanned}, both}, {[]Image{scanned, refused}, both}, {[]Image{refused, refused}, neither}, {[]Image{refused, scanned, refused, scanned}, both},
+	} {
+		if got := byNamespace(c.images, "shop"); !slices.Equal(got, []namespaceSum{c.want}) {
+			t.Errorf("%+v, want %+v", got, c.want)
+		}
+	}
+	page := get(t, newPages(t, &fixture{cluster: leading, images: []Image{refused, scanned}, namespaces: map[string]Namespace{"shop": {}}}), "/namespaces/shop", "").Body.String()
+	if !strings.Contains(page, "<caption>1 image under 2 names, worst first</caption>") || strings.Contains(page, "No report was read yet") {
+		t.Error("the page of the namespace counts each name")
+	}
+}
+
+// TestEmptyState shows that the form says what is chosen when nothing is in that state any more.
+func TestEmptyState(t *testing.T) {
+	page := get(t, newPages(t, &fixture{images: listed()}), "/", "state=rate_limited").Body.String()
+	if !strings.Contains(page, `<option value="rate_limited" selected="selected">rate limited</option>`) || !strings.Contains(page, "No image passes the filter") {
+		t.Error("the form does not say it")
+	}
+	page = get(t, newPages(t, &fixture{images: listed()}), "/", "state=scanned").Body.String()
+	if strings.Count(page, `<option value="scanned"`) != 1 {
+		t.Error("a state is offered twice")
+	}
+}
+
 // TestNamedVulnerability says what has what somebody looks for, by whichever of its names.
 func TestNamedVulnerability(t *testing.T) {
 	h := newPages(t, &fixture{images: manyImages(30), having: manyHaving()})
 	for query, want := range map[string]string{
-		"q=cve-2026-0001":                 `2 images have <bdi>cve-2026-0001</bdi>: <a href="vulnerabilities/cve-2026-0001">`,
+		"q=cve-2026-0001":                 `2 images have <bdi>cve-2026-0001</bdi>, and 1 more has what mentions it: <a href="vulnerabilities/cve-2026-0001">`,
 		"q=CVE-2026-0002":                 `<bdi>CVE-2026-0002</bdi> is another name of what 1 image has: <a href="vulnerabilities/CVE-2026-0002">`,
 		"q=CVE-2026-0001&namespace=other": `2 images have`,
 	} {

@@ -6,13 +6,12 @@
 package web
 
 import (
-	"bytes"
+	"context"
 	"embed"
 	"errors"
 	"fmt"
 	"html/template"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -32,10 +31,8 @@ type Config struct {
 type pages struct {
 	source Source
 	now    func() time.Time
-	// reading has room for each report that may be fetched at a time.
-	reading chan struct{}
-	// asking has room for each namespace that may be asked about at a time.
-	asking chan struct{}
+	// reading is for answers that hold a report, asking for those about a namespace, making for all others.
+	reading, asking, making turns
 
 	overview, image, vulnerability, namespace, fault *template.Template
 }
@@ -47,7 +44,7 @@ type pages struct {
 func New(cfg Config) (http.Handler, error) {
 	p := &pages{
 		source: cfg.Source, now: cfg.Now,
-		reading: make(chan struct{}, reportsAtOnce), asking: make(chan struct{}, namespacesAtOnce),
+		reading: newTurns(reportsAtOnce, reportTimeout), asking: newTurns(namespacesAtOnce, namespaceTimeout), making: newTurns(pagesAtOnce, pageTimeout),
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -83,29 +80,47 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
-	if strings.HasPrefix(r.URL.Path, "/api/") {
-		p.serveAPI(w, r)
+	if isFile := r.URL.Path == "/style.css" || r.URL.Path == "/icon.svg"; isFile && reads(r) {
+		http.ServeFileFS(w, r, files, r.URL.Path[1:])
 		return
 	}
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		h.Set("Allow", "GET, HEAD")
-		p.serveFault(w, r, http.StatusMethodNotAllowed, "These pages can only be read", "")
-		return
+	p.answer(r).send(w)
+}
+
+// reads says whether a request only reads.
+func reads(r *http.Request) bool { return r.Method == http.MethodGet || r.Method == http.MethodHead }
+
+// answer makes the answer to a request for a page or for JSON.
+func (p *pages) answer(r *http.Request) finished {
+	path := r.URL.Path
+	if strings.HasPrefix(path, "/api/") {
+		return p.answerAPI(r)
 	}
-	switch path := r.URL.Path; {
-	case path == "/":
-		p.serveOverview(w, r)
-	case path == "/style.css" || path == "/icon.svg":
-		http.ServeFileFS(w, r, files, path[1:])
-	case strings.HasPrefix(path, "/images/"):
-		p.serveImage(w, r, strings.TrimPrefix(path, "/images/"))
-	case strings.HasPrefix(path, "/vulnerabilities/"):
-		p.serveVulnerability(w, r, strings.TrimPrefix(path, "/vulnerabilities/"))
-	case strings.HasPrefix(path, "/namespaces/"):
-		p.serveNamespace(w, r, strings.TrimPrefix(path, "/namespaces/"))
-	default:
-		p.serveFault(w, r, http.StatusNotFound, "There is no such page", "")
+	if !reads(r) {
+		return p.newFault(r, http.StatusMethodNotAllowed, "These pages can only be read", "")
 	}
+	if path == "/" {
+		return p.answerOverview(r)
+	}
+	if digest, ok := strings.CutPrefix(path, "/"+toImages); ok {
+		return p.answerImage(r, digest)
+	}
+	if name, ok := strings.CutPrefix(path, "/"+toVulnerabilities); ok {
+		return p.answerVulnerability(r, name)
+	}
+	if name, ok := strings.CutPrefix(path, "/"+toNamespaces); ok {
+		return p.answerNamespace(r, name)
+	}
+	return p.newFault(r, http.StatusNotFound, "There is no such page", "")
+}
+
+// inTurn makes a page for which nobody is asked, when it is its turn.
+func (p *pages) inTurn(r *http.Request, page func() finished) finished {
+	var f finished
+	if err := p.making.take(r.Context(), func(context.Context) { f = page() }); err != nil {
+		return p.busy(r)
+	}
+	return f
 }
 
 // page is what every page shows.
@@ -148,23 +163,32 @@ type faultPage struct {
 	What, Hint string
 }
 
-// serveFault answers with a page that says what went wrong.
-func (p *pages) serveFault(w http.ResponseWriter, r *http.Request, status int, what, hint string) {
-	p.write(w, p.fault, status, faultPage{page: p.newPage(r, what), What: what, Hint: hint})
+// newFault is a page that says what went wrong.
+func (p *pages) newFault(r *http.Request, status int, what, hint string) finished {
+	return p.execute(r, p.fault, status, faultPage{page: p.newPage(r, what), What: what, Hint: hint})
 }
 
-// write sends a page. It is made in memory first, so that a page is sent whole with the status that fits, and what
-// it was made from is not held for as long as a slow reader takes.
-func (p *pages) write(w http.ResponseWriter, t *template.Template, status int, view any) {
-	var b bytes.Buffer
-	if err := t.Execute(&b, view); err != nil {
+// busy says that it was not the turn of a page.
+func (p *pages) busy(r *http.Request) finished {
+	return p.newFault(r, http.StatusServiceUnavailable, "Too many ask at once", "It was not the turn of this page for too long. Reload it in half a minute.")
+}
+
+// standsBy says why a replica does not know what it is asked.
+func (p *pages) standsBy(r *http.Request) finished {
+	return p.newFault(r, http.StatusServiceUnavailable, "Not known here", "This replica stands by: only the one that leads knows what runs. Ask that one, or reload the page when this one leads.")
+}
+
+// execute makes a page.
+func (p *pages) execute(r *http.Request, t *template.Template, status int, view any) finished {
+	var d draft
+	err := t.Execute(&d, view)
+	switch {
+	case err == nil:
+		return finished{status, "text/html; charset=utf-8", d.bytes()}
+	case errors.Is(err, errTooLong) && t != p.fault:
+		return p.newFault(r, http.StatusInternalServerError, "This page would be too large", "What is on it is unusually long. If it has a filter, choose less of it.")
+	default:
 		// Only a mistake in a template gets here, and the tests execute all of them.
-		http.Error(w, "the page cannot be made", http.StatusInternalServerError)
-		return
+		return finished{http.StatusInternalServerError, "text/plain; charset=utf-8", []byte("the page cannot be made\n")}
 	}
-	h := w.Header()
-	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	w.WriteHeader(status)
-	_, _ = w.Write(b.Bytes()) // who does not wait for the answer does not need it
 }

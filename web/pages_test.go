@@ -214,6 +214,7 @@ func golden() map[string]struct {
 		"image-failed":      {&fixture{cluster: leads, images: refused}, "/images/" + refused[0].Digest, "", 200},
 		"image-no-clair":    {of(1, findings.Report{}, errors.New("secret of the network")), "/images/" + digestOf(0), "", 502},
 		"image-gone":        {of(1, findings.Report{}, nil), "/images/" + digestOf(7), "", 404},
+		"image-standby":     {&fixture{}, "/images/" + digestOf(7), "", 503},
 		"not-found":         {of(1, findings.Report{}, nil), "/images", "", 404},
 	}
 }
@@ -370,6 +371,17 @@ func TestMethodsAndHeaders(t *testing.T) {
 	}
 }
 
+// TestStandbyRetry shows that a replica that stands by says when to ask again, and does not say that nothing is there.
+func TestStandbyRetry(t *testing.T) {
+	h := newPages(t, &fixture{})
+	for _, path := range []string{"/images/" + digestOf(0), "/vulnerabilities/CVE-2026-0001", "/namespaces/shop", "/api/v1/images/" + digestOf(0)} {
+		w := get(t, h, path, "")
+		if w.Code != 503 || w.Header().Get("Retry-After") != "30" || !strings.Contains(w.Body.String(), "stands by") {
+			t.Errorf("%s: %d, Retry-After %q", path, w.Code, w.Header().Get("Retry-After"))
+		}
+	}
+}
+
 // TestLinksBehindPrefix follows every link of the pages where the site has a prefix.
 func TestLinksBehindPrefix(t *testing.T) {
 	const prefix = "/proxy/clairwatch"
@@ -428,7 +440,7 @@ func TestReportErrors(t *testing.T) {
 		{"anything else", errors.New(secret), 502, "Clair does not answer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			w := get(t, newPages(t, &fixture{images: manyImages(1), report: answers(findings.Report{}, c.err)}), "/images/"+digestOf(0), "")
+			w := get(t, newPages(t, &fixture{cluster: leading, images: manyImages(1), report: answers(findings.Report{}, c.err)}), "/images/"+digestOf(0), "")
 			page := w.Body.String()
 			if w.Code != c.status || !strings.Contains(page, c.says) {
 				t.Errorf("%d, want %d with %q\n%s", w.Code, c.status, c.says, page)

@@ -1,6 +1,11 @@
 package web
 
-import "net/url"
+import (
+	"cmp"
+	"net/url"
+
+	"github.com/clairwatch/clairwatch/findings"
+)
 
 // Where the pages of one thing are, below the first page.
 const (
@@ -26,6 +31,12 @@ func newPlace(root, to, name string) place {
 		return place{Name: name}
 	}
 	return place{Name: name, Href: root + to + url.PathEscape(name)}
+}
+
+// newAdvisoryPlace leads to the page of the vulnerability that a finding is about. Its address has the name without a
+// title, which can be long and have slashes.
+func newAdvisoryPlace(root string, f findings.Finding) place {
+	return place{Name: f.Name, Href: newPlace(root, toVulnerabilities, cmp.Or(f.BareName(), f.Name)).Href}
 }
 
 // newImagePlace leads to the page of an image, if it has one.

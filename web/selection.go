@@ -24,14 +24,17 @@ func parseSelection(q url.Values) selection {
 }
 
 // href leads from the first page to what is selected.
-func (s selection) href() string {
+func (s selection) href() string { return s.hrefFrom("./") }
+
+// hrefFrom leads there from a page from which root leads to the first one.
+func (s selection) hrefFrom(root string) string {
 	q := s.Filter.values()
 	s.Order.set(q)
 	if s.Page > 1 {
 		q.Set("page", strconv.Itoa(s.Page))
 	}
 	if len(q) == 0 {
-		return "./#images"
+		return root + "#images"
 	}
-	return "./?" + q.Encode() + "#images"
+	return root + "?" + q.Encode() + "#images"
 }

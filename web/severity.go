@@ -1,6 +1,7 @@
 package web
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/clairwatch/clairwatch/findings"
@@ -44,3 +45,49 @@ func newScale(c findings.Counts) scale {
 }
 
 func word(s findings.Severity) string { return strings.ToLower(s.String()) }
+
+// severityWords are the words of all severities, worst first.
+func severityWords() []string {
+	var words []string
+	for _, s := range findings.Severities {
+		words = append(words, word(s))
+	}
+	return words
+}
+
+// choice is one of those that a form offers.
+type choice struct {
+	Value, Text string
+	Chosen      bool
+}
+
+// severityChoices are the severities that a form offers, worst first. Each stands for what is worse, too, but for that
+// of what nobody has rated.
+func severityChoices(chosen string) []choice {
+	var all []choice
+	for i, s := range findings.Severities {
+		c := choice{Value: word(s), Text: word(s), Chosen: word(s) == chosen}
+		if i > 0 && s != findings.Severity(0) {
+			c.Text += " or worse"
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+// cvss is the CVSS score of a finding; zero where it has none that can be one.
+func cvss(f findings.Finding) float64 {
+	const highest = 10
+	if f.CVSS > 0 && f.CVSS <= highest {
+		return f.CVSS
+	}
+	return 0
+}
+
+// score writes a CVSS score; empty where there is none.
+func score(cvss float64) string {
+	if cvss <= 0 {
+		return ""
+	}
+	return strconv.FormatFloat(cvss, 'f', 1, 64)
+}

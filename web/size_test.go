@@ -4,6 +4,8 @@ import (
 	"net/url"
 	"runtime"
 	"testing"
+
+	"github.com/clairwatch/clairwatch/findings"
 )
 
 // largeCluster has 10,000 images.
@@ -65,4 +67,19 @@ func TestViewsKeepNothing(t *testing.T) {
 		t.Errorf("%d bytes before, %d after 200 views", before, after)
 	}
 	runtime.KeepAlive(source)
+}
+
+// BenchmarkVulnerability makes the page of what 1,000 of 10,000 images have.
+func BenchmarkVulnerability(b *testing.B) {
+	source := largeCluster()
+	having := make(map[string][]findings.Finding)
+	for i := range 1000 {
+		having[digestOf(10*i)] = []findings.Finding{{Name: "CVE-2026-0001", Package: "openssl", Installed: "3.0.2", FixedIn: "3.0.9", Severity: findings.Severities[i%3]}}
+	}
+	source.having = map[string]map[string][]findings.Finding{"CVE-2026-0001": having}
+	h := newPages(b, source)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.ReportMetric(float64(get(b, h, "/vulnerabilities/CVE-2026-0001", "").Body.Len()), "bytes/page")
+	}
 }
