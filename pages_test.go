@@ -163,8 +163,8 @@ func TestPages(t *testing.T) {
 			"1 piece of news kept for it", "(just now) · next try",
 			"1 channel has been sent nothing", "<bdi>idle</bdi>",
 		)
-		s.want("/images/"+runningDigest, 200, "CVE-2026-0001", "openssl", "3.0.2", "1 pod of <a href=\"../namespaces/shop\"><bdi>shop</bdi></a>", "api-7d4f", "nothing yet")
-		s.want("/images/"+unknownDigest, 404, "No image with this digest was scanned")
+		s.want("/images/"+runningDigest, 200, "CVE-2026-0001", "openssl", "3.0.2", "1 pod of <a href=\"../namespaces/shop\"><bdi>shop</bdi></a>", "api-7d4f", "not yet")
+		s.want("/images/"+unknownDigest, 404, "No image that runs has this digest")
 	})
 }
 
@@ -306,7 +306,7 @@ func TestPageOfWhatHasEnded(t *testing.T) {
 		}
 		synctest.Wait()
 		s.want("/", 200, "shop/api:v1")
-		s.want("/images/"+runningDigest, 404, "No image with this digest was scanned")
+		s.want("/images/"+runningDigest, 404, "No image that runs has this digest")
 		time.Sleep(imagesFor)
 		s.want("/", 200, "No image runs in a namespace that is watched")
 	})

@@ -121,6 +121,7 @@ func (p *pages) answerAPI(r *http.Request) finished {
 		known = append(known, "namespace", "severity", "fixable", "state", "q", "sort", "order")
 		answer = func() (any, error) { return p.apiImages(q) }
 	case noun == "images":
+		known = append(known, "severity", "fixable", "package", "q")
 		asking = func() finished { return p.apiImage(r.Context(), name, q) }
 	case noun == "namespaces" && !named:
 		answer = func() (any, error) { return p.apiNamespaces(q) }

@@ -124,22 +124,19 @@ func apiSource() *fixture {
 	for i := range r.Findings {
 		r.Findings[i].Layer = digestOf(100 + i%2)
 	}
-	decisions := make([]Decision, len(r.Findings))
-	for i := range decisions {
-		decisions[i] = Decision{Fate: findings.Fate(1 + i%4), Ignore: int32(i / 4 % 2), Told: i%2 == 0}
-	}
-	hearers := []Hearer{
-		{Key: "_all", Name: "default", Namespaces: []string{"cart", "checkout"}, Channel: "hooks.slack.com/…#3fa2c1", MinSeverity: findings.Severities[2], UnknownAs: findings.Severities[2]},
-		{
+	report := judged(r, 1,
+		Hearer{Key: "_all", Name: "default", Namespaces: []string{"cart", "checkout"}, Channel: "hooks.slack.com/…#3fa2c1", MinSeverity: findings.Severities[2], UnknownAs: findings.Severities[2]},
+		Hearer{
 			Key: "shop", Name: "default", Namespaces: []string{"shop"}, Channel: "hooks.slack.com/…#90b77e", OnlyFixable: true, Told: true, Since: noon.Add(-time.Hour),
-			Ignore: []findings.Ignore{{ID: "CVE-2026-0001", Reason: "not reachable", Until: noon.Add(24 * time.Hour)}, {Package: "curl", Image: "shop/*"}}, Decisions: decisions,
+			Ignore: []findings.Ignore{{ID: r.Findings[1].Name, Reason: "not reachable", Until: noon.Add(24 * time.Hour)}, {Package: "curl", Image: "shop/*"}},
 		},
-	}
+	)
+	report.Hearers[1].Decisions[1].Told = true // before the entry was written
 	return &fixture{
 		cluster: Cluster{Name: "production", Leads: true, Since: noon.Add(-26 * time.Hour)}, images: toldImages(30), channels: manyChannels, mistakes: fewMistakes,
 		clairs: manyClairs, having: manyHaving(), namespaces: map[string]Namespace{"shop": {Data: map[string]any{"namespace": "shop", "pods": 3}}},
 		report: func(context.Context, string) (Report, error) {
-			return Report{Report: r, Clair: "http://clair.clair:6000/", Hearers: hearers}, nil
+			return report, nil
 		},
 	}
 }
@@ -250,6 +247,9 @@ func TestAPIFaults(t *testing.T) {
 		{"/api/v1/images", "q=%zz", 400, "the query cannot be read"},
 		{"/api/v1/images", "q=" + strings.Repeat("n", 401), 400, "q is longer than 400 bytes"},
 		{"/api/v1/images/" + digestOf(0), "limit=-3", 400, "limit cannot be -3"},
+		{"/api/v1/images/" + digestOf(0), "severity=severe", 400, "severity cannot be severe: want critical, high"},
+		{"/api/v1/images/" + digestOf(0), "fixable=no", 400, "fixable cannot be no: want yes"},
+		{"/api/v1/images/" + digestOf(0), "state=scanned", 400, "there is no parameter state here: want some of limit, offset, severity, fixable, package, q"},
 	} {
 		t.Run(c.path[:min(len(c.path), 60)]+"?"+c.query[:min(len(c.query), 20)], func(t *testing.T) {
 			w := get(t, h, c.path, c.query)
@@ -345,6 +345,14 @@ func TestAPINamespace(t *testing.T) {
 	source.namespaces["shop"] = Namespace{Data: func() {}}
 	if w := get(t, h, "/api/v1/namespaces/shop", ""); w.Code != 500 || w.Body.String() != `{"error":"the answer cannot be written"}`+"\n" {
 		t.Errorf("of what is no JSON: %d %s", w.Code, w.Body)
+	}
+	source.namespaces["shop"] = Namespace{Data: strings.Repeat("n", mostBytes-2)} // with quotes and the end of the line one too many
+	if w := get(t, h, "/api/v1/namespaces/shop", ""); w.Code != 500 || !strings.Contains(w.Body.String(), `{"error":"the answer is longer than `) || w.Header().Get("Content-Length") != fmt.Sprint(w.Body.Len()) {
+		t.Errorf("of what is too large: %d with %d bytes: %.100s", w.Code, w.Body.Len(), w.Body)
+	}
+	source.namespaces["shop"] = Namespace{Data: strings.Repeat("n", mostBytes-3)}
+	if w := get(t, h, "/api/v1/namespaces/shop", ""); w.Code != 200 || w.Body.Len() != mostBytes {
+		t.Errorf("of what just fits: %d with %d bytes", w.Code, w.Body.Len())
 	}
 }
 
@@ -444,6 +452,88 @@ func TestAPIPaging(t *testing.T) {
 		}
 		if len(seen) != c.total {
 			t.Errorf("%s?%s: %d items, want %d", c.path, c.query, len(seen), c.total)
+		}
+	}
+}
+
+// TestPagesAndAPIAgree asks pages and the API the same, and wants the same in the same order.
+func TestPagesAndAPIAgree(t *testing.T) {
+	source := apiSource()
+	r := layered(manyFindings(90), 3)
+	source.report = func(context.Context, string) (Report, error) { return judged(r, 1, hearersOf(r)...), nil }
+	h := newPages(t, source)
+	of := func(pattern, text string) []string {
+		var all []string
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			all = append(all, m[1])
+		}
+		return all
+	}
+	image := "images/" + digestOf(3)
+	for _, c := range []struct {
+		page, api, query string
+		row, field       string // what a row and an item are known by
+		some             bool   // that the query leaves something out
+	}{
+		{"", "images", "", `<th scope="row"><a href="images/([^"]*)"`, "digest", false},
+		{"", "images", "namespace=checkout", `<th scope="row"><a href="images/([^"]*)"`, "digest", true},
+		{"", "images", "severity=high&sort=name", `<th scope="row"><a href="images/([^"]*)"`, "digest", true},
+		{"", "images", "fixable=yes&sort=fixable&order=asc", `<th scope="row"><a href="images/([^"]*)"`, "digest", true},
+		{"", "images", "state=not_covered", `<th scope="row"><a href="images/([^"]*)"`, "digest", true},
+		{"", "images", "q=web-1&sort=since", `<th scope="row"><a href="images/([^"]*)"`, "digest", true},
+		{"", "images", "q=cve-2026-0001", `<th scope="row"><a href="images/([^"]*)"`, "digest", true},
+		{"", "namespaces", "", `<th scope="row"><a href="namespaces/([^"]*)"`, "name", false},
+		{image, image, "", `<th scope="row"><a href="../vulnerabilities/([^"]*)"`, "name", false},
+		{image, image, "severity=high", `<th scope="row"><a href="../vulnerabilities/([^"]*)"`, "name", true},
+		{image, image, "severity=unknown", `<th scope="row"><a href="../vulnerabilities/([^"]*)"`, "name", true},
+		{image, image, "fixable=yes&package=openssl", `<th scope="row"><a href="../vulnerabilities/([^"]*)"`, "name", true},
+		{image, image, "q=" + digestOf(1001)[7:19], `<th scope="row"><a href="../vulnerabilities/([^"]*)"`, "name", true},
+		{image, image, "q=nothing", `<th scope="row"><a href="../vulnerabilities/([^"]*)"`, "name", true},
+	} {
+		t.Run(c.api+"?"+c.query, func(t *testing.T) {
+			shown := of(c.row, get(t, h, "/"+c.page, c.query).Body.String())
+			var a struct {
+				Items  []map[string]any
+				Report struct {
+					Findings []map[string]any
+					Total    int
+				}
+				Total int
+			}
+			w := get(t, h, apiRoot+c.api, c.query)
+			if err := json.Unmarshal(w.Body.Bytes(), &a); w.Code != 200 || err != nil {
+				t.Fatalf("%d, %v", w.Code, err)
+			}
+			items := append(a.Items, a.Report.Findings...)
+			answered := make([]string, 0, len(items))
+			for _, item := range items {
+				answered = append(answered, fmt.Sprint(item[c.field]))
+			}
+			if !slices.Equal(shown, answered) {
+				t.Errorf("the page has\n%q, the API\n%q", shown, answered)
+			}
+			if total := a.Total + a.Report.Total; total != len(shown) {
+				t.Errorf("the total is %d, and %d are shown", total, len(shown))
+			}
+			var all struct{ Report struct{ Total int } }
+			if err := json.Unmarshal(get(t, h, apiRoot+c.api, "").Body.Bytes(), &all); err != nil {
+				t.Fatal(err)
+			}
+			if most := max(all.Report.Total, len(source.images)); c.some == (len(shown) == most) && c.api != "namespaces" {
+				t.Errorf("%d of %d", len(shown), most)
+			}
+		})
+	}
+	var a apiImageAnswer
+	decodeStrictly(t, get(t, h, apiRoot+image, "limit=1000").Body.String(), &a)
+	report := judged(r, 1, hearersOf(r)...)
+	for i, f := range a.Report.Findings {
+		want := false
+		for _, hearer := range report.Hearers {
+			want = want || hearer.Decisions[i].Told
+		}
+		if f.Told != want {
+			t.Errorf("%s told: %t, want %t", f.Name, f.Told, want)
 		}
 	}
 }

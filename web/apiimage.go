@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -38,7 +39,7 @@ type apiReport struct {
 	// Updates are those to make, the most urgent first.
 	Updates     []apiUpdate `json:"updates"`
 	MoreUpdates int         `json:"moreUpdates,omitempty"`
-	// Findings are the asked ones, worst first; Total is the number of all of them.
+	// Findings are the asked ones of those that pass the filter, worst first; Total is the number of all of these.
 	Findings []apiHeardFinding `json:"findings"`
 	Total    int               `json:"total"`
 	Next     string            `json:"next,omitempty"`
@@ -73,6 +74,8 @@ type apiFinding struct {
 // apiHeardFinding is a finding, with what hearers do with it.
 type apiHeardFinding struct {
 	apiFinding
+	// Told says that the channel of a hearer was told of it.
+	Told bool `json:"told"`
 	// Held are the hearers that do not simply tell it.
 	Held     []apiHeld `json:"held"`
 	MoreHeld int       `json:"moreHeld,omitempty"`
@@ -129,6 +132,9 @@ func (p *pages) apiImage(ctx context.Context, digest string, q parameters) finis
 	if !isDigest(digest) {
 		return encodeFault(errAPIDigest)
 	}
+	if err := cmp.Or(q.word("severity", severityWords()...), q.word("fixable", "yes")); err != nil {
+		return encodeFault(err)
+	}
 	images, err := p.imagesOf(ctx, digest)
 	switch {
 	case err != nil:
@@ -173,7 +179,8 @@ func newAPIImageAnswer(digest string, images []Image) apiImageAnswer {
 
 // report fills in what Clair says.
 func (a *apiImageAnswer) report(r Report, q parameters) {
-	from, to := q.part(len(r.Findings))
+	picked := parseFindingFilter(q.Values).pick(r.Findings)
+	from, to := q.part(len(picked))
 	a.Report = &apiReport{
 		Clair:        brief(r.Clair),
 		Distribution: brief(r.Distribution),
@@ -182,8 +189,8 @@ func (a *apiImageAnswer) report(r Report, q parameters) {
 		Counts:       newAPICounts(findings.Count(r.Findings)),
 		Updates:      []apiUpdate{},
 		Findings:     make([]apiHeardFinding, 0, to-from),
-		Total:        len(r.Findings),
-		Next:         q.next(to, len(r.Findings)),
+		Total:        len(picked),
+		Next:         q.next(to, len(picked)),
 	}
 	updates, more := updatesToMake(r.Findings)
 	for _, u := range updates {
@@ -196,20 +203,26 @@ func (a *apiImageAnswer) report(r Report, q parameters) {
 		a.Hearers = append(a.Hearers, newAPIHearer(h))
 	}
 	a.MoreHearers = len(r.Hearers) - len(a.Hearers)
-	for i, f := range r.Findings[from:to] {
-		heard := apiHeardFinding{apiFinding: newAPIFinding(f), Held: []apiHeld{}}
-		for _, h := range r.Hearers {
-			held, ok := newAPIHeld(h, from+i)
-			switch {
-			case !ok:
-			case len(heard.Held) == apiMostHeld:
-				heard.MoreHeld++
-			default:
-				heard.Held = append(heard.Held, held)
-			}
-		}
-		a.Report.Findings = append(a.Report.Findings, heard)
+	for _, at := range picked[from:to] {
+		a.Report.Findings = append(a.Report.Findings, newAPIHeardFinding(r, at))
 	}
+}
+
+// newAPIHeardFinding is the finding at a place of a report.
+func newAPIHeardFinding(r Report, at int) apiHeardFinding {
+	heard := apiHeardFinding{apiFinding: newAPIFinding(r.Findings[at]), Held: []apiHeld{}}
+	for _, h := range r.Hearers {
+		heard.Told = heard.Told || at < len(h.Decisions) && h.Decisions[at].Told
+		held, ok := newAPIHeld(h, at)
+		switch {
+		case !ok:
+		case len(heard.Held) == apiMostHeld:
+			heard.MoreHeld++
+		default:
+			heard.Held = append(heard.Held, held)
+		}
+	}
+	return heard
 }
 
 func newAPIFinding(f findings.Finding) apiFinding {

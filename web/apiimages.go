@@ -41,7 +41,7 @@ type apiImageItem struct {
 	// Advice and Remedy are only there where it could not be scanned or checked.
 	Advice string `json:"advice,omitempty"`
 	Remedy string `json:"remedy,omitempty"`
-	// Counts counts what its last report has; without one there is none.
+	// Counts counts what its last report has; there is none without one, or where Clair has no data for the image.
 	Counts    *apiCounts `json:"counts,omitempty"`
 	Told      bool       `json:"told"`
 	ToldSince time.Time  `json:"toldSince,omitzero"`
@@ -60,7 +60,7 @@ func newAPIImageItem(img *Image) apiImageItem {
 		ToldSince: apiTime(img.Since),
 	}
 	item.Namespaces, item.MoreNamespaces = apiTexts(img.Namespaces, apiMostNames)
-	if img.Found {
+	if img.checked() {
 		counts := newAPICounts(img.Counts)
 		item.Counts = &counts
 	}

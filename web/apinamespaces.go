@@ -24,7 +24,7 @@ type apiNamespaceItem struct {
 	NotRead    int `json:"notRead"`
 	NotChecked int `json:"notChecked"`
 	Pods       int `json:"pods"`
-	// Counts counts a vulnerability once in each image that has it.
+	// Counts counts an advisory once for each package of each image that it is about.
 	Counts apiCounts `json:"counts"`
 }
 

@@ -42,13 +42,12 @@ type clairRows struct {
 	Troubled, Fine []clairRow
 	// AllTroubled and AllFine are the numbers of all of them.
 	AllTroubled, AllFine int
-	// Oldest is when the data of those that are fine was updated at the earliest; none: nobody knows.
-	Oldest moment
+	// Oldest is the one of all that are fine whose data was updated the longest ago; without a time, nobody knows of any.
+	Oldest clairRow
 }
 
 func newClairRows(clairs []Clair, now time.Time) clairRows {
 	var rows clairRows
-	var oldest time.Time
 	for _, c := range clairs {
 		row := newClairRow(c, now)
 		if !row.fine() {
@@ -60,9 +59,8 @@ func newClairRows(clairs []Clair, now time.Time) clairRows {
 		if rows.AllFine++; len(rows.Fine) < mostClairs {
 			rows.Fine = append(rows.Fine, row)
 		}
-		if !c.Newest.IsZero() && (oldest.IsZero() || c.Newest.Before(oldest)) {
-			oldest = c.Newest
-			rows.Oldest = row.Updated
+		if !c.Newest.IsZero() && (rows.Oldest.Newest.IsZero() || c.Newest.Before(rows.Oldest.Newest)) {
+			rows.Oldest = row
 		}
 	}
 	return rows

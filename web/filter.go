@@ -38,6 +38,27 @@ func parseFilter(q url.Values) filter {
 // active says whether it leaves anything out.
 func (f filter) active() bool { return f != filter{} }
 
+// Words say it to people; empty: it leaves nothing out.
+func (f filter) Words() string {
+	var words []string
+	if f.Namespace != "" {
+		words = append(words, "in namespace "+f.Namespace)
+	}
+	if f.State != "" {
+		words = append(words, "state "+stateWords(f.State))
+	}
+	if f.Severity != "" {
+		words = append(words, "with "+orWorse(f.Severity))
+	}
+	if f.Fixable {
+		words = append(words, "with something fixable")
+	}
+	if f.Text != "" {
+		words = append(words, "with “"+f.Text+"”")
+	}
+	return strings.Join(words, ", ")
+}
+
 // values writes it as the query of an address.
 func (f filter) values() url.Values {
 	q := make(url.Values)

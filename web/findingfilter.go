@@ -36,6 +36,24 @@ func parseFindingFilter(q url.Values) findingFilter {
 // active says whether it leaves anything out.
 func (f findingFilter) active() bool { return f != findingFilter{} }
 
+// Words say it to people; empty: it leaves nothing out.
+func (f findingFilter) Words() string {
+	var words []string
+	if f.Severity != "" {
+		words = append(words, orWorse(f.Severity))
+	}
+	if f.Fixable {
+		words = append(words, "with a fix")
+	}
+	if f.Package != "" {
+		words = append(words, "of package "+f.Package)
+	}
+	if f.Text != "" {
+		words = append(words, "with “"+f.Text+"”")
+	}
+	return strings.Join(words, ", ")
+}
+
 // values are the query that it is read from.
 func (f findingFilter) values() url.Values {
 	q := make(url.Values)

@@ -157,7 +157,7 @@ func (p *pages) gone(r *http.Request) finished {
 	if !p.source.Cluster().Leads {
 		return p.standsBy(r)
 	}
-	return p.newFault(r, http.StatusNotFound, "No image with this digest was scanned", "Its pods may have ended, the image was updated, or it cannot be scanned: the list of images says why.")
+	return p.newFault(r, http.StatusNotFound, "No image that runs has this digest", "Its pods may have ended, the image was updated, or it cannot be scanned: the list of images says why.")
 }
 
 // withoutReport says why there is no report, and which status says so.

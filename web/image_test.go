@@ -294,8 +294,8 @@ func TestToldWithoutReport(t *testing.T) {
 		since time.Time
 		want  string
 	}{
-		{false, time.Time{}, "<dd>nothing yet</dd>"},
-		{true, time.Time{}, "<dd>told, since when is not known</dd>"},
+		{false, time.Time{}, "<dd>not yet</dd>"},
+		{true, time.Time{}, "<dd>at a time that is not known</dd>"},
 		{true, noon.Add(-49 * time.Hour), `<time datetime="2026-02-27T11:00:00Z">2026-02-27 11:00 UTC</time><small>2 days ago</small>`},
 	} {
 		images := manyImages(1)
@@ -331,7 +331,7 @@ func TestImageBounds(t *testing.T) {
 		return Report{Report: r, Clair: long, Hearers: hearers}, nil
 	}})
 	page := get(t, site, "/images/"+digestOf(0), "").Body.String()
-	for _, says := range []string{"1 to 500 are shown", "Page 1 of 20", "and 20 Scanners more", "and 20,900 more", "and 9,850 layers more", "updates more", "and 297 more"} {
+	for _, says := range []string{"1 to 500 are shown", "Page 1 of 20", "and 20 more Scanners", "and 20,900 more", "and 9,850 more layers", "more updates", "and 297 more"} {
 		if !strings.Contains(page, says) {
 			t.Errorf("the page does not say %q", says)
 		}

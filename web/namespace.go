@@ -48,9 +48,10 @@ type namespacePage struct {
 	// Scanners are the first of them, MoreScanners how many there are besides.
 	Scanners     []scannerCard
 	MoreScanners int
-	// Scale is of what runs there, Unread the number of images of which no report was read.
-	Scale           scale
-	Fixable, Unread int
+	// Scale is of what runs there, Unread the number of images of which no report was read, Uncovered of those that
+	// Clair has no data for.
+	Scale                      scale
+	Fixable, Unread, Uncovered int
 	// Images are the first of what runs there under each name, worst first, AllNames is the number of all of these. An
 	// image counts once in AllImages. AllHref leads to a list of all.
 	Images              []placedRow
@@ -63,6 +64,9 @@ type namespacePage struct {
 	Open           bool
 	MoreContainers int
 }
+
+// Read is the number of images whose report says something.
+func (v namespacePage) Read() int { return v.AllImages - v.Unread - v.Uncovered }
 
 // scannerCard is a Scanner.
 type scannerCard struct {
@@ -85,8 +89,9 @@ type placedRow struct {
 	Image    place
 	Platform string
 	// Pods is how many of the namespace's pods run it.
-	Pods   int
-	Found  bool
+	Pods int
+	// Read says that its report says something, and Counts what.
+	Read   bool
 	Counts findings.Counts
 	// Other counts findings of low, negligible and unknown severity.
 	Other         int
@@ -216,6 +221,9 @@ func (v *namespacePage) images(images []Image) {
 		if !slices.Contains(images[i].Namespaces, v.Name) {
 			continue
 		}
+		if images[i].Found && !images[i].checked() {
+			v.Uncovered++
+		}
 		if v.AllNames++; len(v.Images) < mostPlaced {
 			v.Images = append(v.Images, newPlacedRow(&images[i], v.Name, v.Root))
 		}
@@ -227,7 +235,7 @@ func newPlacedRow(img *Image, namespace, root string) placedRow {
 	row := placedRow{
 		Image:    newImagePlace(root, img.Name, img.Digest),
 		Platform: img.Platform,
-		Found:    img.Found,
+		Read:     img.checked(),
 		Counts:   c,
 		Other:    other(c),
 		Words:    stateWords(img.State),

@@ -74,7 +74,9 @@ func namespacePages() map[string]goldenPage {
 	images := manyImages(40)
 	images[0].Namespaces = []string{"shop"}
 	images[0].Workloads = []Workload{{Kind: "Deployment", Namespace: "shop", Name: "web-0", Pods: 3}}
-	images[16].Namespaces = []string{"cart", "shop"}
+	refused := refusedOf(images)
+	refused.Namespaces = []string{"cart", "shop"}
+	refused.Workloads = []Workload{{Kind: "Deployment", Namespace: "cart", Name: "cart", Pods: 2}, {Kind: "Job", Namespace: "shop", Name: "import", Pods: 1}}
 	source := &fixture{cluster: leading, images: images, namespaces: map[string]Namespace{
 		"shop": shop(),
 		"kube-public": {
@@ -223,8 +225,8 @@ func TestNamespaceBounds(t *testing.T) {
 	site := newPages(t, &fixture{cluster: leading, images: images, namespaces: map[string]Namespace{"shop": n}})
 	page := get(t, site, "/namespaces/shop", "").Body.String()
 	for _, says := range []string{
-		"and 117 mistakes more", "and 117 notes more", "and 87 Scanners more", "and 200 more", "3,000 images, worst first; the first 500 are shown", "500 of 1,000 workloads are shown",
-		"2,507 containers are left out", "and 3 containers more",
+		"and 117 more mistakes", "and 117 more notes", "and 87 more Scanners", "and 200 more", "3,000 images, worst first; the first 500 are shown", "500 of 1,000 workloads are shown",
+		"2,507 containers are left out", "and 3 more containers",
 	} {
 		if !strings.Contains(page, says) {
 			t.Errorf("the page does not say %q", says)

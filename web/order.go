@@ -87,21 +87,25 @@ func (o order) set(q url.Values) {
 // Words say it to people.
 func (o order) Words() string {
 	c, ok := sortable(o.By)
+	by := "by " + o.By
+	if o.By == "other" {
+		by = "by low and other"
+	}
 	switch {
 	case !ok:
 		return "worst first"
 	case c.Number && o.Ascending:
-		return "by " + o.By + ", fewest first"
+		return by + ", fewest first"
 	case c.Number:
-		return "by " + o.By + ", most first"
+		return by + ", most first"
 	case c.Word == "since" && o.Ascending:
-		return "told since longest first"
+		return "told longest ago first"
 	case c.Word == "since":
-		return "told since shortest first"
+		return "told most recently first"
 	case o.Ascending:
-		return "by " + o.By + ", from A to Z"
+		return by + ", from A to Z"
 	default:
-		return "by " + o.By + ", from Z to A"
+		return by + ", from Z to A"
 	}
 }
 
@@ -137,7 +141,7 @@ func (o order) compare(a, b *Image) int {
 func missing(by string, img *Image) int {
 	switch by {
 	case "critical", "high", "medium", "other", "fixable":
-		if !img.Found {
+		if !img.checked() {
 			return 1
 		}
 	case "since":

@@ -33,10 +33,11 @@ type overviewPage struct {
 	Filtered    bool
 	All, Chosen int
 	// Scale shows what the last reports of the chosen ones have, Total how many findings that are and Fixable how many
-	// of them have a fix. Read is the number of those of which a report was read, Unread that of the others.
-	Scale          scale
-	Total, Fixable int
-	Read, Unread   int
+	// of them have a fix. Read is the number of those whose report says something, Unread that of those without a
+	// report, Uncovered that of those that Clair has no data for.
+	Scale                   scale
+	Total, Fixable          int
+	Read, Unread, Uncovered int
 	// States are those of the chosen images, in trouble first.
 	States []stateRow
 	// Worst are the namespaces of the chosen images, MoreWorst how many there are besides.
@@ -68,7 +69,8 @@ type overviewPage struct {
 type namespaceRow struct {
 	namespaceSum
 	Place place
-	// Read says that a report of an image was read, Other counts findings of low, negligible and unknown severity.
+	// Read says that the report of an image says something, Other counts findings of low, negligible and unknown
+	// severity.
 	Read  bool
 	Other int
 }
@@ -132,7 +134,7 @@ type imageRow struct {
 	// Short is the beginning of the digest.
 	Short  string
 	Places few
-	// Read says that a report was read, Other counts findings of low, negligible and unknown severity.
+	// Read says that its report says something, Other counts findings of low, negligible and unknown severity.
 	Read  bool
 	Other int
 	// Words is the state as people write it.
@@ -147,7 +149,7 @@ func newImageRow(img Image, now time.Time) imageRow {
 		Linked: isDigest(img.Digest),
 		Short:  short(img.Digest),
 		Places: first(img.Namespaces, fewNamespaces),
-		Read:   img.Found,
+		Read:   img.checked(),
 		Other:  other(img.Counts),
 		Words:  stateWords(img.State),
 		Since:  newMoment(img.Since, now),
@@ -164,14 +166,19 @@ func (p *pages) answerOverview(r *http.Request) finished {
 
 func (p *pages) newOverviewPage(r *http.Request) overviewPage {
 	images, now := p.source.Images(), p.now()
-	v := overviewPage{page: p.newPage(r, "What runs"), selection: parseSelection(r.URL.Query()), All: len(images)}
+	v := overviewPage{selection: parseSelection(r.URL.Query()), All: len(images)}
+	title := "What runs"
+	if words := v.Filter.Words(); words != "" {
+		title += ", " + words
+	}
+	v.page = p.newPage(r, title)
 	having := p.having(v.Filter.Text)
 	v.Filtered, v.Vulnerability = v.Filter.active(), newNamedVulnerability(v.Filter.Text, having, images)
 	chosen := v.Filter.pick(images, having)
 	v.Chosen = len(chosen)
 	v.counts(chosen)
 	v.states(chosen)
-	v.worst(byNamespace(chosen, v.Filter.Namespace))
+	v.worst(byNamespace(chosen, v.Filter.Namespace), checkedIn(chosen))
 	v.Namespaces, v.AllStates = choices(images, v.Filter.State)
 	v.Severities = severityChoices(v.Filter.Severity)
 	v.mistakes(p.source.Mistakes())
@@ -201,8 +208,8 @@ func newNamedVulnerability(name string, having map[string][]findings.Finding, im
 func (v *overviewPage) counts(chosen []Image) {
 	c := total(chosen)
 	v.Scale, v.Total, v.Fixable = newScale(c), c.Total(), c.Fixable
-	v.Unread = unread(chosen)
-	v.Read = len(chosen) - v.Unread
+	v.Unread, v.Uncovered = unread(chosen), uncovered(chosen)
+	v.Read = len(chosen) - v.Unread - v.Uncovered
 }
 
 // states fills in how far the chosen images have come.
@@ -215,13 +222,13 @@ func (v *overviewPage) states(chosen []Image) {
 	}
 }
 
-// worst fills in the namespaces.
-func (v *overviewPage) worst(sums []namespaceSum) {
+// worst fills in the namespaces. Checked are those with an image whose report says something.
+func (v *overviewPage) worst(sums []namespaceSum, checked map[string]bool) {
 	for _, sum := range sums[:min(len(sums), mostNamespaces)] {
 		v.Worst = append(v.Worst, namespaceRow{
 			namespaceSum: sum,
 			Place:        newPlace("", toNamespaces, sum.Name),
-			Read:         sum.Unread < sum.Images,
+			Read:         checked[sum.Name],
 			Other:        other(sum.Counts),
 		})
 	}
@@ -289,7 +296,33 @@ func unread(images []Image) int {
 	return n
 }
 
-// states counts images by state: first those that somebody can do something about, then the most frequent.
+// uncovered counts the images whose report says nothing.
+func uncovered(images []Image) int {
+	n := 0
+	for i := range images {
+		if images[i].Found && !images[i].checked() {
+			n++
+		}
+	}
+	return n
+}
+
+// checkedIn are the namespaces of images whose report says something.
+func checkedIn(images []Image) map[string]bool {
+	in := make(map[string]bool)
+	for i := range images {
+		if !images[i].checked() {
+			continue
+		}
+		for _, ns := range images[i].Namespaces {
+			in[ns] = true
+		}
+	}
+	return in
+}
+
+// states counts images by state: first those that could not be scanned, then those that nobody checks, and of each
+// the most frequent.
 func states(images []Image) []stateRow {
 	rows := make(map[string]stateRow)
 	for _, img := range images {
@@ -300,15 +333,18 @@ func states(images []Image) []stateRow {
 		rows[img.State] = row
 	}
 	sorted := slices.SortedFunc(maps.Values(rows), func(a, b stateRow) int {
-		return cmp.Or(cmp.Compare(healthy(a), healthy(b)), cmp.Compare(b.Images, a.Images), cmp.Compare(a.State, b.State))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.Images, a.Images), cmp.Compare(a.State, b.State))
 	})
 	return sorted[:min(len(sorted), mostStates)]
 }
 
-// healthy is 1 for a state in which there is nothing to do, and 0 for all others.
-func healthy(r stateRow) int {
-	if r.Remedy == "" {
+// rank is the lower the more there is to do about a state.
+func rank(r stateRow) int {
+	switch {
+	case r.State == notCovered: // that nobody checks it is to be known, and often no more can be done
 		return 1
+	case r.Remedy == "":
+		return 2
 	}
 	return 0
 }
@@ -326,8 +362,6 @@ func meaning(state string) string {
 	switch state {
 	case "scanned":
 		return "Clair has a report of it"
-	case "not_covered":
-		return "Clair has no data for what is in it, so that nobody checks it"
 	case "untried":
 		return "its turn has not come yet, or Clair is still loading its data"
 	}

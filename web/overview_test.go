@@ -11,12 +11,11 @@ import (
 	"github.com/clairwatch/clairwatch/findings"
 )
 
-// toldImages are manyImages with what some of them were told since, and with fixes.
+// toldImages are manyImages with since when some of them were told.
 func toldImages(n int) []Image {
 	images := manyImages(n)
 	for i := range images {
 		img := &images[i]
-		img.Counts.Fixable = img.Counts.Total() * (i % 4) / 4
 		if img.Told && i%5 != 4 {
 			img.Since = noon.Add(-time.Duration(1+i*i%2000) * time.Hour)
 		}
@@ -89,6 +88,32 @@ func TestFilter(t *testing.T) {
 		}
 		if again := parseFilter(f.values()); again != f {
 			t.Errorf("%s: %+v is written and read as %+v", query, f, again)
+		}
+	}
+}
+
+// TestFilterWords shows that what is left out is said where paper has no form: in captions and in the title.
+func TestFilterWords(t *testing.T) {
+	images := &fixture{cluster: leading, images: manyImages(40), report: answers(manyFindings(40), nil)}
+	for _, c := range []struct{ path, query, want string }{
+		{"/", "namespace=shop&state=not_covered&severity=high&fixable=yes&q=nginx", "in namespace shop, state not covered, with high or worse, with something fixable, with “nginx”"},
+		{"/", "severity=critical", "with critical"},
+		{"/", "severity=low&q=web&sort=name", "with low or worse, with “web”"},
+		{"/images/" + digestOf(0), "severity=high&fixable=yes&package=openssl&q=cve", "high or worse, with a fix, of package openssl, with “cve”"},
+		{"/images/" + digestOf(0), "severity=unknown", "unknown alone"},
+		{"/images/" + digestOf(0), "q=nothing", "with “nothing”"},
+	} {
+		page := get(t, newPages(t, images), c.path, c.query).Body.String()
+		if !strings.Contains(page, "(<bdi>"+c.want+"</bdi>)") {
+			t.Errorf("%s?%s does not say %q", c.path, c.query, c.want)
+		}
+		if title := "<title>What runs, " + c.want + " · clairwatch · production</title>"; c.path == "/" && !strings.Contains(page, title) {
+			t.Errorf("%s?%s has no title %s", c.path, c.query, title)
+		}
+	}
+	for _, path := range []string{"/", "/images/" + digestOf(0)} {
+		if page := get(t, newPages(t, images), path, "sort=pods&page=2").Body.String(); strings.Contains(page, "(<bdi>") || strings.Contains(page, "<title>What runs, ") {
+			t.Errorf("%s names a filter without one", path)
 		}
 	}
 }
@@ -186,7 +211,7 @@ func TestPagesOfTable(t *testing.T) {
 		"page=0":                          {200, "1 to 200 are shown", "", "./?page=2#images"},
 		"page=-3":                         {200, "1 to 200 are shown", "", "./?page=2#images"},
 		"page=two":                        {200, "1 to 200 are shown", "", "./?page=2#images"},
-		"q=web-44&page=9":                 {11, "11 of 450 images, worst first</caption>", "", ""},
+		"q=web-44&page=9":                 {11, "11 of 450 images (<bdi>with “web-44”</bdi>), worst first</caption>", "", ""},
 	} {
 		page := get(t, h, "/", query).Body.String()
 		if n := strings.Count(page, `<a href="images/`); n != want.rows {
@@ -280,6 +305,112 @@ func TestNamedVulnerability(t *testing.T) {
 	}
 }
 
+// TestNobodyChecks shows that an image that Clair has no data for looks clean nowhere, and comes behind what is clean.
+func TestNobodyChecks(t *testing.T) {
+	images := []Image{
+		{
+			Name: "scratch:1", Digest: digestOf(1), Namespaces: []string{"shop"}, Pods: 1, State: "not_covered", Advice: "Clair has no data for what is in it",
+			Remedy: "know that nobody checks it", Found: true, Told: true, Workloads: []Workload{{Kind: "Deployment", Namespace: "shop", Name: "web", Pods: 1}},
+		},
+		{Name: "clean:2", Digest: digestOf(2), Namespaces: []string{"cart"}, Pods: 1, State: "scanned", Found: true, Told: true},
+		{Name: "refused:3", Namespaces: []string{"cart"}, Pods: 1, State: "unauthorized", Advice: "the registry refuses access", Remedy: "add credentials"},
+	}
+	source := &fixture{cluster: leading, images: images, namespaces: map[string]Namespace{"shop": {Name: "shop"}}, report: answers(findings.Report{Digest: digestOf(1)}, nil)}
+	h := newPages(t, source)
+	for path, c := range map[string]struct {
+		rows int // of counts that say nothing
+		says string
+	}{
+		"/?namespace=shop":       {2, "Nobody checks 1 image: Clair has no data for what is in it."},
+		"/namespaces/shop":       {1, "Nobody checks 1 image: Clair has no data for what is in it."},
+		"/images/" + digestOf(1): {0, "Nothing was found, and nothing could have been."},
+	} {
+		path, query, _ := strings.Cut(path, "?")
+		page := get(t, h, path, query).Body.String()
+		if n := strings.Count(page, strings.Repeat(`<td class="n zero">–</td>`, 5)); n != c.rows {
+			t.Errorf("%s: %d rows of counts that say nothing, want %d", path, n, c.rows)
+		}
+		for _, bad := range []string{"no vulnerability", ">0</td>", "No report was read"} {
+			if strings.Contains(page, bad) {
+				t.Errorf("%s says %q", path, bad)
+			}
+		}
+		if strings.Count(page, c.says) != 1 {
+			t.Errorf("%s does not say %q once", path, c.says)
+		}
+	}
+	if n := strings.Count(get(t, h, "/images/"+digestOf(1), "").Body.String(), `class="notice"`); n != 1 {
+		t.Errorf("%d notices of one thing", n)
+	}
+	var order string
+	for _, s := range states(images) {
+		order += s.State + " "
+	}
+	if order != "unauthorized not_covered scanned " {
+		t.Errorf("the states are in the order %s", order)
+	}
+	for query, want := range map[string]string{"sort=critical&order=asc": "213", "sort=critical": "213", "severity=unknown": ""} {
+		values, _ := url.ParseQuery(query)
+		var got string
+		for _, img := range parseOrder(values).part(parseFilter(values).pick(images, nil), 0, 3) {
+			got += names([]Image{*img})
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	if answer := get(t, h, "/api/v1/images", "state=not_covered").Body.String(); !strings.Contains(answer, digestOf(1)) || strings.Contains(answer, `"counts"`) {
+		t.Errorf("the API says %s", answer)
+	}
+}
+
+// TestClairsOnThePage shows that only Clairs in trouble come before the counts: the age of the data of the others is a
+// line behind the bar of severities.
+func TestClairsOnThePage(t *testing.T) {
+	fine, away, fresh, silent := manyClairs[0], manyClairs[1], manyClairs[3], manyClairs[6]
+	younger := fine
+	younger.URL, younger.Newest = "http://clair.younger:6060/", noon.Add(-time.Minute)
+	const (
+		age   = `Clair <bdi>http://clair.clair:6000/</bdi> last updated its vulnerabilities 3 hours ago (<time datetime="2026-03-01T09:00:00Z">2026-03-01 09:00 UTC</time>)`
+		first = `<h2 id="clairs">Vulnerability data</h2>`
+	)
+	for _, c := range []struct {
+		name    string
+		clairs  []Clair
+		says    []string
+		trouble bool
+	}{
+		{"none", nil, nil, false},
+		{"one", []Clair{fine}, []string{`<p class="quiet">` + age + `.</p>`}, false},
+		{"a new one", []Clair{fresh}, []string{"has not said yet what data it has."}, false},
+		{"several", []Clair{younger, fine, fresh}, []string{"<summary>" + age + ": the oldest data of 3 Clairs</summary>", "1 minute ago (<time", "it has not said yet"}, false},
+		{"nobody knows", []Clair{fresh, silent}, []string{"<summary>2 Clairs that have not said when they updated their vulnerabilities</summary>"}, false},
+		{"one away", []Clair{away, fine}, []string{"It has not answered since <time", `<p class="quiet">` + age}, true},
+		{"some away", []Clair{away, younger, fine}, []string{"It has not answered since <time", age + ": the oldest data of the other 2 Clairs"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			source := &fixture{cluster: leading, images: manyImages(3), clairs: c.clairs}
+			page := get(t, newPages(t, source), "/", "").Body.String()
+			for _, s := range c.says {
+				if !strings.Contains(page, s) {
+					t.Errorf("the page does not say %s:\n%s", s, page)
+				}
+			}
+			trouble, counts := strings.Index(page, first), strings.Index(page, `<svg class="bar"`)
+			if (trouble >= 0) != c.trouble || trouble > counts {
+				t.Errorf("trouble at %d, counts at %d", trouble, counts)
+			}
+			if at := strings.Index(page, age); at >= 0 && at < counts {
+				t.Errorf("the age of the data at %d, counts at %d", at, counts)
+			}
+			source.images = nil
+			if page := get(t, newPages(t, source), "/", "").Body.String(); strings.Contains(page, age) != slices.Contains(c.clairs, fine) {
+				t.Error("without images it is otherwise")
+			}
+		})
+	}
+}
+
 func TestClairRows(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -295,7 +426,7 @@ func TestClairRows(t *testing.T) {
 		}
 	}
 	rows := newClairRows(manyClairs, noon)
-	if rows.AllTroubled != 4 || rows.AllFine != 3 || rows.Oldest.ISO != "2026-03-01T09:00:00Z" {
+	if rows.AllTroubled != 4 || rows.AllFine != 3 || rows.Oldest.URL != manyClairs[0].URL || rows.Oldest.Updated.ISO != "2026-03-01T09:00:00Z" {
 		t.Errorf("%+v", rows)
 	}
 }

@@ -7,7 +7,9 @@ package web
 
 import (
 	"context"
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"html/template"
@@ -31,6 +33,8 @@ type Config struct {
 type pages struct {
 	source Source
 	now    func() time.Time
+	// version is that of the stylesheet and the icon.
+	version string
 	// reading is for answers that hold a report, asking for those about a namespace, making for all others.
 	reading, asking, making turns
 
@@ -49,16 +53,34 @@ func New(cfg Config) (http.Handler, error) {
 	if p.now == nil {
 		p.now = time.Now
 	}
-	var errs [5]error
+	var errs [6]error
 	p.overview, errs[0] = parse("overview.html")
 	p.image, errs[1] = parse("image.html")
 	p.fault, errs[2] = parse("fault.html")
 	p.vulnerability, errs[3] = parse("vulnerability.html")
 	p.namespace, errs[4] = parse("namespace.html")
+	p.version, errs[5] = version(stylePath, iconPath)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("reading the templates of the pages: %w", err)
 	}
 	return p, nil
+}
+
+// What pages load, by their paths.
+const stylePath, iconPath = "style.css", "icon.svg"
+
+// version is another one whenever any of some files is.
+func version(names ...string) (string, error) {
+	const digits = 12 // enough that no two versions have the same
+	sum := sha256.New()
+	for _, name := range names {
+		content, err := files.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		sum.Write(content)
+	}
+	return hex.EncodeToString(sum.Sum(nil))[:digits], nil
 }
 
 // parse reads one page's template, with what all have in common.
@@ -80,8 +102,11 @@ func (p *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-store")
-	if isFile := r.URL.Path == "/style.css" || r.URL.Path == "/icon.svg"; isFile && reads(r) {
-		http.ServeFileFS(w, r, files, r.URL.Path[1:])
+	if path := r.URL.Path; (path == "/"+stylePath || path == "/"+iconPath) && reads(r) {
+		if r.URL.RawQuery == "v="+p.version { // what is at this address never changes
+			h.Set("Cache-Control", "private, max-age=31536000, immutable")
+		}
+		http.ServeFileFS(w, r, files, path[1:])
 		return
 	}
 	p.answer(r).send(w)
@@ -129,6 +154,9 @@ type page struct {
 	Title string
 	// Root leads from the page to the first one.
 	Root string
+	// Version is that of the stylesheet and the icon. It stands in their addresses, so that a browser keeps them until
+	// there are others.
+	Version string
 	// Cluster is whose page it is, LeadsSince when this replica began to lead.
 	Cluster    Cluster
 	LeadsSince moment
@@ -143,7 +171,7 @@ func (p *pages) newPage(r *http.Request, title string) page {
 	if c.Name != "" {
 		title += " · " + brief(c.Name)
 	}
-	return page{Title: title, Root: root(r.URL.EscapedPath()), Cluster: c, LeadsSince: newMoment(c.Since, now), AsOf: newMoment(now, now)}
+	return page{Title: title, Root: root(r.URL.EscapedPath()), Version: p.version, Cluster: c, LeadsSince: newMoment(c.Since, now), AsOf: newMoment(now, now)}
 }
 
 // root is the way from a path up to the first page, as a browser walks it.

@@ -65,14 +65,21 @@ type choice struct {
 // of what nobody has rated.
 func severityChoices(chosen string) []choice {
 	var all []choice
-	for i, s := range findings.Severities {
-		c := choice{Value: word(s), Text: word(s), Chosen: word(s) == chosen}
-		if i > 0 && s != findings.Severity(0) {
-			c.Text += " or worse"
-		}
-		all = append(all, c)
+	for _, s := range findings.Severities {
+		all = append(all, choice{Value: word(s), Text: orWorse(word(s)), Chosen: word(s) == chosen})
 	}
 	return all
+}
+
+// orWorse says what a severity that is asked for stands for.
+func orWorse(severity string) string {
+	switch severity {
+	case word(findings.Severities[0]):
+		return severity
+	case word(findings.Severity(0)): // which says nothing of how bad it is
+		return severity + " alone"
+	}
+	return severity + " or worse"
 }
 
 // cvss is the CVSS score of a finding; zero where it has none that can be one.

@@ -45,7 +45,7 @@ func TestViewsKeepNothing(t *testing.T) {
 	}
 	view := func(i int) {
 		query := url.Values{"q": {"web-" + string(rune('0'+i%10))}, "sort": {columns()[i%len(columns())].Word}}.Encode()
-		for _, path := range []string{"/", "/images/" + digestOf(i), "/api/v1/overview", "/api/v1/images", "/api/v1/namespaces"} {
+		for _, path := range []string{"/", "/images/" + source.images[i].Digest, "/api/v1/overview", "/api/v1/images", "/api/v1/namespaces"} {
 			asked := ""
 			if path == "/" || path == "/api/v1/images" {
 				asked = query

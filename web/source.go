@@ -92,8 +92,9 @@ type Image struct {
 	// State is how far it has come, as in the metric clairwatch_images: scanned, untried, not_covered, or why it
 	// could not be scanned.
 	State string
-	// Advice says what happened to an image that could not be scanned, Remedy what to do about it; neither is a
-	// sentence yet, as in "the registry refuses access" and "add credentials". Empty for all others.
+	// Advice says what happened to an image that could not be scanned or that Clair has no data for, Remedy what to do
+	// about it; neither is a sentence yet, as in "the registry refuses access" and "add credentials". Empty for all
+	// others.
 	Advice, Remedy string
 	// Counts counts what its last report has, whatever settings hold back from channels.
 	Counts findings.Counts
@@ -103,6 +104,15 @@ type Image struct {
 	// not known, as of what was told by an earlier version.
 	Told  bool
 	Since time.Time
+}
+
+// notCovered is the State of an image that Clair has no data for.
+const notCovered = "not_covered"
+
+// checked says whether Counts says anything: that a report was read, and that Clair has data for what is in the image.
+// One that nobody checks must never look clean; another Clair can have found something in it all the same.
+func (img *Image) checked() bool {
+	return img.Found && (img.State != notCovered || img.Counts.Total() > 0)
 }
 
 // Report is what Clair says of an image now, and what is done with it.
