@@ -381,11 +381,11 @@ func TestClairsOnThePage(t *testing.T) {
 		trouble bool
 	}{
 		{"none", nil, nil, false},
-		{"one", []Clair{fine}, []string{`<p class="quiet">` + age + `.</p>`}, false},
+		{"one", []Clair{fine}, []string{`<p class="data quiet">` + age + `.</p>`}, false},
 		{"a new one", []Clair{fresh}, []string{"has not said yet what data it has."}, false},
 		{"several", []Clair{younger, fine, fresh}, []string{"<summary>" + age + ": the oldest data of 3 Clairs</summary>", "1 minute ago (<time", "it has not said yet"}, false},
 		{"nobody knows", []Clair{fresh, silent}, []string{"<summary>2 Clairs that have not said when they updated their vulnerabilities</summary>"}, false},
-		{"one away", []Clair{away, fine}, []string{"It has not answered since <time", `<p class="quiet">` + age}, true},
+		{"one away", []Clair{away, fine}, []string{"It has not answered since <time", `<p class="data quiet">` + age}, true},
 		{"some away", []Clair{away, younger, fine}, []string{"It has not answered since <time", age + ": the oldest data of the other 2 Clairs"}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

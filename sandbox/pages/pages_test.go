@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/browser"
@@ -103,18 +104,25 @@ func views() []view {
 	clean := sourceOf(1)
 	clean.reports[digestOf(0)] = withoutFindings(clean.reports[digestOf(0)])
 	standby := &source{}
-	refused := many.images[slices.IndexFunc(many.images, func(i web.Image) bool { return i.State == "unauthorized" && i.Digest != "" })]
+	fewClairs := sourceOf(40)
+	fewClairs.clairs = append(fewClairs.clairs[:1:1], web.Clair{URL: "https://clair.example.com", Up: true, Asked: noon, Newest: noon.Add(-time.Minute)}, web.Clair{URL: "http://clair.new"})
+	in := func(state string) web.Image {
+		return many.images[slices.IndexFunc(many.images, func(i web.Image) bool { return i.State == state && i.Digest != "" })]
+	}
 	return []view{
 		{"overview-0", none, "/", 200},
 		{"overview-1", one, "/", 200},
 		{"overview-400", many, "/", 200},
+		{"overview-not-covered", fewClairs, "/?state=not_covered", 200},
 		{"overview-filtered", many, "/?namespace=checkout&q=CHECKOUT-api", 200},
 		{"overview-nothing-passes", many, "/?q=no+such+image", 200},
 		{"overview-standby", standby, "/", 200},
 		{"image-900", many, "/images/" + digestOf(0), 200},
 		{"image-few", many, "/images/" + digestOf(5), 200},
 		{"image-clean", clean, "/images/" + digestOf(0), 200},
-		{"image-refused", many, "/images/" + refused.Digest, 200},
+		{"image-refused", many, "/images/" + in("unauthorized").Digest, 200},
+		{"image-not-covered", many, "/images/" + in("not_covered").Digest, 200},
+		{"image-filtered", many, "/images/" + digestOf(0) + "?severity=high&fixable=yes&q=openssl", 200},
 		{"image-no-report", noReport, "/images/" + digestOf(0), 200},
 		{"image-clair-away", away, "/images/" + digestOf(0), 502},
 		{"image-gone", one, "/images/" + digestOf(7), 404},

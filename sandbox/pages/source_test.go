@@ -226,7 +226,7 @@ func imageAt(i, n int) web.Image {
 	namespaces := []string{"cart", "checkout", "default", "kube-system", "monitoring", "payments", "shop", "team-" + strings.Repeat("abcdefgh-", 6) + "x"}
 	troubles := []web.Image{
 		{State: "unauthorized", Advice: "the registry refuses access", Remedy: "add credentials for it to the docker config of clairwatch"},
-		{State: "not_covered", Found: true, Told: true},
+		{State: "not_covered", Advice: "Clair has no data for what is in it", Remedy: "know that nobody checks it", Found: true, Told: true},
 		{State: "clair_unavailable", Advice: "Clair does not answer", Remedy: "clairwatch goes on trying; check that Clair and its database run, that clairBaseUrl is right, and that it wants no authentication"},
 		{State: "untried"},
 	}
@@ -245,7 +245,7 @@ func imageAt(i, n int) web.Image {
 	}
 	if i%9 == 4 {
 		img.Digest, img.Platform, img.Found, img.Told, img.Since = "", "", false, false, time.Time{}
-		img.State = "untried"
+		img.State, img.Advice, img.Remedy = "untried", "", ""
 	}
 	return img
 }
