@@ -99,6 +99,8 @@ type apiHearer struct {
 	Scanner        string   `json:"scanner"`
 	Namespaces     []string `json:"namespaces"`
 	MoreNamespaces int      `json:"moreNamespaces,omitempty"`
+	// Clair is its own: where that is not the report's, it decides nothing about its findings.
+	Clair          string   `json:"clair"`
 	Channel        string   `json:"channel"`
 	MinSeverity    string   `json:"minSeverity"`
 	UnknownAs      string   `json:"unknownAs"`
@@ -108,6 +110,8 @@ type apiHearer struct {
 	MoreIgnore int         `json:"moreIgnore,omitempty"`
 	Told       bool        `json:"told"`
 	ToldSince  time.Time   `json:"toldSince,omitzero"`
+	// Quiet says that it was told without a message, as its settings (tell.report) want it.
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // apiIgnore is an entry of what a Scanner ignores.
@@ -202,7 +206,7 @@ func (a *apiImageAnswer) report(r Report, q parameters) {
 	for _, h := range r.Hearers[:min(len(r.Hearers), apiMostHearers)] {
 		a.Hearers = append(a.Hearers, newAPIHearer(h))
 	}
-	a.MoreHearers = len(r.Hearers) - len(a.Hearers)
+	a.MoreHearers = len(r.Hearers) - len(a.Hearers) + r.MoreHearers
 	for _, at := range picked[from:to] {
 		a.Report.Findings = append(a.Report.Findings, newAPIHeardFinding(r, at))
 	}
@@ -285,6 +289,8 @@ func newAPIHearer(h Hearer) apiHearer {
 		Ignore:      []apiIgnore{},
 		Told:        h.Told,
 		ToldSince:   apiTime(h.Since),
+		Clair:       brief(h.Clair),
+		Quiet:       h.Told && h.Quiet,
 	}
 	hearer.Namespaces, hearer.MoreNamespaces = apiTexts(h.Namespaces, apiMostNames)
 	for _, i := range h.Ignore[:min(len(h.Ignore), apiMostIgnore)] {

@@ -15,7 +15,7 @@ type namespaceSum struct {
 	Images, Unread, Unchecked int
 	// Pods is the number of pods that run them.
 	Pods int
-	// Counts counts a vulnerability once in each image that has it.
+	// Counts counts an advisory once for each package of each image.
 	Counts findings.Counts
 }
 

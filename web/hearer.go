@@ -23,9 +23,12 @@ type hearerRow struct {
 	Channel    string
 	// Rules says what it does not want to hear of, but for what it ignores; empty: nothing.
 	Rules string
-	// Told and Since say when its channel was first told of the image.
+	// Clair is its own where that is another one than the report's, about which it decides nothing; empty: it is that.
+	Clair string
+	// Told and Since say when its channel was first told of the image, Quiet that it was without a message.
 	Told  bool
 	Since moment
+	Quiet bool
 	// Heard is how many of the findings in the report it was told, Ignored, Below and Unfixed how many its rules hold
 	// back now, and Coming how many nothing holds back and it was not told yet.
 	Heard, Ignored, Below, Unfixed, Coming int
@@ -47,21 +50,28 @@ func (h Hearer) ignores(d Decision) (findings.Ignore, bool) {
 	return h.Ignore[d.Ignore], true
 }
 
+// elsewhere says whether a Scanner goes by another Clair than that of the report.
+func (h Hearer) elsewhere(r Report) bool { return h.Clair != r.Clair }
+
 // newHearerRow counts what a Scanner did with the findings of a report.
-func newHearerRow(h Hearer, findingsN int, root string, now time.Time) hearerRow {
+func newHearerRow(h Hearer, r Report, root string, now time.Time) hearerRow {
 	row := hearerRow{
 		Scanner: place{Name: nameOf(h)},
 		Channel: h.Channel,
 		Rules:   rulesOf(h),
 		Told:    h.Told,
 		Since:   newMoment(h.Since, now),
+		Quiet:   h.Told && h.Quiet,
+	}
+	if h.elsewhere(r) {
+		row.Clair = h.Clair
 	}
 	if forAll(h.Key) {
 		row.Namespaces = firstPlaces(root, toNamespaces, h.Namespaces, fewNamespaces)
 	} else {
 		row.Scanner.Href = newPlace(root, toNamespaces, h.Key).Href
 	}
-	for _, d := range decisions(h, findingsN) {
+	for _, d := range decisions(h, len(r.Findings)) {
 		if d.Told {
 			row.Heard++
 		}
@@ -149,12 +159,13 @@ func decisionsOf(hearers []Hearer, names []string, finding int) (rows []decision
 	}
 	var keys []decision
 	whose := make([][]string, 0, mostDecisions)
-	ignored = len(hearers) > 0
+	deciding := 0
+	ignored = true
 	for n, h := range hearers {
-		if finding >= len(h.Decisions) {
-			ignored = false
+		if finding >= len(h.Decisions) { // its Clair is another one
 			continue
 		}
+		deciding++
 		d := h.Decisions[finding]
 		ignored = ignored && d.Fate == findings.Ignored
 		if fateWords(d.Fate) == "" {
@@ -182,9 +193,9 @@ func decisionsOf(hearers []Hearer, names []string, finding int) (rows []decision
 	}
 	for i := range rows {
 		rows[i].Whose = first(whose[i], fewHearers)
-		rows[i].All = len(hearers) > 1 && len(whose[i]) == len(hearers)
+		rows[i].All = deciding > 1 && len(whose[i]) == deciding
 	}
-	return rows, ignored
+	return rows, ignored && deciding > 0
 }
 
 // ignoreRow is an entry of ignore that holds for an image.

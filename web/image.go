@@ -221,10 +221,10 @@ func newReportView(r Report, q url.Values, root string, now time.Time) reportVie
 	for n, h := range r.Hearers {
 		names[n] = nameOf(h)
 		if n < mostHearers {
-			v.Hearers = append(v.Hearers, newHearerRow(h, len(r.Findings), root, now))
+			v.Hearers = append(v.Hearers, newHearerRow(h, r, root, now))
 		}
 	}
-	v.MoreHearers = len(r.Hearers) - len(v.Hearers)
+	v.MoreHearers = len(r.Hearers) - len(v.Hearers) + r.MoreHearers
 	v.Ignores, v.MoreIgnores = ignoresOf(r.Hearers, names, r.Findings, now)
 	v.Findings = newFindingTable(r, q, root, names)
 	if v.Findings.ByLayer {

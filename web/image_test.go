@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ func layered(r findings.Report, layers int) findings.Report {
 func judged(r findings.Report, untold int, hearers ...Hearer) Report {
 	for i := range hearers {
 		h := &hearers[i]
+		if h.Clair = cmp.Or(h.Clair, clairHere); h.Clair != clairHere {
+			continue
+		}
 		fates := make(map[findings.ID]findings.Judged)
 		for _, j := range r.Judge(findings.Rules{MinSeverity: h.MinSeverity, UnknownAs: h.UnknownAs, OnlyFixable: h.OnlyFixable, Ignore: h.Ignore}) {
 			fates[j.Finding.ID()] = j
@@ -54,8 +58,11 @@ func judged(r findings.Report, untold int, hearers ...Hearer) Report {
 			h.Decisions = append(h.Decisions, Decision{Fate: j.Fate, Ignore: int32(j.Ignore), Told: h.Told && j.Fate == findings.Passes && n < len(r.Findings)-untold})
 		}
 	}
-	return Report{Report: r, Clair: "http://clair.clair:6000/", Hearers: hearers}
+	return Report{Report: r, Clair: clairHere, Hearers: hearers}
 }
+
+// clairHere is the Clair of those reports.
+const clairHere = "http://clair.clair:6000/"
 
 // hearersOf are two Scanners of one namespace and one that is for all others.
 func hearersOf(r findings.Report) []Hearer {
@@ -69,6 +76,10 @@ func hearersOf(r findings.Report) []Hearer {
 		{
 			Key: "shop", Name: "audit", Namespaces: []string{"shop"}, Channel: "hooks.slack.com/…#d41a20",
 			Ignore: []findings.Ignore{notReachable},
+		},
+		{
+			Key: "shop", Name: "compliance", Namespaces: []string{"shop"}, Clair: "http://clair-audit.clair:6000/", Channel: "hooks.slack.com/…#08e5b1",
+			Told: true, Since: noon.Add(-2 * 24 * time.Hour), Quiet: true,
 		},
 		{
 			Key: "shop", Name: "default", Namespaces: []string{"shop"}, Channel: "hooks.slack.com/…#3fa2c1",
@@ -317,7 +328,7 @@ func TestImageBounds(t *testing.T) {
 	}
 	var hearers []Hearer
 	for i := range 70 {
-		h := Hearer{Key: "_all", Name: fmt.Sprint(i, long), Channel: long, Told: true, MinSeverity: claircore.High}
+		h := Hearer{Key: "_all", Name: fmt.Sprint(i, long), Clair: long, Channel: long, Told: true, MinSeverity: claircore.High}
 		for n := range 300 {
 			h.Namespaces = append(h.Namespaces, fmt.Sprint(n, long))
 			h.Ignore = append(h.Ignore, findings.Ignore{ID: fmt.Sprint(i, n, long), Reason: fmt.Sprint(n, long)})
