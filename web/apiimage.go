@@ -65,15 +65,15 @@ type apiFinding struct {
 	Installed string  `json:"installed"`
 	// FixedIn is empty where there is no fix yet.
 	FixedIn string `json:"fixedIn"`
-	// Layer is the digest of the layer that brought the package.
-	Layer  string `json:"layer,omitempty"`
-	Source string `json:"source"`
-	Link   string `json:"link,omitempty"`
+	Source  string `json:"source"`
+	Link    string `json:"link,omitempty"`
 }
 
 // apiHeardFinding is a finding, with what hearers do with it.
 type apiHeardFinding struct {
 	apiFinding
+	// Layer is the digest of the layer that brought the package; only a report that is fetched says so.
+	Layer string `json:"layer,omitempty"`
 	// Told says that the channel of a hearer was told of it.
 	Told bool `json:"told"`
 	// Held are the hearers that do not simply tell it.
@@ -100,11 +100,11 @@ type apiHearer struct {
 	Namespaces     []string `json:"namespaces"`
 	MoreNamespaces int      `json:"moreNamespaces,omitempty"`
 	// Clair is its own: where that is not the report's, it decides nothing about its findings.
-	Clair          string   `json:"clair"`
-	Channel        string   `json:"channel"`
-	MinSeverity    string   `json:"minSeverity"`
-	UnknownAs      string   `json:"unknownAs"`
-	OnlyFixable    bool     `json:"onlyFixable"`
+	Clair       string `json:"clair"`
+	Channel     string `json:"channel"`
+	MinSeverity string `json:"minSeverity"`
+	UnknownAs   string `json:"unknownAs"`
+	OnlyFixable bool   `json:"onlyFixable"`
 	// Ignore are its entries that hold for this image.
 	Ignore     []apiIgnore `json:"ignore"`
 	MoreIgnore int         `json:"moreIgnore,omitempty"`
@@ -214,7 +214,7 @@ func (a *apiImageAnswer) report(r Report, q parameters) {
 
 // newAPIHeardFinding is the finding at a place of a report.
 func newAPIHeardFinding(r Report, at int) apiHeardFinding {
-	heard := apiHeardFinding{apiFinding: newAPIFinding(r.Findings[at]), Held: []apiHeld{}}
+	heard := apiHeardFinding{apiFinding: newAPIFinding(r.Findings[at]), Layer: brief(r.Findings[at].Layer), Held: []apiHeld{}}
 	for _, h := range r.Hearers {
 		heard.Told = heard.Told || at < len(h.Decisions) && h.Decisions[at].Told
 		held, ok := newAPIHeld(h, at)
@@ -237,7 +237,6 @@ func newAPIFinding(f findings.Finding) apiFinding {
 		Package:   brief(f.Package),
 		Installed: brief(f.Installed),
 		FixedIn:   brief(f.FixedIn),
-		Layer:     brief(f.Layer),
 		Source:    brief(f.Updater),
 		Link:      apiLink(f.Link),
 	}
