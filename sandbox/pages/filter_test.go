@@ -6,12 +6,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quay/claircore"
+
+	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/web"
 )
 
 // testFilter fills in the form of the first page as a person does: the images that pass are shown, the address says
 // what they were filtered by, and one can go back.
 func (o tools) testFilter(t *testing.T) {
+	s := sourceOf(45)
+	rare := s.reports[digestOf(5)].Findings[7].Name
 	cases := []struct {
 		name   string
 		typed  map[string]string // by the name of the field
@@ -46,12 +51,32 @@ func (o tools) testFilter(t *testing.T) {
 			keep:   func(i web.Image) bool { return i.State == "unauthorized" },
 		},
 		{
+			name:   "severity",
+			chosen: map[string]string{"severity": "medium"},
+			query:  url.Values{"severity": {"medium"}},
+			keep:   func(i web.Image) bool { return i.Found && i.Counts.Critical+i.Counts.High+i.Counts.Medium > 0 },
+		},
+		{
+			name:   "fixable",
+			chosen: map[string]string{"fixable": "has something fixable"},
+			query:  url.Values{"fixable": {"yes"}},
+			keep:   func(i web.Image) bool { return i.Found && i.Counts.Fixable > 0 },
+		},
+		{
+			name:  "vulnerability",
+			typed: map[string]string{"q": rare},
+			query: url.Values{"q": {rare}},
+			keep: func(i web.Image) bool {
+				return slices.ContainsFunc(s.reports[i.Digest].Findings, func(f findings.Finding) bool { return f.Name == rare })
+			},
+		},
+		{
 			name:   "all",
 			typed:  map[string]string{"q": "redis", "namespace": "cart"},
-			chosen: map[string]string{"state": "scanned"},
-			query:  url.Values{"q": {"redis"}, "namespace": {"cart"}, "state": {"scanned"}},
+			chosen: map[string]string{"state": "scanned", "severity": "critical", "fixable": "has something fixable"},
+			query:  url.Values{"q": {"redis"}, "namespace": {"cart"}, "state": {"scanned"}, "severity": {"critical"}, "fixable": {"yes"}},
 			keep: func(i web.Image) bool {
-				return strings.Contains(i.Name, "redis") && slices.Contains(i.Namespaces, "cart") && i.State == "scanned"
+				return strings.Contains(i.Name, "redis") && slices.Contains(i.Namespaces, "cart") && i.State == "scanned" && i.Counts.Critical > 0 && i.Counts.Fixable > 0
 			},
 		},
 		{
@@ -61,7 +86,6 @@ func (o tools) testFilter(t *testing.T) {
 			keep:  func(web.Image) bool { return false },
 		},
 	}
-	s := sourceOf(400)
 	root := serve(t, s)
 	tab := o.open(t)
 	all := names(s.images, func(web.Image) bool { return true })
@@ -118,6 +142,87 @@ func (o tools) testFilter(t *testing.T) {
 			t.Errorf("%d images are shown, want %d", len(got), len(all))
 		}
 	})
+}
+
+// testFindings fills in the form of an image's page.
+func (o tools) testFindings(t *testing.T) {
+	s := sourceOf(1)
+	root := serve(t, s)
+	all := s.reports[digestOf(0)].Findings
+	for _, c := range []struct {
+		name   string
+		typed  map[string]string // by the name of the field
+		chosen string            // the severity
+		tick   bool              // what has a fix alone
+		query  url.Values
+		keep   func(findings.Finding) bool
+	}{
+		{
+			name:  "text",
+			typed: map[string]string{"q": "ghsa-"},
+			query: url.Values{"q": {"ghsa-"}},
+			keep:  func(f findings.Finding) bool { return strings.HasPrefix(f.Name, "GHSA-") },
+		},
+		{
+			name:  "package",
+			typed: map[string]string{"package": "openssl"},
+			query: url.Values{"package": {"openssl"}},
+			keep:  func(f findings.Finding) bool { return f.Package == "openssl" },
+		},
+		{
+			name:   "severity",
+			chosen: "high",
+			query:  url.Values{"severity": {"high"}},
+			keep:   func(f findings.Finding) bool { return f.Severity >= claircore.High },
+		},
+		{
+			name:  "fixable",
+			tick:  true,
+			query: url.Values{"fixable": {"yes"}},
+			keep:  func(f findings.Finding) bool { return f.FixedIn != "" },
+		},
+		{
+			name:   "all",
+			typed:  map[string]string{"q": "CVE-", "package": "curl"},
+			chosen: "low",
+			tick:   true,
+			query:  url.Values{"q": {"CVE-"}, "package": {"curl"}, "severity": {"low"}, "fixable": {"yes"}},
+			keep: func(f findings.Finding) bool {
+				return strings.HasPrefix(f.Name, "CVE-") && f.Package == "curl" && f.Severity >= claircore.Low && f.FixedIn != ""
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			tab := o.open(t)
+			visit(t, tab, root+"/images/"+digestOf(0)+"?page=3", 200)
+			for name, text := range c.typed {
+				done(t, tab.Type("form [name="+name+"]", text))
+			}
+			if c.chosen != "" {
+				done(t, tab.Choose("form [name=severity]", c.chosen))
+			}
+			if c.tick {
+				done(t, tab.Click("form [name=fixable]"))
+			}
+			follow(t, tab, "form button[type=submit]", 200)
+			if got := query(t, tab); !equalQueries(got, c.query) {
+				t.Errorf("the address has %v, want %v", got, c.query)
+			}
+			var wanted []string
+			for _, f := range all {
+				if c.keep(f) {
+					wanted = append(wanted, f.Name)
+				}
+			}
+			if len(wanted) == 0 || len(wanted) == len(all) {
+				t.Fatalf("%d of %d findings are to pass, which shows nothing", len(wanted), len(all))
+			}
+			if got := rowNames(t, tab, "findings"); !slices.Equal(got, wanted) {
+				t.Errorf("%d findings are shown, want %d: %.200q", len(got), len(wanted), got)
+			}
+		})
+	}
 }
 
 // names returns what those of the images are called that are kept.

@@ -34,6 +34,9 @@ func hostile() []string {
 	}
 }
 
+// paged is as much of s as the address of a page may end in.
+func paged(s string) string { return strings.ToValidUTF8(s[:min(len(s), 400)], "") }
+
 // hostileSource is a cluster in which everything is called s.
 func hostileSource(s string) *source {
 	digest := digestOf(0)
@@ -44,6 +47,8 @@ func hostileSource(s string) *source {
 	}
 	linked := f
 	linked.Link = "https://example.com/" + s
+	named := linked
+	named.Name = paged(s)
 	img := web.Image{
 		Name: s, Digest: digest, Platform: s, Namespaces: []string{s, s + "2"}, Pods: 3, State: ours, Advice: ours, Remedy: ours, Found: true, Told: true, Since: noon,
 		Workloads: []web.Workload{{Kind: s, Namespace: s, Name: s, Pods: 2}, {Kind: s, Namespace: s + "2", Name: s, Pods: 1}},
@@ -57,12 +62,12 @@ func hostileSource(s string) *source {
 		images:   []web.Image{img, unread},
 		channels: []web.Channel{{Name: s, Namespaces: []string{s}, Trouble: s, Since: noon}, {Name: s, Namespaces: []string{s}}, {Name: s, Untried: true}},
 		mistakes: []web.Mistake{{Key: s, Lines: []string{s, s}, Effect: s}},
-		reports:  map[string]findings.Report{digest: {Digest: digest, Distribution: s, Packages: 2, Covered: true, Findings: []findings.Finding{f, linked}}},
+		reports:  map[string]findings.Report{digest: {Digest: digest, Distribution: s, Packages: 3, Covered: true, Findings: []findings.Finding{f, linked, named}}},
 		hearers: []web.Hearer{{
 			Key: s, Name: s, Namespaces: []string{s}, Channel: s, Told: true, Since: noon,
 			Ignore: []findings.Ignore{{ID: s, Package: s, Image: s, Reason: s}},
 		}},
-		namespaces: map[string]web.Namespace{s: {
+		namespaces: map[string]web.Namespace{paged(s): {
 			Name: s, Applies: s, Mistakes: []string{s}, Notes: []string{s}, Near: []string{s},
 			Scanners: []web.Scanner{{Name: s, Clair: s, Away: noon, Channel: s, Trouble: s, HearsOf: s, Ignore: []web.IgnoreEntry{{About: s, Reason: s}}}},
 			Workloads: []web.NamespaceWorkload{{Kind: s, Name: s, Pods: 1, Containers: []web.Container{
@@ -97,8 +102,9 @@ func (o tools) testHostile(t *testing.T) {
 			if len(as) > 4<<10 {
 				as = as[:4<<10-1] // longer addresses are refused before they come to a page
 			}
-			for n, path := range []string{"/", "/?q=" + as + "&namespace=" + as + "&state=" + as + "&severity=" + as, "/images/" + digestOf(0), "/" + url.PathEscape(s[:min(len(s), 1000)])} {
-				l := looks[n%len(looks)] // which costs less than all, and finds what all would in the end
+			part := url.PathEscape(paged(s))
+			for n, path := range []string{"/", "/?q=" + as + "&namespace=" + as + "&state=" + as + "&severity=" + as, "/images/" + digestOf(0), "/vulnerabilities/" + part, "/namespaces/" + part, "/" + url.PathEscape(s[:min(len(s), 1000)])} {
+				l := looks[(i+n)%len(looks)] // which costs less than all, and finds what all would in the end
 				done(t, tab.Look(l.Look))
 				if _, err := tab.Visit(root + path); err != nil {
 					t.Fatal(err)
