@@ -207,7 +207,10 @@ func (e *story) clairWithoutData(t *testing.T) {
 }
 
 func (e *story) debian(t *testing.T) {
-	m := e.tell(t, "debian", stage.Workload{Name: "worker", Image: e.Image(image.ShopWorker)})
+	ctx := e.wait(t)
+	must(t, e.Watch(ctx, "debian", e.Scanner("debian")+fmt.Sprintf("ignore: [{id: %s, reason: %s, until: %s}]\n", ignoredName, ignoredReason, ignoredUntil)))
+	must(t, e.Run(ctx, stage.Workload{Namespace: "debian", Name: "worker", Image: e.Image(image.ShopWorker)}))
+	m := e.message(t, "debian", 1)
 	e.expect(t, m, "shop/worker:0.9.0", "is running with", "Debian 12", "CVE-2024-37371", "1.20.1-2+deb12u2", "Deployment", "debian/worker")
 }
 
@@ -378,6 +381,7 @@ func (e *story) frozen(t *testing.T, edition vulnerability.Edition) {
 	must(t, e.Import(e.wait(t), edition))
 	time.Sleep(overdue)
 	must(t, e.daemon.Resume())
+	e.answers(t) // all images have their turn at once
 }
 
 // withdrawn takes the newer data away again: a channel that wants to hear of it is told how much is gone.
@@ -390,37 +394,6 @@ func (e *story) withdrawn(t *testing.T) {
 	e.expect(t, e.message(t, "shared", 4), "in 3 images had been withdrawn and are reported again")
 	e.silence(t, "shared", 4)
 	e.silence(t, "debian", 2)
-}
-
-// showsPages follows the link of a message to what it tells of.
-func (e *story) showsPages(t *testing.T) {
-	payload := string(e.Slack.Messages(slackstand.Path("debian"))[0].Payload)
-	link := regexp.MustCompile(regexp.QuoteMeta(e.pages) + `images/sha256[^"|>]+`).FindString(payload)
-	if link == "" {
-		t.Fatalf("no link to the pages in %s", payload)
-	}
-	for _, page := range []string{e.page(t, link), e.page(t, e.pages)} {
-		if !strings.Contains(page, "shop/worker:0.9.0") || strings.Contains(page, "/services/") {
-			t.Errorf("got %s", page)
-		}
-	}
-	if page := e.page(t, link); !strings.Contains(page, "CVE-2024-37371") || !strings.Contains(page, "1.20.1-2") {
-		t.Errorf("the report is not on the page of the image: %s", page)
-	}
-}
-
-// page fetches a page.
-func (e *story) page(t *testing.T, address string) string {
-	t.Helper()
-	resp, err := http.Get(address)
-	must(t, err)
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	must(t, err)
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: status %d: %s", address, resp.StatusCode, text)
-	}
-	return string(text)
 }
 
 // disclosed gives Clair newer data: its notifier calls, and who runs what is concerned hears of it.
