@@ -207,8 +207,9 @@ func (t *Tab) Evaluate(expression string, into any) error {
 	return nil
 }
 
-// Shot returns a picture of the page as a PNG, from the top down to most pixels at the most.
-func (t *Tab) Shot(most int) ([]byte, error) {
+// Shot returns a picture of the page as a PNG, from the top down to most CSS pixels at the most, each of which is scale
+// pixels of the picture wide and high.
+func (t *Tab) Shot(most, scale int) ([]byte, error) {
 	var size struct{ Width, Height float64 }
 	if err := t.Evaluate(`({Width: innerWidth, Height: document.scrollingElement.scrollHeight})`, &size); err != nil {
 		return nil, err
@@ -216,7 +217,7 @@ func (t *Tab) Shot(most int) ([]byte, error) {
 	beyond := true
 	shot, err := chromedp.Call(t.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{
 		CaptureBeyondViewport: &beyond,
-		Clip:                  &page.Viewport{Width: size.Width, Height: min(size.Height, float64(most)), Scale: 1},
+		Clip:                  &page.Viewport{Width: size.Width, Height: min(size.Height, float64(most)), Scale: float64(scale)},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("taking a picture: %w", err)

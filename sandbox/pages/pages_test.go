@@ -23,6 +23,9 @@ import (
 // shotsFolder is the variable of the environment with the folder that pictures of all pages are written to.
 const shotsFolder = "BROWSER_SHOTS"
 
+// longest is how much of a long page a picture shows.
+const longest = 2500
+
 var (
 	//go:embed layout.js
 	layoutScript string
@@ -42,6 +45,7 @@ func TestPages(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"checks":   tools.testChecks,
 		"look":     tools.testLook,
+		"readme":   tools.testReadme,
 		"print":    tools.testPrint,
 		"filter":   tools.testFilter,
 		"findings": tools.testFindings,
@@ -125,7 +129,7 @@ func views() []view {
 		Name: "default", Applies: "Namespace default is opted out: its key in the settings is empty, so that nobody hears of it, not even by _all.",
 		Notes: []string{"Nobody looks at what runs there: 3 pods."},
 	}
-	worst := "/vulnerabilities/" + manyFindings(900)[0].Name
+	worst := "/vulnerabilities/" + everywhere(manyFindings(900)).Name
 	return []view{
 		{"overview-0", none, "/", 200},
 		{"overview-1", one, "/", 200},
@@ -193,7 +197,7 @@ func (o tools) testLook(t *testing.T) {
 					checkLayout(t, tab, l.Look)
 					checkNotes(t, tab.Notes(), root, v.path)
 					if shots != "" {
-						shoot(t, tab, filepath.Join(shots, v.name+"-"+l.name+".png"))
+						shoot(t, tab, filepath.Join(shots, v.name+"-"+l.name+".png"), longest, 1)
 					}
 					o.checkAccessibility(t, tab)
 				})
@@ -252,10 +256,10 @@ func (o tools) accessibilityFaults(t *testing.T, tab *browser.Tab) []string {
 	return evaluate[[]string](t, tab, accessibilityScript)
 }
 
-// shoot writes a picture of the page.
-func shoot(t *testing.T, tab *browser.Tab, file string) {
+// shoot writes a picture of the page, down to most pixels of its own, each of which is as many wide and high as scale.
+func shoot(t *testing.T, tab *browser.Tab, file string, most, scale int) {
 	t.Helper()
-	picture, err := tab.Shot(2500)
+	picture, err := tab.Shot(most, scale)
 	if err != nil {
 		t.Fatal(err)
 	}
