@@ -34,8 +34,8 @@ type apiReport struct {
 	Distribution string `json:"distribution"`
 	Packages     int    `json:"packages"`
 	// Covered says whether Clair has data for anything that is in it.
-	Covered bool      `json:"covered"`
-	Counts  apiCounts `json:"counts"`
+	Covered bool       `json:"covered"`
+	Counts  *apiCounts `json:"counts,omitempty"`
 	// Updates are those to make, the most urgent first.
 	Updates     []apiUpdate `json:"updates"`
 	MoreUpdates int         `json:"moreUpdates,omitempty"`
@@ -190,11 +190,14 @@ func (a *apiImageAnswer) report(r Report, q parameters) {
 		Distribution: brief(r.Distribution),
 		Packages:     r.Packages,
 		Covered:      r.Covered,
-		Counts:       newAPICounts(findings.Count(r.Findings)),
 		Updates:      []apiUpdate{},
 		Findings:     make([]apiHeardFinding, 0, to-from),
 		Total:        len(picked),
 		Next:         q.next(to, len(picked)),
+	}
+	if r.Covered || len(r.Findings) > 0 {
+		counts := newAPICounts(findings.Count(r.Findings))
+		a.Report.Counts = &counts
 	}
 	updates, more := updatesToMake(r.Findings)
 	for _, u := range updates {
