@@ -190,9 +190,12 @@ func some(pool []findings.Finding, i, n int) []findings.Finding {
 	if i%8 == 7 {
 		return nil
 	}
-	fs := []findings.Finding{everywhere(pool)}
-	for k := 1 + i%11; k < len(pool); k += 7 + i*40/n + i%5 {
-		fs = append(fs, pool[k])
+	most := everywhere(pool)
+	fs := []findings.Finding{most}
+	for k := i % 11; k < len(pool); k += 7 + i*40/n + i%5 {
+		if pool[k].Name != most.Name {
+			fs = append(fs, pool[k])
+		}
 	}
 	return fs
 }
