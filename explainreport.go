@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/settings"
 	"github.com/clairwatch/clairwatch/watcher"
 	"github.com/clairwatch/clairwatch/web"
@@ -229,17 +230,7 @@ func waits(n int) string {
 
 // about says what an entry is about.
 func about(i watcher.ExplainedIgnore) string {
-	var parts []string
-	if i.ID != "" {
-		parts = append(parts, i.ID)
-	}
-	if i.Package != "" {
-		parts = append(parts, "package "+i.Package)
-	}
-	if i.Image != "" {
-		parts = append(parts, "image "+i.Image)
-	}
-	return strings.Join(parts, ", ")
+	return findings.Ignore{ID: i.ID, Package: i.Package, Image: i.Image}.About()
 }
 
 // timeOf writes a time to the minute.

@@ -22,6 +22,21 @@ type Ignore struct {
 	Until time.Time
 }
 
+// About says to people what it is about: "CVE-2023-4911, package glibc, image shop/*".
+func (i Ignore) About() string {
+	var parts []string
+	if i.ID != "" {
+		parts = append(parts, i.ID)
+	}
+	if i.Package != "" {
+		parts = append(parts, "package "+i.Package)
+	}
+	if i.Image != "" {
+		parts = append(parts, "image "+i.Image)
+	}
+	return strings.Join(parts, ", ")
+}
+
 // holds says whether it is in force for one of an image's paths at a time.
 func (i Ignore) holds(paths []string, now time.Time) bool {
 	if i.ended(now) {

@@ -111,8 +111,8 @@ func linkForm(f Finding) string {
 	return strings.Replace(f.Link, f.Name, namePlace, 1)
 }
 
-// All returns all of them, in their order.
-func (p Packed) All() []Finding {
+// all returns all of them, in their order.
+func (p Packed) all() []Finding {
 	return p.those(func(string) bool { return true }, func(string) bool { return true })
 }
 

@@ -23,7 +23,7 @@ func TestPacked(t *testing.T) {
 		if len(fs) == 0 {
 			t.Fatalf("%s has no findings", name)
 		}
-		got := Pack(fs).All()
+		got := Pack(fs).all()
 		if len(got) != len(fs) {
 			t.Fatalf("%s: %d of %d findings", name, len(got), len(fs))
 		}
@@ -33,7 +33,7 @@ func TestPacked(t *testing.T) {
 			}
 		}
 	}
-	if p := Pack(nil); p != (Packed{}) || p.All() != nil || p.About("CVE-2026-0001") != nil {
+	if p := Pack(nil); p != (Packed{}) || p.all() != nil || p.About("CVE-2026-0001") != nil {
 		t.Error("there is something in nothing")
 	}
 }
@@ -102,7 +102,7 @@ func TestPackedIsBounded(t *testing.T) {
 		fs = append(fs, Finding{Name: fmt.Sprintf("CVE-2026-%05d", i), Package: "a", Installed: fmt.Sprint(i), Link: "https://example.com/" + fmt.Sprint(i)})
 	}
 	p := Pack(fs)
-	got := p.All()
+	got := p.all()
 	if size := len(p.text); size > PackedLimit+3*10 || size < PackedLimit*9/10 {
 		t.Errorf("%d bytes", size)
 	}
@@ -111,7 +111,7 @@ func TestPackedIsBounded(t *testing.T) {
 	}
 	long := strings.Repeat("x", PackedLimit)
 	for _, f := range []Finding{{Name: long}, {Package: long}, {Installed: long}, {FixedIn: long}, {Updater: long}, {Link: long}, {source: long}} {
-		if p := Pack([]Finding{fs[0], f, fs[1]}); !slices.Equal(p.All(), fs[:1]) {
+		if p := Pack([]Finding{fs[0], f, fs[1]}); !slices.Equal(p.all(), fs[:1]) {
 			t.Errorf("%d bytes are kept", len(p.text))
 		}
 	}
@@ -132,13 +132,13 @@ func FuzzPacked(f *testing.F) {
 		}
 		fs := []Finding{one, {Name: "CVE-2026-0002", Package: pkg}, one}
 		p := Pack(fs)
-		for i, got := range p.All() {
+		for i, got := range p.all() {
 			if got != asPacked(fs[i]) {
 				t.Errorf("got  %+v\nwant %+v", got, asPacked(fs[i]))
 			}
 		}
 		for _, other := range append(one.OtherNames(), name) {
-			if other != "" && len(p.About(other)) == 0 && len(p.All()) > 0 {
+			if other != "" && len(p.About(other)) == 0 && len(p.all()) > 0 {
 				t.Errorf("nothing is about %q", other)
 			}
 		}

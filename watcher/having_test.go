@@ -193,7 +193,7 @@ func TestPackedIsBounded(t *testing.T) {
 	if p.packedSize != most*size {
 		t.Errorf("%d bytes are kept, want %d", p.packedSize, most*size)
 	}
-	if found := p.found(func(string, string) bool { return true })[at(most)]; found.breakdown != large.breakdown || len(found.packed.All()) != 0 {
+	if found := p.found(func(string, string) bool { return true })[at(most)]; found.breakdown != large.breakdown || found.packed.Size() != 0 {
 		t.Errorf("of the last one there is %+v", found)
 	}
 	p.forget(at(0))

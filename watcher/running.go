@@ -146,8 +146,7 @@ type ImageReport struct {
 
 // Report fetches what Clair knows of an image that runs, by the digest of its platform manifest, and says what is done with
 // each finding. Where several Clairs look at the image it is the one that found the worst, as in Running; if that does not
-// answer, the first that does. It returns ErrNotRunning, the last
-// one's error, or that of ctx.
+// answer, the first that does. It returns ErrNotRunning, the last one's error, or that of ctx.
 func (w *Watcher) Report(ctx context.Context, digest string) (ImageReport, error) {
 	images := w.byManifest()[digest]
 	var bases []string

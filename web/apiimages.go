@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/clairwatch/clairwatch/findings"
@@ -69,20 +70,13 @@ func newAPIImageItem(img *Image) apiImageItem {
 
 // apiImages answers with what runs, as the table of the first page has it.
 func (p *pages) apiImages(q parameters) (any, error) {
-	if err := q.word("severity", severityWords()...); err != nil {
-		return nil, err
-	}
-	if err := q.word("fixable", "yes"); err != nil {
-		return nil, err
-	}
 	var words []string
 	for _, c := range columns() {
 		words = append(words, c.Word)
 	}
-	if err := q.word("sort", words...); err != nil {
-		return nil, err
-	}
-	if err := q.word("order", "asc", "desc"); err != nil {
+	if err := cmp.Or(
+		q.word("severity", severityWords()...), q.word("fixable", "yes"), q.word("sort", words...), q.word("order", "asc", "desc"),
+	); err != nil {
 		return nil, err
 	}
 	if q.Get("order") != "" && q.Get("sort") == "" {

@@ -10,9 +10,10 @@ import (
 // namespaceSum is what runs in a namespace, added up.
 type namespaceSum struct {
 	Name string
-	// Images counts each digest once, Unread those of which no report was read yet, Unchecked those that could not be
-	// scanned under any of their names, or that Clair has no data for.
-	Images, Unread, Unchecked int
+	// Images counts each digest once, Unread those of which no report was read yet, Read those whose report says
+	// something: of the others Clair has no data. Unchecked are those that could not be scanned under any of their names,
+	// or that Clair has no data for.
+	Images, Unread, Read, Unchecked int
 	// Pods is the number of pods that run them.
 	Pods int
 	// Counts counts an advisory once for each package of each image.
@@ -64,7 +65,7 @@ func byNamespace(images []Image, only string) []namespaceSum {
 }
 
 // counted says what of an image its namespace has counted under the names that it was met by.
-type counted struct{ image, report, checked bool }
+type counted struct{ image, report, read, checked bool }
 
 // add counts an image as far as it has not been counted yet, and returns how far it is then.
 func (s *namespaceSum) add(img *Image, was counted) counted {
@@ -77,10 +78,13 @@ func (s *namespaceSum) add(img *Image, was counted) counted {
 		s.Unread--
 		s.Counts = s.Counts.Add(img.Counts)
 	}
+	if !was.read && img.checked() {
+		s.Read++
+	}
 	if !was.checked && img.Advice == "" {
 		s.Unchecked--
 	}
-	return counted{true, was.report || img.Found, was.checked || img.Advice == ""}
+	return counted{true, was.report || img.Found, was.read || img.checked(), was.checked || img.Advice == ""}
 }
 
 // addPods counts the pods of the namespaces that there are: a pod can run several of the images.

@@ -22,17 +22,13 @@ type filter struct {
 
 // parseFilter reads the query of an address. What it cannot read does not filter.
 func parseFilter(q url.Values) filter {
-	f := filter{
+	return filter{
 		Namespace: brief(strings.TrimSpace(q.Get("namespace"))),
 		State:     brief(strings.TrimSpace(q.Get("state"))),
 		Text:      brief(strings.TrimSpace(q.Get("q"))),
-		Severity:  strings.ToLower(strings.TrimSpace(q.Get("severity"))),
+		Severity:  parseSeverity(q),
 		Fixable:   q.Get("fixable") == "yes",
 	}
-	if !slices.Contains(severityWords(), f.Severity) {
-		f.Severity = ""
-	}
-	return f
 }
 
 // active says whether it leaves anything out.

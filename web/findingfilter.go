@@ -22,15 +22,12 @@ type findingFilter struct {
 
 // parseFindingFilter reads the query of an address. What it cannot read does not filter.
 func parseFindingFilter(q url.Values) findingFilter {
-	f := findingFilter{
-		Fixable: q.Get("fixable") == "yes",
-		Package: brief(strings.TrimSpace(q.Get("package"))),
-		Text:    brief(strings.TrimSpace(q.Get("q"))),
+	return findingFilter{
+		Severity: parseSeverity(q),
+		Fixable:  q.Get("fixable") == "yes",
+		Package:  brief(strings.TrimSpace(q.Get("package"))),
+		Text:     brief(strings.TrimSpace(q.Get("q"))),
 	}
-	if asked := strings.ToLower(strings.TrimSpace(q.Get("severity"))); slices.Contains(severityWords(), asked) {
-		f.Severity = asked
-	}
-	return f
 }
 
 // active says whether it leaves anything out.
@@ -136,15 +133,6 @@ type findingTable struct {
 	Rows             []findingRow
 }
 
-// pageOf reads which page is asked for. What is no number asks for the first one, and one beyond the last for that.
-func pageOf(q url.Values, pages int) int {
-	n, err := strconv.Atoi(q.Get("page"))
-	if err != nil && n <= 0 { // a number that is too large is the largest
-		return 1
-	}
-	return max(1, min(n, pages))
-}
-
 // newFindingTable is the page of findings that a query asks for.
 func newFindingTable(r Report, q url.Values, root string, hearers []string) findingTable {
 	fs := r.Findings
@@ -155,7 +143,7 @@ func newFindingTable(r Report, q url.Values, root string, hearers []string) find
 	picked := t.Filter.pick(fs)
 	t.Chosen = len(picked)
 	t.Pages = max(1, (t.Chosen+mostFindings-1)/mostFindings)
-	t.Page = pageOf(q, t.Pages)
+	t.Page = min(parsePage(q), t.Pages)
 	if t.Page > 1 {
 		t.Previous = t.Filter.page(t.Page - 1)
 	}

@@ -232,26 +232,9 @@ func ignoresOf(hearers []Hearer, names []string, fs []findings.Finding, now time
 		}
 	}
 	for n, i := range entries[:min(len(entries), mostIgnores)] {
-		until := newDay(i.Until)
-		until.Distance = newMoment(i.Until, now).Distance
-		rows = append(rows, ignoreRow{About: aboutIgnore(i), Reason: i.Reason, Until: until, Whose: first(whose[n], fewHearers), Matches: matches(i, fs)})
+		rows = append(rows, ignoreRow{About: i.About(), Reason: i.Reason, Until: newDayFrom(i.Until, now), Whose: first(whose[n], fewHearers), Matches: matches(i, fs)})
 	}
 	return rows, len(entries) - len(rows)
-}
-
-// aboutIgnore says what an entry is about.
-func aboutIgnore(i findings.Ignore) string {
-	var parts []string
-	if i.ID != "" {
-		parts = append(parts, i.ID)
-	}
-	if i.Package != "" {
-		parts = append(parts, "package "+i.Package)
-	}
-	if i.Image != "" {
-		parts = append(parts, "image "+i.Image)
-	}
-	return strings.Join(parts, ", ")
 }
 
 // matches counts the findings that an entry is about, also where another entry ignores them already.

@@ -171,7 +171,7 @@ func TestPageOf(t *testing.T) {
 		"page=99999999999999999999": 3, "page=-99999999999999999999": 1,
 	} {
 		values, _ := url.ParseQuery(query)
-		if got := pageOf(values, 3); got != want {
+		if got := min(parsePage(values), 3); got != want {
 			t.Errorf("%s: %d, want %d", query, got, want)
 		}
 	}

@@ -48,10 +48,10 @@ type namespacePage struct {
 	// Scanners are the first of them, MoreScanners how many there are besides.
 	Scanners     []scannerCard
 	MoreScanners int
-	// Scale is of what runs there, Unread the number of images of which no report was read, Uncovered of those that
-	// Clair has no data for.
-	Scale                      scale
-	Fixable, Unread, Uncovered int
+	// Scale is of what runs there, Read the number of images whose report says something, Unread of those of which none
+	// was read, Uncovered of those that Clair has no data for.
+	Scale                            scale
+	Fixable, Read, Unread, Uncovered int
 	// Images are the first of what runs there under each name, worst first, AllNames is the number of all of these. An
 	// image counts once in AllImages. AllHref leads to a list of all.
 	Images              []placedRow
@@ -64,9 +64,6 @@ type namespacePage struct {
 	Open           bool
 	MoreContainers int
 }
-
-// Read is the number of images whose report says something.
-func (v namespacePage) Read() int { return v.AllImages - v.Unread - v.Uncovered }
 
 // scannerCard is a Scanner.
 type scannerCard struct {
@@ -177,9 +174,7 @@ func (v *namespacePage) fill(n Namespace, now time.Time) {
 func newScannerCard(s Scanner, id string, now time.Time) scannerCard {
 	c := scannerCard{Scanner: s, ID: id, Away: newMoment(s.Away, now), Since: newMoment(s.Since, now), Next: newMoment(s.Next, now)}
 	for _, e := range s.Ignore[:min(len(s.Ignore), mostEntries)] {
-		until := newDay(e.Until)
-		until.Distance = newMoment(e.Until, now).Distance
-		c.Entries = append(c.Entries, entryRow{IgnoreEntry: e, Until: until})
+		c.Entries = append(c.Entries, entryRow{IgnoreEntry: e, Until: newDayFrom(e.Until, now)})
 	}
 	c.MoreEntries = len(s.Ignore) - len(c.Entries)
 	return c
@@ -214,15 +209,13 @@ func (left *room) workload(w NamespaceWorkload, root string) runningRow {
 // images fills in those of the images that run in the namespace.
 func (v *namespacePage) images(images []Image) {
 	for _, sum := range byNamespace(images, v.Name) { // one, or none where nothing runs
-		v.Scale, v.Fixable, v.AllImages, v.Unread = newScale(sum.Counts), sum.Counts.Fixable, sum.Images, sum.Unread
+		v.Scale, v.Fixable = newScale(sum.Counts), sum.Counts.Fixable
+		v.AllImages, v.Read, v.Unread, v.Uncovered = sum.Images, sum.Read, sum.Unread, sum.Images-sum.Read-sum.Unread
 	}
 	v.AllHref = selection{Filter: filter{Namespace: v.Name}}.hrefFrom(v.Root)
 	for i := range images {
 		if !slices.Contains(images[i].Namespaces, v.Name) {
 			continue
-		}
-		if images[i].Found && !images[i].checked() {
-			v.Uncovered++
 		}
 		if v.AllNames++; len(v.Images) < mostPlaced {
 			v.Images = append(v.Images, newPlacedRow(&images[i], v.Name, v.Root))

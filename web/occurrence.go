@@ -37,7 +37,7 @@ func newOccurrence(name string, having map[string][]findings.Finding, images []I
 	by := make(map[string][]*Image, len(having))
 	for i := range images {
 		img := &images[i]
-		if img.Found && img.State == "not_covered" {
+		if img.Found && img.State == notCovered { // also where another Clair has found something else in it
 			o.uncovered++
 		}
 		if len(having[img.Digest]) > 0 && img.Digest != "" {

@@ -116,10 +116,7 @@ func (o order) part(images []Image, from, n int) []*Image {
 	if from >= end {
 		return nil
 	}
-	all := make([]*Image, len(images))
-	for i := range images {
-		all[i] = &images[i]
-	}
+	all := pointers(images)
 	if o.By != "" {
 		slices.SortStableFunc(all, o.compare)
 	}

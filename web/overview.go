@@ -69,9 +69,7 @@ type overviewPage struct {
 type namespaceRow struct {
 	namespaceSum
 	Place place
-	// Read says that the report of an image says something, Other counts findings of low, negligible and unknown
-	// severity.
-	Read  bool
+	// Other counts findings of low, negligible and unknown severity.
 	Other int
 }
 
@@ -178,7 +176,7 @@ func (p *pages) newOverviewPage(r *http.Request) overviewPage {
 	v.Chosen = len(chosen)
 	v.counts(chosen)
 	v.states(chosen)
-	v.worst(byNamespace(chosen, v.Filter.Namespace), checkedIn(chosen))
+	v.worst(byNamespace(chosen, v.Filter.Namespace))
 	v.Namespaces, v.AllStates = choices(images, v.Filter.State)
 	v.Severities = severityChoices(v.Filter.Severity)
 	v.mistakes(p.source.Mistakes())
@@ -222,13 +220,12 @@ func (v *overviewPage) states(chosen []Image) {
 	}
 }
 
-// worst fills in the namespaces. Checked are those with an image whose report says something.
-func (v *overviewPage) worst(sums []namespaceSum, checked map[string]bool) {
+// worst fills in the namespaces.
+func (v *overviewPage) worst(sums []namespaceSum) {
 	for _, sum := range sums[:min(len(sums), mostNamespaces)] {
 		v.Worst = append(v.Worst, namespaceRow{
 			namespaceSum: sum,
 			Place:        newPlace("", toNamespaces, sum.Name),
-			Read:         checked[sum.Name],
 			Other:        other(sum.Counts),
 		})
 	}
@@ -305,20 +302,6 @@ func uncovered(images []Image) int {
 		}
 	}
 	return n
-}
-
-// checkedIn are the namespaces of images whose report says something.
-func checkedIn(images []Image) map[string]bool {
-	in := make(map[string]bool)
-	for i := range images {
-		if !images[i].checked() {
-			continue
-		}
-		for _, ns := range images[i].Namespaces {
-			in[ns] = true
-		}
-	}
-	return in
 }
 
 // states counts images by state: first those that could not be scanned, then those that nobody checks, and of each

@@ -242,8 +242,8 @@ func TestByNamespace(t *testing.T) {
 		{Namespaces: []string{"c"}, Advice: "refused"}, {Namespaces: []string{"c"}, Advice: "refused"},
 		{Namespaces: []string{"d"}, Workloads: []Workload{{Namespace: "elsewhere", Pods: 1}}},
 	}
-	a := namespaceSum{Name: "a", Images: 2, Pods: 8, Counts: findings.Counts{High: 2, Low: 1, Fixable: 1}}
-	b := namespaceSum{Name: "b", Images: 1, Counts: findings.Counts{High: 2, Fixable: 1}}
+	a := namespaceSum{Name: "a", Images: 2, Read: 2, Pods: 8, Counts: findings.Counts{High: 2, Low: 1, Fixable: 1}}
+	b := namespaceSum{Name: "b", Images: 1, Read: 1, Counts: findings.Counts{High: 2, Fixable: 1}}
 	c := namespaceSum{Name: "c", Images: 2, Unread: 2, Unchecked: 2}
 	d := namespaceSum{Name: "d", Images: 1, Unread: 1}
 	if got, want := byNamespace(images, ""), []namespaceSum{a, b, c, d}; !slices.Equal(got, want) {
@@ -258,7 +258,7 @@ func TestByNamespace(t *testing.T) {
 func TestUnchecked(t *testing.T) {
 	refused := Image{Name: "a", Digest: digestOf(1), Namespaces: []string{"shop"}, State: "unauthorized", Advice: "refused"}
 	scanned := Image{Name: "b", Digest: digestOf(1), Namespaces: []string{"shop"}, State: "scanned", Found: true, Counts: findings.Counts{Low: 1}}
-	both := namespaceSum{Name: "shop", Images: 1, Counts: findings.Counts{Low: 1}}
+	both := namespaceSum{Name: "shop", Images: 1, Read: 1, Counts: findings.Counts{Low: 1}}
 	neither := namespaceSum{Name: "shop", Images: 1, Unread: 1, Unchecked: 1}
 	for _, c := range []struct {
 		images []Image
@@ -428,5 +428,22 @@ func TestClairRows(t *testing.T) {
 	rows := newClairRows(manyClairs, noon)
 	if rows.AllTroubled != 4 || rows.AllFine != 3 || rows.Oldest.URL != manyClairs[0].URL || rows.Oldest.Updated.ISO != "2026-03-01T09:00:00Z" {
 		t.Errorf("%+v", rows)
+	}
+}
+
+// TestUncoveredTwice shows that what Clair has no data for counts once in its namespace, under however many names.
+func TestUncoveredTwice(t *testing.T) {
+	one := Image{Name: "a", Digest: digestOf(1), Namespaces: []string{"shop"}, State: notCovered, Advice: "no data", Found: true}
+	two := one
+	two.Name = "b"
+	source := &fixture{cluster: leading, images: []Image{one, two}, namespaces: map[string]Namespace{"shop": {}}}
+	if got := byNamespace(source.images, ""); len(got) != 1 || got[0] != (namespaceSum{Name: "shop", Images: 1, Unchecked: 1}) {
+		t.Errorf("%+v", got)
+	}
+	var v namespacePage
+	v.Name = "shop"
+	v.images(source.images)
+	if v.AllImages != 1 || v.Read != 0 || v.Unread != 0 || v.Uncovered != 1 || v.AllNames != 2 {
+		t.Errorf("%+v", v)
 	}
 }

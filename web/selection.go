@@ -16,11 +16,16 @@ type selection struct {
 
 // parseSelection reads the query of an address. What it cannot read counts as if it were not there.
 func parseSelection(q url.Values) selection {
+	return selection{Filter: parseFilter(q), Order: parseOrder(q), Page: parsePage(q)}
+}
+
+// parsePage reads which page is asked for, which is at least 1. There may be fewer pages.
+func parsePage(q url.Values) int {
 	page, err := strconv.Atoi(q.Get("page"))
 	if err != nil && !errors.Is(err, strconv.ErrRange) { // one that is too large for a number is beyond the last
 		page = 1
 	}
-	return selection{Filter: parseFilter(q), Order: parseOrder(q), Page: max(page, 1)}
+	return max(page, 1)
 }
 
 // href leads from the first page to what is selected.

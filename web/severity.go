@@ -1,6 +1,8 @@
 package web
 
 import (
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,6 +55,15 @@ func severityWords() []string {
 		words = append(words, word(s))
 	}
 	return words
+}
+
+// parseSeverity reads the word of a severity in the query of an address; empty where it has none.
+func parseSeverity(q url.Values) string {
+	asked := strings.ToLower(strings.TrimSpace(q.Get("severity")))
+	if !slices.Contains(severityWords(), asked) {
+		return ""
+	}
+	return asked
 }
 
 // choice is one of those that a form offers.

@@ -116,6 +116,13 @@ func first(names []string, n int) few {
 	return few{Names: shown, More: len(names) - len(shown)}
 }
 
+// newDayFrom is newDay, with how far it is from now.
+func newDayFrom(t, now time.Time) moment {
+	m := newDay(t)
+	m.Distance = newMoment(t, now).Distance
+	return m
+}
+
 // newDay describes a time that is usually the start of a day; the zero time gives the zero moment.
 func newDay(t time.Time) moment {
 	m := newMoment(t, t)
