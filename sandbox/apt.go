@@ -2,9 +2,11 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 )
 
 // lockApt waits until no other sandbox uses apt-get, of which a second one at the same
@@ -21,6 +23,33 @@ func lockApt(ctx context.Context, log func(string, ...any)) (unlock func(), err 
 func canInstall() bool {
 	_, err := exec.LookPath("apt-get")
 	return err == nil && os.Geteuid() == 0
+}
+
+// findOrInstall returns the path of something that find finds. As root on a system with
+// apt it installs some packages where there is nothing; missing says that none can be had.
+func findOrInstall(ctx context.Context, log func(string, ...any), find func() (string, bool), missing error, packages ...string) (string, error) {
+	if path, ok := find(); ok {
+		return path, nil
+	}
+	if !canInstall() {
+		return "", missing
+	}
+	unlock, err := lockApt(ctx, log)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	if path, ok := find(); ok { // installed by the one we waited for
+		return path, nil
+	}
+	log("installing %s (by apt-get) …", strings.Join(packages, ", "))
+	if err := aptInstall(ctx, packages...); err != nil {
+		return "", errors.Join(missing, err)
+	}
+	if path, ok := find(); ok {
+		return path, nil
+	}
+	return "", missing
 }
 
 // aptInstall installs Debian's packages, and nothing that they only recommend. The lock

@@ -76,25 +76,7 @@ func isAxe(script []byte) bool {
 // findNPM returns the path of npm. As root on a system with apt it installs it where it
 // is missing.
 func findNPM(ctx context.Context, log func(string, ...any)) (string, error) {
-	if npm, ok := inPath("npm"); ok {
-		return npm, nil
-	}
-	if !canInstall() {
-		return "", ErrNoAxe
-	}
-	unlock, err := lockApt(ctx, log)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	log("installing npm (apt-get install npm) …")
-	if err := aptInstall(ctx, "npm"); err != nil {
-		return "", errors.Join(ErrNoAxe, err)
-	}
-	if npm, ok := inPath("npm"); ok {
-		return npm, nil
-	}
-	return "", ErrNoAxe
+	return findOrInstall(ctx, log, func() (string, bool) { return inPath("npm") }, ErrNoAxe, "npm")
 }
 
 // fetchAxe lets npm download axe-core and returns its script. Nothing of the package is

@@ -21,31 +21,11 @@ func chromiums() []string {
 // one where there is none: it needs too many libraries to be unpacked somewhere. An error
 // that is [ErrNoChromium] says that there is none. log may be nil.
 func FindChromium(ctx context.Context, log func(format string, args ...any)) (string, error) {
-	if path, ok := inPath(chromiums()...); ok {
-		return path, nil
-	}
-	if !canInstall() {
-		return "", ErrNoChromium
-	}
 	if log == nil {
 		log = func(string, ...any) {}
 	}
-	unlock, err := lockApt(ctx, log)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if path, ok := inPath(chromiums()...); ok { // installed by the one we waited for
-		return path, nil
-	}
-	log("installing Chromium (apt-get install chromium-headless-shell) …")
-	if err := aptInstall(ctx, "chromium-headless-shell", "fonts-liberation"); err != nil {
-		return "", errors.Join(ErrNoChromium, err)
-	}
-	if path, ok := inPath(chromiums()...); ok {
-		return path, nil
-	}
-	return "", ErrNoChromium
+	find := func() (string, bool) { return inPath(chromiums()...) }
+	return findOrInstall(ctx, log, find, ErrNoChromium, "chromium-headless-shell", "fonts-liberation")
 }
 
 // inPath returns the absolute path of the first of some programs that is in PATH.

@@ -175,30 +175,11 @@ func clusterSettings(more ...string) []string {
 // findPostgres returns the folder of postgres and initdb. As root on a system
 // with apt it installs them where there are none.
 func findPostgres(ctx context.Context, log func(string, ...any)) (string, error) {
-	if bin, ok := installedPostgres(os.Getenv("PATH"), "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"); ok {
-		return bin, nil
+	find := func() (string, bool) {
+		return installedPostgres(os.Getenv("PATH"), "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 	}
 	missing := errors.New("no Postgres found in PATH or below /usr/lib/postgresql: install it with its contrib modules, on Debian and Ubuntu by: apt-get install postgresql")
-	if !canInstall() {
-		return "", missing
-	}
-	unlock, err := lockApt(ctx, log)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	const debians = "/usr/lib/postgresql/*/bin"
-	if bin, ok := installedPostgres("", debians); ok { // by the one we waited for
-		return bin, nil
-	}
-	log("installing Postgres (apt-get install postgresql) …")
-	if err := aptInstall(ctx, "postgresql"); err != nil {
-		return "", errors.Join(missing, err)
-	}
-	if bin, ok := installedPostgres("", debians); ok {
-		return bin, nil
-	}
-	return "", missing
+	return findOrInstall(ctx, log, find, missing, "postgresql")
 }
 
 // installedPostgres looks through a search path and then through patterns of

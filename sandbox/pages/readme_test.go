@@ -17,8 +17,9 @@ import (
 
 // readmeLook is that of the README's picture. To renew docs/pages.png, in the folder sandbox:
 //
-//	BROWSER_SHOTS=/tmp/shots go test -count=1 -run TestPages/readme ./pages
-//	pngquant 128 --force --output ../docs/pages.png /tmp/shots/readme.png
+//	shots=$(mktemp -d)
+//	BROWSER_SHOTS="$shots" go test -count=1 -run TestPages/readme ./pages
+//	pngquant 128 --force --output ../docs/pages.png "$shots/readme.png"
 var readmeLook = browser.Look{Width: 1280, Height: 900}
 
 // shop is a cluster as one would like to have it: everything is known, and there is something to do.
