@@ -127,8 +127,8 @@ type mistakeRow struct {
 // imageRow is an image in the table.
 type imageRow struct {
 	Image
-	// Linked says that the image has a page.
-	Linked bool
+	// Link leads to its page, if it has one.
+	Link place
 	// Short is the beginning of the digest.
 	Short  string
 	Places few
@@ -144,7 +144,7 @@ type imageRow struct {
 func newImageRow(img Image, now time.Time) imageRow {
 	return imageRow{
 		Image:  img,
-		Linked: isDigest(img.Digest),
+		Link:   newImagePlace("", img.Name, img.Digest),
 		Short:  short(img.Digest),
 		Places: first(img.Namespaces, fewNamespaces),
 		Read:   img.checked(),
