@@ -4,41 +4,80 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/clairwatch/clairwatch/sandbox/load"
 )
 
 // TestBench runs it all with little, so that what is measured is what it says: each image is asked for once, and each
-// channel is told once.
+// channel is told once of what came and once of what went.
 func TestBench(t *testing.T) {
-	l := load{pods: 60, images: 12, namespaces: 3, findings: 20, memory: "200MiB"}
-	c, err := start(t.Context(), l, t.Logf)
+	p := plan{
+		Options: load.Options{
+			Size:   load.Size{Pods: 60, Images: 12, Namespaces: 3, Findings: 20},
+			Memory: "200MiB",
+			Config: map[string]any{"removalGrace": "1s", "maxImages": 2000},
+			Log:    t.Logf,
+		},
+		rolled: 20, rolling: time.Second, grace: time.Second,
+	}
+	c, err := load.Start(t.Context(), p.Options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := c.stop(); err != nil {
+		if err := c.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
+	r, err := (&bench{Cluster: c, plan: p}).phases(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
-	if err := c.measure(t.Context(), &out); err != nil {
-		t.Fatalf("%v\n%s", err, out.String())
+	if err := r.write(&out); err != nil {
+		t.Fatal(err)
 	}
 	t.Log(out.String())
-	if c.podBytes < 5_000 || c.podBytes > 8_000 {
-		t.Errorf("a pod has %d bytes, want 5 to 8 kB", c.podBytes)
+	if r.podBytes < 5_000 || r.podBytes > 8_000 {
+		t.Errorf("a pod has %d bytes, want 5 to 8 kB", r.podBytes)
 	}
-	lines := strings.Split(out.String(), "\n")
-	for n, want := range map[int][]string{
-		2: {"cold start", "Clair index 12,", "Clair report 24,", "registry manifest 12,", "Slack 3"},
-		5: {"restart", "Clair report 12,", "Slack 0"},
+	// 20 pods are those of four apps, of which two got a new image.
+	if want := (load.Rollout{Pods: 20, Images: 2}); r.rollout != want {
+		t.Errorf("rolled %+v, want %+v", r.rollout, want)
+	}
+	for _, want := range []struct {
+		phase                                    string
+		index, reports, manifests, messages, ask int
+	}{
+		{phase: coldStart, index: 12, reports: 24, manifests: 12, messages: 3},
+		{phase: restart, reports: 12},
+		{phase: churn, index: 2, reports: 4, manifests: 2, messages: 4},
+		{phase: removal, messages: 3},
 	} {
-		for _, w := range want {
-			if len(lines) <= n || !strings.Contains(lines[n], w) {
-				t.Errorf("line %d lacks %q:\n%s", n, w, out.String())
+		got := r.phase(want.phase).traffic
+		for what, counts := range map[string][2]int{
+			"indexed":   {got.Clair.Requests("index"), want.index},
+			"reports":   {got.Clair.Requests("report"), want.reports},
+			"manifests": {got.Registry.Requests("manifest"), want.manifests},
+			"messages":  {got.Slack.Requests("message"), want.messages},
+			"other":     {got.Clair.Requests("other") + got.Registry.Requests("other") + got.API.Requests("other"), 0},
+		} {
+			if counts[0] != counts[1] {
+				t.Errorf("%s: %s: %d, want %d", want.phase, what, counts[0], counts[1])
 			}
 		}
 	}
-	if strings.Contains(out.String(), "other") || strings.Contains(lines[5], "index") || strings.Contains(lines[5], "registry") {
-		t.Errorf("asked for what nobody needs:\n%s", out.String())
+	cold := r.phase(coldStart).traffic
+	if got := cold.API.Requests("list pods") + cold.API.Requests("watch pods"); got == 0 || got > 2 {
+		t.Errorf("pods were listed and watched %d times at the start", got)
+	}
+	if got := cold.API["update configmaps"]; got.Requests != 3 || got.Sent == 0 {
+		t.Errorf("the ledger was updated %+v, want one update a message", got)
+	}
+	for _, g := range r.goals() {
+		if strings.Contains(g.what, "a restart") && g.verdict() != "reached" {
+			t.Errorf("%s: %v, want at most %v", g.what, g.measured, g.most)
+		}
 	}
 }

@@ -1,74 +1,115 @@
 // Command bench measures what clairwatch costs: as its own process, with the settings that it ships with, against a real
 // API server, and beside a Clair, a registry and a Slack that answer at once and count what they are asked. So what is
-// measured is clairwatch, and nothing that it waits for. What it asks of the API server is not counted.
+// measured is clairwatch, and nothing that it waits for. It prints Markdown, beside each figure its goal.
 //
-//	go run ./bench -pods 10000 -images 1000 -namespaces 50
+//	go run ./bench                                             # three sizes, one after the other: half an hour
+//	go run ./bench -pods 10000 -images 1000 -namespaces 50     # one
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/clairwatch/clairwatch/sandbox/load"
 )
 
-// load is what the cluster runs.
-type load struct {
-	pods, images, namespaces int
-	// findings is how many each image has.
-	findings int
-	// annotated has each pod carry the annotation that clairwatch writes when it is let, and lets it.
-	annotated bool
-	// imageMetrics is the setting metrics.images.
-	imageMetrics bool
-	// memory is GOMEMLIMIT, as in the manifest.
-	memory string
+// plan is what is measured.
+type plan struct {
+	load.Options
 	// settle is how long clairwatch is left alone before its memory counts as settled, and its CPU as idle.
 	settle time.Duration
+	// rolled is how many pods a second are replaced, for how long.
+	rolled  int
+	rolling time.Duration
+	// grace is the setting removalGrace: less than what is shipped, because that would only be waited for.
+	grace time.Duration
+}
+
+// sizes are what is measured when nothing else is asked for, with the memory that docs/operating.md gives them.
+var sizes = []struct {
+	size   load.Size
+	memory string
+}{
+	{load.Size{Pods: 1_000, Images: 100, Namespaces: 5}, "200MiB"},
+	{load.Size{Pods: 10_000, Images: 1_000, Namespaces: 50}, "200MiB"},
+	{load.Size{Pods: 100_000, Images: 5_000, Namespaces: 200}, "400MiB"},
 }
 
 func main() {
-	var l load
-	flag.IntVar(&l.pods, "pods", 10_000, "pods that run")
-	flag.IntVar(&l.images, "images", 1_000, "images that they run")
-	flag.IntVar(&l.namespaces, "namespaces", 50, "namespaces that they run in, each with a channel of its own")
-	flag.IntVar(&l.findings, "findings", 120, "findings of each image")
-	flag.BoolVar(&l.annotated, "annotated", false, "have all pods annotated, and clairwatch see it")
-	flag.BoolVar(&l.imageMetrics, "metrics-images", false, "the setting metrics.images")
-	flag.StringVar(&l.memory, "memory", "200MiB", "GOMEMLIMIT of clairwatch")
-	flag.DurationVar(&l.settle, "settle", 2*time.Minute, "how long it is left alone before its memory counts as settled, and its CPU as idle")
+	var p plan
+	flag.IntVar(&p.Pods, "pods", 0, "pods that run; 0: all sizes, one after the other")
+	flag.IntVar(&p.Images, "images", 1_000, "images that they run")
+	flag.IntVar(&p.Namespaces, "namespaces", 50, "namespaces that they run in, each with a channel of its own")
+	flag.IntVar(&p.Findings, "findings", 120, "findings of each image")
+	flag.BoolVar(&p.Annotated, "annotated", false, "have all pods annotated, and clairwatch see it")
+	imageMetrics := flag.Bool("metrics-images", false, "the setting metrics.images")
+	maxImages := flag.Int("max-images", 2_000, "the setting maxImages")
+	flag.StringVar(&p.Memory, "memory", "", "GOMEMLIMIT of clairwatch; empty: 200MiB, and 400MiB above 50,000 pods")
+	flag.DurationVar(&p.settle, "settle", 2*time.Minute, "how long it is left alone before its memory counts as settled, and its CPU as idle")
+	flag.IntVar(&p.rolled, "roll", 20, "pods that are replaced each second")
+	flag.DurationVar(&p.rolling, "rolling", time.Minute, "for how long; 0: not at all")
+	flag.DurationVar(&p.grace, "removal-grace", time.Minute, "the setting removalGrace, which ships with 10 minutes")
 	verbose := flag.Bool("v", false, "say what is being done")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	say := func(string, ...any) {}
 	if *verbose {
-		say = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+		p.Log = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	}
-	if err := run(ctx, l, say); err != nil {
+	p.Config = map[string]any{
+		"removalGrace": p.grace.String(),
+		"maxImages":    *maxImages,
+		"metrics":      map[string]any{"images": *imageMetrics},
+	}
+	if err := run(ctx, p, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// run measures a cold start, the time after it, scrapes and a restart, and prints them.
-func run(ctx context.Context, l load, say func(string, ...any)) error {
-	if l.images < l.namespaces || l.pods < l.images || l.namespaces < 1 {
-		return fmt.Errorf("%d pods, %d images, %d namespaces: want at least a namespace, an image for each, and a pod for each image", l.pods, l.images, l.namespaces)
-	}
-	if l.findings < 1 || l.findings > mostFindings {
-		return fmt.Errorf("%d findings: want 1 to %d", l.findings, mostFindings)
-	}
-	c, err := start(ctx, l, say)
-	if err != nil {
+// run measures one size, or all of them.
+func run(ctx context.Context, p plan, out io.Writer) error {
+	if p.Pods > 0 {
+		if p.Memory == "" && p.Pods > 50_000 {
+			p.Memory = "400MiB"
+		} else if p.Memory == "" {
+			p.Memory = "200MiB"
+		}
+		_, err := measure(ctx, p, out)
 		return err
 	}
-	err = c.measure(ctx, os.Stdout)
-	if stopped := c.stop(); err == nil {
+	var all []result
+	for _, s := range sizes {
+		findings := p.Findings
+		p.Size, p.Memory = s.size, s.memory
+		p.Findings = findings
+		r, err := measure(ctx, p, out)
+		if err != nil {
+			return err
+		}
+		all = append(all, r)
+	}
+	return writeGrowth(out, all)
+}
+
+// measure measures one size and prints what it found.
+func measure(ctx context.Context, p plan, out io.Writer) (result, error) {
+	c, err := load.Start(ctx, p.Options)
+	if err != nil {
+		return result{}, err
+	}
+	r, err := (&bench{Cluster: c, plan: p}).phases(ctx)
+	if stopped := c.Stop(); err == nil {
 		err = stopped
 	}
-	return err
+	if err != nil {
+		return result{}, err
+	}
+	return r, r.write(out)
 }

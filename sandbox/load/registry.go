@@ -1,11 +1,10 @@
-package main
+package load
 
 import (
 	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/quay/claircore"
 )
@@ -13,9 +12,14 @@ import (
 // registryStand serves the manifests of images, and asks for no credentials.
 type registryStand struct {
 	manifests map[string]string // by digest
+}
 
-	mu     sync.Mutex
-	counts map[string]int // requests by what they are for
+// kindAtRegistry is what a request asks of the registry.
+func kindAtRegistry(r *http.Request) string {
+	if strings.Contains(r.URL.Path, "/manifests/") {
+		return "manifest"
+	}
+	return "other"
 }
 
 // imageManifest is the manifest of an image, by its number, and its digest.
@@ -46,13 +50,6 @@ func layerDigest(seed int) claircore.Digest {
 // ServeHTTP implements http.Handler.
 func (s *registryStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, digest, isManifest := strings.Cut(r.URL.Path, "/manifests/")
-	what := "other"
-	if isManifest {
-		what = "manifest"
-	}
-	s.mu.Lock()
-	s.counts[what]++
-	s.mu.Unlock()
 	text, ok := s.manifests[digest]
 	switch {
 	case r.URL.Path == "/v2/":
@@ -64,13 +61,4 @@ func (s *registryStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
-}
-
-// taken returns the counts, and begins anew.
-func (s *registryStand) taken() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	counts := s.counts
-	s.counts = make(map[string]int)
-	return counts
 }

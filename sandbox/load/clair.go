@@ -1,4 +1,4 @@
-package main
+package load
 
 import (
 	"encoding/json"
@@ -14,55 +14,58 @@ import (
 
 // clairStand answers as Clair 4.9 does (clair/testdata has what that answers): it knows what it was told to index.
 type clairStand struct {
-	findings int
-	numbers  map[string]int // of images, by the digests of their manifests
+	findings func(number int) int // of an image
+	numbers  map[string]int       // of images, by the digests of their manifests
 
 	mu      sync.Mutex
 	indexed map[string]bool
-	counts  map[string]int // requests by what they are for
 }
 
-func newClairStand(numbers map[string]int, findings int) *clairStand {
-	return &clairStand{findings: findings, numbers: numbers, indexed: make(map[string]bool), counts: make(map[string]int)}
+func newClairStand(numbers map[string]int, findings func(number int) int) *clairStand {
+	return &clairStand{findings: findings, numbers: numbers, indexed: make(map[string]bool)}
+}
+
+const (
+	statePath  = "/indexer/api/v1/index_state"
+	indexPath  = "/indexer/api/v1/index_report"
+	reportPath = "/matcher/api/v1/vulnerability_report/"
+	updatePath = "/matcher/api/v1/internal/update_operation"
+	noticePath = "/notifier/api/v1/notification/"
+)
+
+// kindAtClair is what a request asks of Clair.
+func kindAtClair(r *http.Request) string {
+	switch path := r.URL.Path; {
+	case path == statePath:
+		return "state"
+	case path == indexPath && r.Method == http.MethodPost:
+		return "index"
+	case strings.HasPrefix(path, reportPath):
+		return "report"
+	case path == updatePath:
+		return "updates"
+	case strings.HasPrefix(path, noticePath):
+		return "notification"
+	}
+	return "other"
 }
 
 const clairState = "5d0d5b1f6dc4f7cd1d1b2d0f6f3b3a1e"
 
 // ServeHTTP implements http.Handler.
 func (c *clairStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	const index, report = "/indexer/api/v1/index_report", "/matcher/api/v1/vulnerability_report/"
-	switch path := r.URL.Path; {
-	case path == "/indexer/api/v1/index_state":
-		c.count("state")
+	switch kindAtClair(r) {
+	case "state":
 		answer(w, http.StatusOK, map[string]string{"state": clairState})
-	case path == index && r.Method == http.MethodPost:
-		c.count("index")
+	case "index":
 		c.index(w, r)
-	case strings.HasPrefix(path, report):
-		c.count("report")
-		c.report(w, strings.TrimPrefix(path, report))
-	case path == "/matcher/api/v1/internal/update_operation":
-		c.count("updates")
+	case "report":
+		c.report(w, strings.TrimPrefix(r.URL.Path, reportPath))
+	case "updates":
 		c.updates(w, r)
 	default:
-		c.count("other")
 		http.NotFound(w, r)
 	}
-}
-
-func (c *clairStand) count(what string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.counts[what]++
-}
-
-// taken returns the counts, and begins anew.
-func (c *clairStand) taken() map[string]int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	counts := c.counts
-	c.counts = make(map[string]int)
-	return counts
 }
 
 func (c *clairStand) index(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +82,7 @@ func (c *clairStand) index(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.indexed[manifest.Hash.String()] = true
 	c.mu.Unlock()
-	full := reportOf(number, c.findings)
+	full := reportOf(number, c.findings(number))
 	answer(w, http.StatusCreated, claircore.IndexReport{
 		Hash: manifest.Hash, State: "IndexFinished", Success: true,
 		Packages: full.Packages, Distributions: full.Distributions, Environments: full.Environments,
@@ -95,7 +98,8 @@ func (c *clairStand) report(w http.ResponseWriter, digest string) {
 		answer(w, http.StatusNotFound, map[string]string{"code": "not-found", "message": "index report for manifest \"" + digest + "\" not found"})
 		return
 	}
-	report := reportOf(c.numbers[digest], c.findings)
+	number := c.numbers[digest]
+	report := reportOf(number, c.findings(number))
 	report.Hash = hash
 	text, err := json.Marshal(report)
 	if err != nil {
@@ -135,8 +139,8 @@ const (
 	bases = 20
 	// packages is how many an image has.
 	packages = 150
-	// mostFindings is how many an image can have: each has a number of its own.
-	mostFindings = 1_000
+	// MostFindings is how many an image can have: each has a number of its own.
+	MostFindings = 100_000
 )
 
 var severities = [...]claircore.Severity{claircore.Critical, claircore.High, claircore.High, claircore.Medium, claircore.Medium, claircore.Medium, claircore.Low, claircore.Negligible}
@@ -159,11 +163,11 @@ func reportOf(number, findings int) *claircore.VulnerabilityReport {
 		r.Environments[id] = []*claircore.Environment{{PackageDB: "var/lib/dpkg/status", IntroducedIn: layer, DistributionID: "1"}}
 	}
 	for f := range findings {
-		cve := fmt.Sprintf("CVE-2026-%d", 100_000+number%bases*mostFindings+f)
+		cve := fmt.Sprintf("CVE-2026-%d", 10_000_000+number%bases*MostFindings+f)
 		if f%2 == 1 {
-			cve = fmt.Sprintf("CVE-2025-%d", 100_000+number*mostFindings+f)
+			cve = fmt.Sprintf("CVE-2025-%d", 10_000_000+number*MostFindings+f)
 		}
-		id, pkg := fmt.Sprint(number*mostFindings+f), fmt.Sprint(f*7%packages)
+		id, pkg := fmt.Sprint(number*MostFindings+f), fmt.Sprint(f*7%packages)
 		v := &claircore.Vulnerability{
 			ID: id, Updater: "debian/updater", Name: cve, Issued: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC),
 			Description:        "A flaw was found in " + r.Packages[pkg].Name + ". " + strings.Repeat("A crafted input can make it read beyond a buffer. ", 6),
