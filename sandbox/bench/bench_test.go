@@ -16,7 +16,7 @@ func TestBench(t *testing.T) {
 		Options: load.Options{
 			Size:   load.Size{Pods: 60, Images: 12, Namespaces: 3, Findings: 20},
 			Memory: "200MiB",
-			Config: map[string]any{"removalGrace": "1s", "maxImages": 2000},
+			Config: map[string]any{"removalGrace": "1s", "groupWait": "2s", "maxImages": 2_000},
 			Log:    t.Logf,
 		},
 		rolled: 20, rolling: time.Second, grace: time.Second,
@@ -47,8 +47,8 @@ func TestBench(t *testing.T) {
 		t.Errorf("rolled %+v, want %+v", r.rollout, want)
 	}
 	for _, want := range []struct {
-		phase                                    string
-		index, reports, manifests, messages, ask int
+		phase                               string
+		index, reports, manifests, messages int
 	}{
 		{phase: coldStart, index: 12, reports: 24, manifests: 12, messages: 3},
 		{phase: restart, reports: 12},

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,10 +38,7 @@ func (r result) write(out io.Writer) error {
 	for _, p := range r.phases {
 		fmt.Fprintf(&b, "| %s | %.0f | %.2f | %d | %d |\n", p.name, p.wall.Seconds(), p.cpu.Seconds(), p.top, p.resident)
 	}
-	fmt.Fprint(&b, "\n| phase | asked of the API server | of Clair | of the registry | messages |\n| --- | --- | --- | --- | --- |\n")
-	for _, p := range r.phases {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", p.name, p.traffic.API, p.traffic.Clair, p.traffic.Registry, p.traffic.Slack)
-	}
+	r.writeTraffic(&b)
 	fmt.Fprint(&b, "\n| goal | at most | measured | |\n| --- | ---: | ---: | --- |\n")
 	for _, g := range r.goals() {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", g.what, number(g.most), number(g.measured), g.verdict())
@@ -47,6 +46,39 @@ func (r result) write(out io.Writer) error {
 	b.WriteString("\n")
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// writeTraffic prints what was asked: a row for each kind of request, a column for each phase.
+func (r result) writeTraffic(b *strings.Builder) {
+	b.WriteString("\n| requests, and bytes both ways |")
+	for _, p := range r.phases {
+		short, _, _ := strings.Cut(p.name, ",")
+		fmt.Fprintf(b, " %s |", short)
+	}
+	b.WriteString("\n| --- |" + strings.Repeat(" ---: |", len(r.phases)) + "\n")
+	for _, side := range []struct {
+		name string
+		of   func(load.Traffic) load.Tally
+	}{
+		{"API server", func(t load.Traffic) load.Tally { return t.API }},
+		{"Clair", func(t load.Traffic) load.Tally { return t.Clair }},
+		{"registry", func(t load.Traffic) load.Tally { return t.Registry }},
+		{"Slack", func(t load.Traffic) load.Tally { return t.Slack }},
+	} {
+		kinds := make(map[string]bool)
+		for _, p := range r.phases {
+			for kind := range side.of(p.traffic) {
+				kinds[kind] = true
+			}
+		}
+		for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+			fmt.Fprintf(b, "| %s: %s |", side.name, kind)
+			for _, p := range r.phases {
+				fmt.Fprintf(b, " %s |", side.of(p.traffic)[kind])
+			}
+			b.WriteString("\n")
+		}
+	}
 }
 
 // goal is a figure that is to be reached.

@@ -3,10 +3,7 @@ package load
 import (
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 )
 
@@ -23,34 +20,21 @@ type Tally map[string]Count
 // Requests is how many requests of a kind there were.
 func (t Tally) Requests(kind string) int { return t[kind].Requests }
 
-// String is it in a line, in order of the kinds: "index 12 (4 kB sent), report 24 (1.2 MB received)".
-func (t Tally) String() string {
-	var parts []string
-	for _, kind := range slices.Sorted(maps.Keys(t)) {
-		c := t[kind]
-		part := fmt.Sprintf("%s %d", kind, c.Requests)
-		var bytes []string
-		if c.Sent > 0 {
-			bytes = append(bytes, size(c.Sent)+" sent")
-		}
-		if c.Received > 0 {
-			bytes = append(bytes, size(c.Received)+" received")
-		}
-		if len(bytes) > 0 {
-			part += " (" + strings.Join(bytes, ", ") + ")"
-		}
-		parts = append(parts, part)
+// String is it in a few characters: "24, 1.2 MB", and nothing for nothing.
+func (c Count) String() string {
+	if c == (Count{}) {
+		return ""
 	}
-	return strings.Join(parts, ", ")
+	return fmt.Sprintf("%d, %s", c.Requests, size(c.Sent+c.Received))
 }
 
 // size is a number of bytes as people read it.
 func size(bytes int64) string {
 	switch {
-	case bytes >= 10_000_000:
-		return fmt.Sprintf("%d MB", bytes/1_000_000)
-	case bytes >= 10_000:
-		return fmt.Sprintf("%d kB", bytes/1_000)
+	case bytes >= 1_000_000:
+		return fmt.Sprintf("%.1f MB", float64(bytes)/1e6)
+	case bytes >= 1_000:
+		return fmt.Sprintf("%.1f kB", float64(bytes)/1e3)
 	}
 	return fmt.Sprintf("%d B", bytes)
 }
