@@ -11,7 +11,6 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/clairwatch/clairwatch/ledger"
 	"github.com/clairwatch/clairwatch/watcher"
@@ -19,7 +18,7 @@ import (
 
 // cluster is the Kubernetes API.
 type cluster struct {
-	client    kubernetes.Interface
+	client    watcher.Kubernetes
 	namespace string // of the settings
 	err       error  // why there is no client; nil when there is
 }
@@ -33,9 +32,9 @@ func (c *checkup) connect() cluster {
 	rest.QPS = -1 // each right is a request of its own
 	rest.Timeout = checkTime
 	rest.Impersonate.UserName = c.options.as
-	client, err := kubernetes.NewForConfig(rest)
+	client, err := watcher.NewKubernetes(rest)
 	if err != nil {
-		return cluster{err: fmt.Errorf("making the Kubernetes client: %w", err)}
+		return cluster{err: err}
 	}
 	return cluster{client: client, namespace: namespace}
 }

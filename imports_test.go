@@ -37,6 +37,12 @@ const standIn = "slack/slackstand"
 // knowKubernetes are the rooms that know Kubernetes.
 var knowKubernetes = []string{".", "watcher"}
 
+// clientset is client-go's client of all groups; the clients of single groups lie below it.
+const clientset = "k8s.io/client-go/kubernetes"
+
+// wholeAPI are packages of client-go that need all groups.
+var wholeAPI = []string{clientset, "k8s.io/client-go/informers", "k8s.io/client-go/listers", "k8s.io/client-go/metadata/metadatainformer"}
+
 func TestImports(t *testing.T) {
 	seen := make(map[string]bool)
 	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
@@ -110,6 +116,11 @@ func forbidden(room string, allowed []string, imported string, test bool) string
 	if strings.HasPrefix(imported, "k8s.io/") && !slices.Contains(knowKubernetes, room) {
 		return "only the watcher and main know Kubernetes"
 	}
+	if !test && slices.ContainsFunc(wholeAPI, func(all string) bool {
+		return imported == all || strings.HasPrefix(imported, all+"/") && all != clientset
+	}) {
+		return "it links all of the Kubernetes API, which is 20 MB: see watcher.Kubernetes"
+	}
 	return ""
 }
 
@@ -120,6 +131,9 @@ func TestForbidden(t *testing.T) {
 	}{
 		{".", module + "/watcher", true},
 		{".", "k8s.io/client-go/rest", true},
+		{".", "k8s.io/client-go/kubernetes", false},
+		{"watcher", "k8s.io/client-go/kubernetes/typed/core/v1", true},
+		{"watcher", "k8s.io/client-go/informers/core/v1", false},
 		{"watcher", module + "/slack", true},
 		{"watcher", module + "/web", false},
 		{"watcher", "k8s.io/api/core/v1", true},

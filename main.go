@@ -18,7 +18,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -53,9 +52,9 @@ func run(ctx context.Context, cfg Config, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, err := kubernetes.NewForConfig(rest)
+	client, err := watcher.NewKubernetes(rest)
 	if err != nil {
-		return fmt.Errorf("making the Kubernetes client: %w", err)
+		return err
 	}
 	nodes, err := metadata.NewForConfig(rest)
 	if err != nil {

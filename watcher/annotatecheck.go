@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 )
 
 // annotatePolicy is the policy of deploy/annotate.yaml.
@@ -93,7 +92,7 @@ type PodID struct {
 // not answer or refuses for other reasons.
 //
 // Each request lasts ten seconds at the most.
-func CheckConfinement(ctx context.Context, client kubernetes.Interface, pods []PodID) error {
+func CheckConfinement(ctx context.Context, client Kubernetes, pods []PodID) error {
 	err := errNoPod
 	for _, pod := range pods[:min(len(pods), confinementPods)] {
 		err = tryConfinement(ctx, client, pod)
@@ -105,7 +104,7 @@ func CheckConfinement(ctx context.Context, client kubernetes.Interface, pods []P
 }
 
 // tryConfinement tries it on one pod.
-func tryConfinement(ctx context.Context, client kubernetes.Interface, pod PodID) error {
+func tryConfinement(ctx context.Context, client Kubernetes, pod PodID) error {
 	for _, trial := range trials {
 		err := tryWays(ctx, client, pod, trial.ways)
 		switch {
@@ -122,7 +121,7 @@ func tryConfinement(ctx context.Context, client kubernetes.Interface, pod PodID)
 
 // tryWays tries one way after the other while validation, or that what is patched is not there, keeps it from being seen
 // whether the policy refuses it.
-func tryWays(ctx context.Context, client kubernetes.Interface, pod PodID, ways []way) error {
+func tryWays(ctx context.Context, client Kubernetes, pod PodID, ways []way) error {
 	var err error
 	for _, patch := range ways {
 		err = tryPatch(ctx, client, pod, patch)
@@ -134,7 +133,7 @@ func tryWays(ctx context.Context, client kubernetes.Interface, pod PodID, ways [
 }
 
 // tryPatch has the API server answer as if it patched a pod.
-func tryPatch(ctx context.Context, client kubernetes.Interface, pod PodID, patch way) error {
+func tryPatch(ctx context.Context, client Kubernetes, pod PodID, patch way) error {
 	ctx, cancel := context.WithTimeout(ctx, annotateTimeout)
 	defer cancel()
 	kind, text := patch(pod.UID)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
 
 	"github.com/clairwatch/clairwatch/slack"
@@ -16,7 +15,7 @@ import (
 // Config holds what a Watcher needs. All fields without a stated zero are required.
 type Config struct {
 	// Kubernetes lists and watches pods and the settings; Metadata does nodes.
-	Kubernetes kubernetes.Interface
+	Kubernetes Kubernetes
 	Metadata   metadata.Interface
 	// Namespace and SettingsName are where the settings ConfigMap is.
 	Namespace, SettingsName string

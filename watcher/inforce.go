@@ -10,9 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/client-go/informers"
-	coreinformers "k8s.io/client-go/informers/core/v1"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/clairwatch/clairwatch/findings"
 	"github.com/clairwatch/clairwatch/ledger"
@@ -20,20 +18,18 @@ import (
 	"github.com/clairwatch/clairwatch/slack"
 )
 
-// newSettingsFactory watches the one ConfigMap and nothing beside it: with a field selector the right
+// newSettingsInformer watches the one ConfigMap and nothing beside it: with a field selector the right
 // to list and watch can be confined to its name.
-func newSettingsFactory(client kubernetes.Interface, namespace, name string) informers.SharedInformerFactory {
-	return informers.NewSharedInformerFactoryWithOptions(client, 0, // resync re-delivers the cache; nothing here needs it
-		informers.WithNamespace(namespace),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
-		}))
+func newSettingsInformer(client Kubernetes, namespace, name string) cache.TypedSharedIndexInformer[*corev1.ConfigMap] {
+	selector := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+	return cache.NewTypedSharedIndexInformer[*corev1.ConfigMap](
+		newInformer(client, client.CoreV1().ConfigMaps(namespace), &corev1.ConfigMap{}, selector))
 }
 
 // settingsHandler returns the handler that puts each version of the ConfigMap in force.
-func (w *Watcher) settingsHandler() coreinformers.ConfigMapHandlerFuncs {
+func (w *Watcher) settingsHandler() cache.TypedResourceEventHandlerFuncs[*corev1.ConfigMap] {
 	is := func(name string) bool { return name == w.cfg.SettingsName }
-	return coreinformers.ConfigMapHandlerFuncs{
+	return cache.TypedResourceEventHandlerFuncs[*corev1.ConfigMap]{
 		AddFunc: func(m *corev1.ConfigMap) {
 			if is(m.Name) {
 				w.assign(m)
@@ -44,7 +40,7 @@ func (w *Watcher) settingsHandler() coreinformers.ConfigMapHandlerFuncs {
 				w.assign(m)
 			}
 		},
-		DeleteFunc: func(m coreinformers.DeletedConfigMap) {
+		DeleteFunc: func(m cache.DeletedObject[*corev1.ConfigMap]) {
 			if is(m.GetObjectName().Name) {
 				w.log.Warn("the settings ConfigMap is gone; no namespace is watched")
 				w.assign(nil)

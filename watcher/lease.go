@@ -14,7 +14,6 @@ import (
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 	coordinationclient "k8s.io/client-go/kubernetes/typed/coordination/v1"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -67,7 +66,7 @@ type lease struct {
 }
 
 // newLease returns a lease that nobody has asked for yet.
-func newLease(kube kubernetes.Interface, namespace string, cfg LeaseConfig, log *slog.Logger) *lease {
+func newLease(kube Kubernetes, namespace string, cfg LeaseConfig, log *slog.Logger) *lease {
 	cfg.Name = cmp.Or(cfg.Name, "clairwatch")
 	cfg.Identity = cmp.Or(cfg.Identity, identity())
 	// The Lease itself holds whole seconds: what others go by must not be shorter than what we do.

@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clairwatch/clairwatch/registry"
@@ -15,16 +14,16 @@ import (
 // nodes knows the platform of each node. It watches metadata only: a node's status lists every image on
 // its disk.
 type nodes struct {
-	factory  metadatainformer.SharedInformerFactory
 	informer cache.SharedIndexInformer
 }
 
-func newNodes(client metadata.Interface) *nodes {
-	factory := metadatainformer.NewSharedInformerFactoryWithOptions(client, 0, metadatainformer.WithTransform(trimNode))
-	return &nodes{
-		factory:  factory,
-		informer: factory.ForResource(corev1.SchemeGroupVersion.WithResource("nodes")).Informer(),
+func newNodes(client metadata.Interface) (*nodes, error) {
+	all := client.Resource(corev1.SchemeGroupVersion.WithResource("nodes"))
+	n := &nodes{informer: newInformer(client, all, &metav1.PartialObjectMetadata{}, "")}
+	if err := n.informer.SetTransform(trimNode); err != nil {
+		return nil, fmt.Errorf("preparing to watch nodes: %w", err)
 	}
+	return n, nil
 }
 
 // onChange calls f with the name of each node that appears, or whose platform may have changed.

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"slices"
 
-	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/clairwatch/clairwatch/slack"
@@ -16,7 +16,6 @@ import (
 // pods are those of the cluster, as an informer keeps them. What client-go generates for them takes what is in the cache
 // for a corev1.Pod, and panics: so this is how they are read.
 type pods struct {
-	factory  informers.SharedInformerFactory
 	informer cache.SharedIndexInformer
 	log      *slog.Logger
 }
@@ -28,10 +27,11 @@ const (
 )
 
 // newPods returns the pods of a cluster, which are not watched yet. With annotated it keeps what they are annotated by.
-func newPods(client kubernetes.Interface, annotated bool, log *slog.Logger) (*pods, error) {
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, // a resync re-delivers the cache; the queues retry by themselves
-		informers.WithTransform(keepPods(annotated)))
-	p := &pods{factory: factory, informer: factory.Core().V1().Pods().Informer(), log: log}
+func newPods(client Kubernetes, annotated bool, log *slog.Logger) (*pods, error) {
+	p := &pods{informer: newInformer(client, client.CoreV1().Pods(metav1.NamespaceAll), &corev1.Pod{}, ""), log: log}
+	if err := p.informer.SetTransform(keepPods(annotated)); err != nil {
+		return nil, fmt.Errorf("preparing to watch pods: %w", err)
+	}
 	if err := p.informer.AddIndexers(cache.Indexers{byImage: index(imageIndex), byNode: index(nodeIndex)}); err != nil {
 		return nil, fmt.Errorf("indexing pods: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
@@ -244,7 +244,7 @@ func TestPodsOfWatchList(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	client, err := NewKubernetes(&rest.Config{Host: server.URL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,9 +271,10 @@ func TestPodsOfWatchList(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	defer p.factory.Shutdown()
+	var informers sync.WaitGroup
+	defer informers.Wait()
 	defer stop()
-	p.factory.StartWithContext(ctx)
+	informers.Go(func() { p.informer.RunWithContext(ctx) })
 	var got []string
 	for range 4 {
 		got = append(got, <-events)

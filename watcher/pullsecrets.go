@@ -16,7 +16,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/clairwatch/clairwatch/registry"
 )
@@ -87,7 +86,7 @@ var errNoConfig = errors.New("its data is not the JSON of a docker config")
 // pullSecrets reads the image pull secrets of pods: each by its name, only when a registry has refused to go without,
 // and never a list of them. Where that is forbidden there are none.
 type pullSecrets struct {
-	client kubernetes.Interface
+	client Kubernetes
 	keep   time.Duration // what was read
 
 	mu    sync.Mutex
@@ -106,7 +105,7 @@ type keptSecret struct {
 	until  time.Time
 }
 
-func newPullSecrets(client kubernetes.Interface, keep time.Duration) *pullSecrets {
+func newPullSecrets(client Kubernetes, keep time.Duration) *pullSecrets {
 	return &pullSecrets{client: client, keep: keep, kept: make(map[secretName]keptSecret), said: make(map[string]map[string]bool)}
 }
 

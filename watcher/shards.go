@@ -18,7 +18,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
-	"k8s.io/client-go/kubernetes"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/clairwatch/clairwatch/ledger"
@@ -88,7 +87,7 @@ type shard struct {
 }
 
 // newShards returns the shards of a ledger that belongs to a settings ConfigMap. Nothing is read yet.
-func newShards(kube kubernetes.Interface, namespace, settingsName string, book *ledger.Book, l *lease, reg prometheus.Registerer, log *slog.Logger) *shards {
+func newShards(kube Kubernetes, namespace, settingsName string, book *ledger.Book, l *lease, reg prometheus.Registerer, log *slog.Logger) *shards {
 	s := &shards{
 		client:    kube.CoreV1().ConfigMaps(namespace),
 		namespace: namespace,

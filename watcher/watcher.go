@@ -17,7 +17,6 @@ import (
 
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/util/workqueue"
 
@@ -43,7 +42,7 @@ type Watcher struct {
 	log      *slog.Logger
 	metrics  *metrics
 	pods     *pods
-	settings informers.SharedInformerFactory
+	settings cache.TypedSharedIndexInformer[*corev1.ConfigMap]
 	nodes    *nodes
 	clairs   *clairs
 
@@ -108,7 +107,6 @@ func New(cfg Config) (*Watcher, error) {
 	w := &Watcher{
 		cfg:        cfg,
 		log:        cfg.Log,
-		nodes:      newNodes(cfg.Metadata),
 		progress:   newProgress(),
 		pending:    newPending(),
 		deliveries: make(map[slack.Webhook]delivery),
@@ -137,6 +135,9 @@ func New(cfg Config) (*Watcher, error) {
 		w.annotator = newAnnotator(w, queues)
 	}
 	var err error
+	if w.nodes, err = newNodes(cfg.Metadata); err != nil {
+		return nil, err
+	}
 	if w.pods, err = newPods(cfg.Kubernetes, cfg.AnnotatePods, cfg.Log); err != nil {
 		return nil, err
 	}
@@ -145,8 +146,8 @@ func New(cfg Config) (*Watcher, error) {
 			return nil, err
 		}
 	}
-	w.settings = newSettingsFactory(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName)
-	if err := w.countWatchErrors("settings", w.settings.Core().V1().ConfigMaps().Informer()); err != nil {
+	w.settings = newSettingsInformer(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName)
+	if err := w.countWatchErrors("settings", w.settings); err != nil {
 		return nil, err
 	}
 	return w, w.handle()
@@ -154,8 +155,7 @@ func New(cfg Config) (*Watcher, error) {
 
 // handle registers the handlers. They only add keys to queue 1.
 func (w *Watcher) handle() error {
-	settings := w.settings.Core().V1().ConfigMaps().TypedInformer()
-	settingsSeen, err := settings.AddTypedEventHandler(w.settingsHandler())
+	settingsSeen, err := w.settings.AddTypedEventHandler(w.settingsHandler())
 	if err != nil {
 		return fmt.Errorf("watching settings: %w", err)
 	}
@@ -243,18 +243,17 @@ func (w *Watcher) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	// Settings and nodes come first: without them a pod's images would be looked at twice.
-	w.settings.StartWithContext(ctx)
-	defer w.settings.Shutdown()
-	w.nodes.factory.Start(ctx.Done())
-	defer w.nodes.factory.Shutdown()
+	var informers sync.WaitGroup
+	defer informers.Wait()
+	informers.Go(func() { w.settings.RunWithContext(ctx) })
+	informers.Go(func() { w.nodes.informer.RunWithContext(ctx) })
 	defer w.images.ShutDown()
 	defer w.channels.ShutDown()
 	defer w.annotator.shutDown()
 	if !cache.WaitFor(ctx, "", w.settingsSeen, w.nodesSeen) {
 		return nil
 	}
-	w.pods.factory.StartWithContext(ctx)
-	defer w.pods.factory.Shutdown()
+	informers.Go(func() { w.pods.informer.RunWithContext(ctx) })
 	if !cache.WaitFor(ctx, "", w.podsSeen) {
 		return nil
 	}
