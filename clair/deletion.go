@@ -14,8 +14,8 @@ import (
 const mostDeleted = 100
 
 // Delete has Clair forget the index reports of manifests, and of the layers that no other manifest has. It
-// returns the digests that Clair has deleted. One that is missing there was unknown to Clair, is being indexed
-// at the moment, or could not be deleted: Clair does not say which (claircore
+// returns those of the digests that Clair has deleted. One that is missing there was unknown to Clair, is being
+// indexed at the moment, or could not be deleted: Clair does not say which (claircore
 // datastore/postgres/deletemanifests.go). More than a hundred digests become several requests, each of which may
 // take ReportTimeout. With an error it returns what was deleted before it; of the request that failed, some may
 // be deleted too. Kind Busy means that Clair's slots are taken: deleting counts as indexing. NotFound means that
@@ -52,5 +52,9 @@ func (c *Client) deleteBatch(ctx context.Context, digests []string) ([]string, e
 		want:   []int{http.StatusOK},
 		into:   &gone,
 	})
-	return gone, err
+	if err != nil {
+		return nil, err
+	}
+	// Whatever it names: nothing else was to be deleted.
+	return slices.DeleteFunc(slices.Clone(digests), func(d string) bool { return !slices.Contains(gone, d) }), nil
 }
