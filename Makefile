@@ -1,6 +1,6 @@
 # Everything needs Go and, for the sandbox, Postgres; what is missing is installed or named.
 
-.PHONY: demo test unit servers bench lint
+.PHONY: demo test unit servers fuzz bench lint
 
 # A cluster on this machine, clairwatch in it, and what arrives in Slack.
 demo:
@@ -16,6 +16,10 @@ servers:
 
 unit:
 	go test -race -timeout 30m ./watcher ./ledger ./...
+
+# Feeds the parsers of what comes from outside with what nobody sends: FUZZ_TIME=10m for each, FUZZ_ONLY="clair FuzzReport".
+fuzz:
+	.ci/fuzz
 
 # What clairwatch costs: BENCH="-pods 100000 -images 5000 -namespaces 200 -memory 400MiB", or what else ./bench -h says.
 bench:
