@@ -27,13 +27,11 @@ func comparisonOf(updater string) comparison {
 }
 
 func compareDeb(a, b string) (int, bool) {
-	va, errA := deb.NewVersion(a)
-	vb, errB := deb.NewVersion(b)
-	if errA != nil || errB != nil || longNumber.MatchString(a+"-"+b) {
+	if !deb.Valid(a) || !deb.Valid(b) || longNumber.MatchString(a+"-"+b) {
 		return 0, false
 	}
-	va, errA = deb.NewVersion(spelledOut(a))
-	vb, errB = deb.NewVersion(spelledOut(b))
+	va, errA := deb.NewVersion(spelledOut(a))
+	vb, errB := deb.NewVersion(spelledOut(b))
 	if errA != nil || errB != nil {
 		return 0, false
 	}
