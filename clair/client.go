@@ -21,16 +21,8 @@ import (
 	"github.com/quay/claircore"
 )
 
-const (
-	// reportLimit is the size of a report in bytes, uncompressed, above which it is refused as too
-	// large. The largest seen from a real Clair has 1 MiB for 940 vulnerabilities.
-	reportLimit = 32 << 20
-	// largeReport is the size in bytes above which reports are decoded one at a time: what comes out of
-	// decoding takes several times as much memory.
-	largeReport = 4 << 20
-	// errorLimit bounds what is kept of an error's body, in bytes.
-	errorLimit = 16 << 10
-)
+// errorLimit bounds what is kept of an error's body, in bytes.
+const errorLimit = 16 << 10
 
 // Config says how to reach one Clair.
 type Config struct {
@@ -278,16 +270,19 @@ func (c *Client) do(ctx context.Context, call call) error {
 	return statusError(call, resp, body)
 }
 
-// decode reads a body whole before it believes it: Clair says in a trailer that encoding broke down
-// after the status was sent (httptransport/server.go, writerError).
+// decode reads a body to its end before what was decoded of it is believed: Clair says in a trailer that encoding broke
+// down after the status was sent (httptransport/server.go, writerError). A caller that gets an error drops call.into.
 func (c *Client) decode(ctx context.Context, call call, resp *http.Response) error {
 	bad := func(kind Kind, detail string) error {
 		return &Error{Op: call.op, Kind: kind, Status: resp.StatusCode, detail: detail}
 	}
-	body, err := c.read(ctx, resp.Body)
-	if body != nil {
-		defer body.free()
+	body := &body{ctx: ctx, from: resp.Body, large: c.large}
+	defer body.end()
+	var undecoded error
+	if call.into != nil && resp.StatusCode != http.StatusNotModified {
+		undecoded = unmarshal(body, call.into)
 	}
+	_, err := io.Copy(io.Discard, body)
 	switch {
 	case errors.Is(err, errTooLarge):
 		return bad(TooLarge, err.Error())
@@ -297,58 +292,8 @@ func (c *Client) decode(ctx context.Context, call call, resp *http.Response) err
 	if broken := resp.Trailer.Get("Clair-Error"); broken != "" {
 		return bad(Temporary, "trailer Clair-Error: "+broken)
 	}
-	if call.into == nil || resp.StatusCode == http.StatusNotModified {
-		return nil
-	}
-	if err := unmarshal(body.bytes, call.into); err != nil {
-		return bad(Temporary, err.Error())
+	if undecoded != nil {
+		return bad(Temporary, undecoded.Error())
 	}
 	return nil
-}
-
-var errTooLarge = fmt.Errorf("body is larger than %d MiB", reportLimit>>20)
-
-// body is a response's body in memory.
-type body struct {
-	bytes []byte
-	free  func() // lets the next large body in
-}
-
-// read reads a body up to reportLimit. A large one waits for its turn.
-func (c *Client) read(ctx context.Context, r io.Reader) (*body, error) {
-	b := &body{free: func() {}}
-	var buf bytes.Buffer
-	if _, err := io.CopyN(&buf, r, largeReport); err == io.EOF {
-		b.bytes = buf.Bytes()
-		return b, nil
-	} else if err != nil {
-		return nil, err
-	}
-	select {
-	case c.large <- struct{}{}:
-		b.free = func() { <-c.large }
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if _, err := io.Copy(&buf, io.LimitReader(r, reportLimit-largeReport+1)); err != nil {
-		b.free()
-		return nil, err
-	}
-	if buf.Len() > reportLimit {
-		b.free()
-		return nil, errTooLarge
-	}
-	b.bytes = buf.Bytes()
-	return b, nil
-}
-
-// unmarshal decodes JSON and turns a panic into an error: claircore's Severity panics at a text that is
-// a part of a severity's name, such as "igh" (claircore severity.go, UnmarshalText).
-func unmarshal(data []byte, into any) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("decoding panicked: %v", p)
-		}
-	}()
-	return json.Unmarshal(data, into)
 }
