@@ -59,11 +59,15 @@ func (f Finding) Fixable() bool { return f.FixedIn != "" }
 
 // compare orders findings worst first, and equally bad ones so that what can be done comes first. It
 // is total, so the same report always reads the same.
-func compare(a, b Finding) int {
-	return cmp.Or(
+func compare(a, b *Finding) int {
+	if d := cmp.Or(
 		cmp.Compare(rank(a.Severity), rank(b.Severity)),
 		cmp.Compare(b.CVSS, a.CVSS),
 		compareBool(a.Fixable(), b.Fixable()),
+	); d != 0 {
+		return d // as it is for most; what follows takes longer
+	}
+	return cmp.Or(
 		cmp.Compare(a.Package, b.Package),
 		cmp.Compare(b.Name, a.Name), // the year is a part of the name: newer ones first
 		cmp.Compare(a.Installed, b.Installed),
@@ -77,7 +81,25 @@ func compare(a, b Finding) int {
 }
 
 // Sort orders findings worst first.
-func Sort(fs []Finding) { slices.SortFunc(fs, compare) }
+func Sort(fs []Finding) { copy(fs, sorted(pointers(fs))) }
+
+// sorted returns findings worst first. What is sorted are pointers: a finding is large.
+func sorted(fs []*Finding) []Finding {
+	slices.SortFunc(fs, compare)
+	in := make([]Finding, len(fs))
+	for i, f := range fs {
+		in[i] = *f
+	}
+	return in
+}
+
+func pointers(fs []Finding) []*Finding {
+	ps := make([]*Finding, len(fs))
+	for i := range fs {
+		ps[i] = &fs[i]
+	}
+	return ps
+}
 
 // compareBool puts true before false.
 func compareBool(a, b bool) int {

@@ -83,7 +83,7 @@ func TestCompareProperties(t *testing.T) {
 			}
 			named := map[ID]bool{}
 			for _, p := range d.parts() {
-				if !slices.IsSortedFunc(p.Findings, compare) {
+				if !slices.IsSortedFunc(pointers(p.Findings), compare) {
 					t.Fatalf("seed %d: not in order: %v", seed, p.Findings)
 				}
 				if len(p.Findings) > 0 && p.Change.IsEmpty() {

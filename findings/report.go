@@ -35,7 +35,11 @@ func FromClair(vr *claircore.VulnerabilityReport) Report {
 	}
 	scores := cvss(vr.Enrichments)
 
-	var all []Finding
+	most := 0
+	for _, vulns := range vr.PackageVulnerabilities {
+		most += len(vulns)
+	}
+	all := make([]Finding, 0, most)
 	for id, vulns := range vr.PackageVulnerabilities {
 		p := vr.Packages[id]
 		if p == nil {
@@ -64,22 +68,24 @@ func Indexed(ir *claircore.IndexReport) Report {
 // advisory can reach one source package on several ways: through several packages that were built from
 // it, several updaters, several repositories. People have one thing to do, so it counts once.
 func distinct(all []Finding) []Finding {
-	slices.SortFunc(all, compare) // the input comes out of maps; from here on its order is fixed
+	ps := pointers(all)
+	slices.SortFunc(ps, compare) // the input comes out of maps; from here on its order is fixed
 	type key struct{ name, source, installed string }
-	at := make(map[key]int, len(all))
-	var fs []Finding
-	for _, f := range all {
+	seen := make(map[key]*Finding, len(ps))
+	fs := ps[:0]
+	for _, f := range ps {
 		k := key{f.Name, f.source, f.Installed}
-		i, seen := at[k]
-		if !seen {
-			at[k] = len(fs)
-			fs = append(fs, f)
+		if first := seen[k]; first != nil {
+			first.merge(f)
 			continue
 		}
-		fs[i].merge(f)
+		seen[k] = f
+		fs = append(fs, f)
 	}
-	slices.SortFunc(fs, compare)
-	return fs
+	if len(fs) == 0 {
+		return nil
+	}
+	return sorted(fs)
 }
 
 func finding(p *claircore.Package, v *claircore.Vulnerability, score float64) Finding {
@@ -151,7 +157,7 @@ func rated(s Severity, score float64) Severity {
 }
 
 // merge adds what another, no worse sight of the same advisory on the same source package knows.
-func (f *Finding) merge(o Finding) {
+func (f *Finding) merge(o *Finding) {
 	if f.Package != o.Package {
 		f.Package = f.source
 	}

@@ -475,7 +475,7 @@ func FuzzFromClair(f *testing.F) {
 			return
 		}
 		r := FromClair(vr)
-		if !slices.IsSortedFunc(r.Findings, compare) {
+		if !slices.IsSortedFunc(pointers(r.Findings), compare) {
 			t.Error("not in order")
 		}
 		if Count(r.Findings).Total() != len(r.Findings) {

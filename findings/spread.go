@@ -90,7 +90,7 @@ func Spreads(images []Share) ([]Spread, Counts) {
 				known.Package, f.Package = f.source, f.source
 				named[f.ID()] = known
 			}
-			if !ok || compare(f, known) < 0 {
+			if !ok || compare(&f, &known) < 0 {
 				named[f.ID()] = f
 			}
 		}
@@ -103,7 +103,7 @@ func Spreads(images []Share) ([]Spread, Counts) {
 		return cmp.Or(
 			cmp.Compare(rank(a.Finding.Severity), rank(b.Finding.Severity)),
 			cmp.Compare(b.Images, a.Images),
-			compare(a.Finding, b.Finding),
+			compare(&a.Finding, &b.Finding),
 		)
 	})
 	var counts Counts

@@ -48,18 +48,20 @@ func Updates(fs []Finding) []Update {
 				us[i].FixedIn = f.FixedIn
 			}
 		}
-		if compare(f, us[i].Worst) < 0 {
+		if compare(&f, &us[i].Worst) < 0 {
 			us[i].Worst = f
 		}
 	}
 	slices.SortFunc(us, func(a, b Update) int {
-		return cmp.Or(
+		if d := cmp.Or(
 			compareBool(a.FixedIn != "", b.FixedIn != ""),
 			cmp.Compare(rank(a.Worst.Severity), rank(b.Worst.Severity)),
 			cmp.Compare(b.Worst.CVSS, a.Worst.CVSS),
 			cmp.Compare(b.Findings, a.Findings),
-			compare(a.Worst, b.Worst),
-		)
+		); d != 0 {
+			return d
+		}
+		return compare(&a.Worst, &b.Worst)
 	})
 	return us
 }
