@@ -323,7 +323,7 @@ func (w *Watcher) unreported(pod *pod) map[string]string {
 		if p.kind == imageVolume {
 			continue
 		}
-		digest := w.book.Manifest(image{id: imageID(p.container), platform: platform}.inLedger())
+		digest := w.book.Manifest(image{id: p.id, platform: platform}.inLedger())
 		if !sha256Digest.MatchString(digest) || pod.saysReported(p.name, digest) || !w.isReported(ls, pod, p.container, digest) {
 			continue
 		}

@@ -190,7 +190,7 @@ func (x *explainer) group(pods []*pod) {
 
 // imageOf returns the image of a container, if it is known what it runs.
 func (x *explainer) imageOf(p piece, platform registry.Platform) (image, bool) {
-	img := image{namespace: x.question.Namespace, id: imageID(p.container), platform: platform}
+	img := image{namespace: x.question.Namespace, id: p.id, platform: platform}
 	return img, img.id != ""
 }
 

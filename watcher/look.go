@@ -39,7 +39,7 @@ func sees(look settings.Look, pod *pod, id string) bool {
 		return false
 	}
 	for c := range containers(pod) {
-		if imageID(c) == id && seesContainer(look, c) {
+		if c.id == id && seesContainer(look, c) {
 			return true
 		}
 	}

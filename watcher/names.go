@@ -111,7 +111,7 @@ func (w *Watcher) namesIn(namespace, digest string) iter.Seq[string] {
 				continue
 			}
 			for c := range containers(pod) {
-				if imageID(c) == id && isNamed(c) && !yield(repositoryOf(c.spec)) {
+				if c.id == id && isNamed(c) && !yield(repositoryOf(c.spec)) {
 					return
 				}
 			}
@@ -152,7 +152,7 @@ func (w *Watcher) lookAtRenamed(ls []listener, img image, pod *pod) {
 			return false
 		}
 		for c := range containers(pod) {
-			if isNamed(c) && imageID(c) == img.id && !slices.Contains(names, repositoryOf(c.spec)) {
+			if isNamed(c) && c.id == img.id && !slices.Contains(names, repositoryOf(c.spec)) {
 				return true
 			}
 		}

@@ -18,6 +18,8 @@ type container struct {
 	outdated bool
 	// kind is what it is.
 	kind containerKind
+	// id is what identifies the image; empty until it was pulled. newPod finds it out, once: that takes parsing.
+	id string
 }
 
 // containerKind is what an image is used as.

@@ -70,6 +70,9 @@ func keepPods(annotated bool) func(obj any) (any, error) {
 // strings, and so is not what keeps alive what they were decoded from.
 func newPod(whole *corev1.Pod, isAnnotated bool) *pod {
 	pieces := piecesOf(whole)
+	for i := range pieces {
+		pieces[i].id = identified(pieces[i].spec, pieces[i].imageID)
+	}
 	kept := &pod{
 		name:    strings.Clone(whole.Name),
 		version: strings.Clone(whole.ResourceVersion),
@@ -205,19 +208,19 @@ func sameImages(a, b *pod) bool {
 func imageIDs(pod *pod) []string {
 	var ids []string
 	for c := range containers(pod) {
-		if id := imageID(c); id != "" && !slices.Contains(ids, id) {
-			ids = append(ids, id)
+		if c.id != "" && !slices.Contains(ids, c.id) {
+			ids = append(ids, c.id)
 		}
 	}
 	return ids
 }
 
-// imageID returns what identifies the image of a container; empty while it is not pulled. What cannot
+// identified returns what identifies the image of a container; empty while it is not pulled. What cannot
 // be understood identifies itself, so that its scan says so instead of nobody.
-func imageID(c container) string {
-	identity, err := registry.Identify(c.spec, c.imageID)
+func identified(spec, imageID string) string {
+	identity, err := registry.Identify(spec, imageID)
 	if err != nil {
-		return c.imageID
+		return imageID
 	}
 	return identity.ID
 }

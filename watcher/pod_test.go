@@ -70,12 +70,12 @@ func TestKeepPods(t *testing.T) {
 	const repo = "registry.example.com/shop/"
 	model := repo + "model@" + digest(5)
 	want := []piece{
-		{container{spec: repo + "init:v1", imageID: repo + "init@" + digest(2), kind: initContainer}, "init", false},
-		{container{spec: repo + "app1:v1", imageID: repo + "app1@" + digest(1)}, "app", false},
-		{container{spec: "busybox", imageID: "docker.io/library/busybox@" + digest(3), kind: ephemeralContainer}, "debug", false},
+		{container{spec: repo + "init:v1", imageID: repo + "init@" + digest(2), kind: initContainer, id: digest(2)}, "init", false},
+		{container{spec: repo + "app1:v1", imageID: repo + "app1@" + digest(1), id: digest(1)}, "app", false},
+		{container{spec: "busybox", imageID: "docker.io/library/busybox@" + digest(3), kind: ephemeralContainer, id: digest(3)}, "debug", false},
 		{container{kind: ephemeralContainer}, "pulling", false},
-		{container{spec: repo + "plugins:v1", imageID: digest(4), kind: imageVolume}, "plugins", true},
-		{container{spec: model, imageID: model, kind: imageVolume}, "model", true},
+		{container{spec: repo + "plugins:v1", imageID: digest(4), kind: imageVolume, id: digest(4)}, "plugins", true},
+		{container{spec: model, imageID: model, kind: imageVolume, id: digest(5)}, "model", true},
 	}
 	if !slices.Equal(pieces, want) {
 		t.Errorf("got\n%+v\nwant\n%+v", pieces, want)

@@ -155,7 +155,7 @@ func identify(pods []*pod, img image) (registry.Identity, string, error) {
 	var specs []container
 	for _, pod := range pods {
 		for c := range containers(pod) {
-			if imageID(c) != img.id {
+			if c.id != img.id {
 				continue
 			}
 			if c.outdated { // the name may be that of the image to come

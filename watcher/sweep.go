@@ -181,7 +181,7 @@ func (w *Watcher) unresolved() map[string][]string {
 	for _, img := range w.progress.filter(func(img image) bool { return w.book.Manifest(img.inLedger()) == "" }) {
 		for _, pod := range w.running(img) {
 			for c := range containers(pod) {
-				if imageID(c) == img.id {
+				if c.id == img.id {
 					repositories[img.namespace] = append(repositories[img.namespace], repositoryOf(c.spec))
 				}
 			}

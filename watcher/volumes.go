@@ -114,7 +114,7 @@ func onlyMounted(pods []*pod, id string) bool {
 	mounted := false
 	for _, pod := range pods {
 		for c := range containers(pod) {
-			if imageID(c) != id {
+			if c.id != id {
 				continue
 			}
 			if c.kind != imageVolume {

@@ -106,6 +106,9 @@ func TestImageVolumes(t *testing.T) {
 			if tt.change != nil {
 				tt.change(pod)
 			}
+			for i, c := range tt.want {
+				tt.want[i].id = identified(c.spec, c.imageID)
+			}
 			kept := newPod(pod, false)
 			if got := slices.Collect(imageVolumes(kept)); !slices.Equal(got, tt.want) {
 				t.Errorf("got %+v, want %+v", got, tt.want)
