@@ -42,6 +42,7 @@ func (w *Watcher) sweepUntil(ctx, work context.Context) {
 		w.warnOfFullLedger()
 		w.lookAtMended(work)
 		w.lookAtRefused()
+		w.giveBackMemory()
 		if time.Since(saved) < saveEvery {
 			return
 		}

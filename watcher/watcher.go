@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,10 @@ type Watcher struct {
 	unkept    atomic.Bool // the log has said that findings are not kept for want of room
 	unpinned  sync.Map    // namespaces with image volumes that cannot be identified of which the log has spoken
 
+	// looks counts those since memory was last given back, by freeMemory.
+	looks      atomic.Int64
+	freeMemory func()
+
 	annotator   *annotator // nil: pods are not annotated
 	pullSecrets *pullSecrets
 	secretsUsed sync.Map // of an image the secretsUse when it was last looked at or compared
@@ -116,6 +121,7 @@ func New(cfg Config) (*Watcher, error) {
 		missing:    make(map[heldImage]time.Time),
 		reassigned: make(chan struct{}, 1),
 		judged:     judgements{of: make(map[heldImage]judgement)},
+		freeMemory: debug.FreeOSMemory,
 	}
 	w.lease = newLease(cfg.Kubernetes, cfg.Namespace, cfg.Lease, cfg.Log)
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
@@ -357,6 +363,7 @@ func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K],
 
 // work looks at one image and decides what happens to it next.
 func (w *Watcher) work(ctx context.Context, img image) {
+	w.looks.Add(1)
 	began := w.progress.beginLook()
 	pods, listeners := w.running(img), w.listeners(img)
 	if len(pods) > 0 && len(listeners) > 0 {
