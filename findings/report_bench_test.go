@@ -14,3 +14,12 @@ func BenchmarkFromClair(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkSummarize sums up the largest report that was recorded, as a message tells it.
+func BenchmarkSummarize(b *testing.B) {
+	r := FromClair(decode(b, recording(b, "big.json.gz")))
+	b.ReportAllocs()
+	for b.Loop() {
+		r.Summarize(12, Rules{})
+	}
+}

@@ -26,9 +26,9 @@ func Updates(fs []Finding) []Update {
 		fixed          string // empty where latest is set
 		latest         bool   // the fixes can be compared: one update for all of them
 	}
-	at := make(map[key]int)
-	var us []Update
-	for _, f := range fs {
+	at := make(map[key]*Update)
+	var us []*Update // a finding is large to move
+	for _, f := range pointers(fs) {
 		k := key{pkg: f.Package, installed: f.Installed, fixed: f.FixedIn}
 		compareFixes := comparisonOf(f.Updater)
 		if compareFixes != nil && f.Fixable() {
@@ -36,23 +36,24 @@ func Updates(fs []Finding) []Update {
 				k.fixed, k.latest = "", true
 			}
 		}
-		i, ok := at[k]
-		if !ok {
-			at[k] = len(us)
-			us = append(us, Update{Package: f.Package, Installed: f.Installed, FixedIn: f.FixedIn, Worst: f, Findings: 1})
+		u := at[k]
+		if u == nil {
+			u = &Update{Package: f.Package, Installed: f.Installed, FixedIn: f.FixedIn, Worst: *f, Findings: 1}
+			at[k] = u
+			us = append(us, u)
 			continue
 		}
-		us[i].Findings++
+		u.Findings++
 		if k.latest {
-			if later, _ := compareFixes(f.FixedIn, us[i].FixedIn); later > 0 {
-				us[i].FixedIn = f.FixedIn
+			if later, _ := compareFixes(f.FixedIn, u.FixedIn); later > 0 {
+				u.FixedIn = f.FixedIn
 			}
 		}
-		if compare(&f, &us[i].Worst) < 0 {
-			us[i].Worst = f
+		if compare(f, &u.Worst) < 0 {
+			u.Worst = *f
 		}
 	}
-	slices.SortFunc(us, func(a, b Update) int {
+	slices.SortFunc(us, func(a, b *Update) int {
 		if d := cmp.Or(
 			compareBool(a.FixedIn != "", b.FixedIn != ""),
 			cmp.Compare(rank(a.Worst.Severity), rank(b.Worst.Severity)),
@@ -63,5 +64,9 @@ func Updates(fs []Finding) []Update {
 		}
 		return compare(&a.Worst, &b.Worst)
 	})
-	return us
+	all := slices.Grow([]Update(nil), len(us))
+	for _, u := range us {
+		all = append(all, *u)
+	}
+	return all
 }
