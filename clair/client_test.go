@@ -151,7 +151,7 @@ func TestKinds(t *testing.T) {
 		{"updates", "database down", real("report-database-down.json"), Temporary, 500, "connection refused"},
 		{"updates", "bad request", own(400, "application/json", `{"code":"bad-request","message":"unknown kind"}`), Temporary, 400, "unknown kind"},
 		{"updates", "a page, not Clair", own(200, "text/html", html), Temporary, 200, "invalid character"},
-		{"updates", "JSON, not Clair", own(200, "application/json", `{"status":"ok"}`), Temporary, 200, "cannot unmarshal"},
+		{"updates", "JSON, not Clair", own(200, "application/json", `{"status":"ok"}`), Temporary, 200, "unmarshal JSON"},
 		{"updates", "null", own(200, "application/json", `null`), Temporary, 200, "null is no list"},
 		{"updates", "a date that is none", own(200, "application/json", `{"a":[{"date":"yesterday"}]}`), Temporary, 200, "yesterday"},
 
@@ -163,7 +163,7 @@ func TestKinds(t *testing.T) {
 		{"forget", "bad request", own(400, "application/json", `{"code":"bad-request","message":"failed to deserialize bulk delete"}`), Temporary, 400, "bulk"},
 		{"forget", "no content, which does not say what is gone", own(204, "", ""), Temporary, 204, ""},
 		{"forget", "a page, not Clair", own(200, "text/html", html), Temporary, 200, "invalid character"},
-		{"forget", "JSON, not Clair", own(200, "application/json", `{"status":"ok"}`), Temporary, 200, "cannot unmarshal"},
+		{"forget", "JSON, not Clair", own(200, "application/json", `{"status":"ok"}`), Temporary, 200, "unmarshal JSON"},
 	} {
 		t.Run(c.op+"/"+c.name, func(t *testing.T) {
 			client, log := scripted(t, c.server(t))

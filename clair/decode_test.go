@@ -55,6 +55,9 @@ func sameFindings(t *testing.T, whole, got *claircore.VulnerabilityReport) {
 func TestUnmarshalReport(t *testing.T) {
 	bodies := recordedReports(t)
 	bodies["made"] = madeReport(t, 20)
+	bodies["of Red Hat's, which is told by its repository"] = []byte(`{"manifest_hash":"` + debian + `","packages":{"1":{"id":"1","name":"bash"}},` +
+		`"environments":{"1":[{"package_db":"","introduced_in":"` + layer + `","distribution_id":"","repository_ids":["7"]}]},` +
+		`"repository":{"7":{"id":"7","name":"cpe:/o:redhat:enterprise_linux:9","key":"rhel-cpe-repository","cpe":"cpe:2.3:o:redhat:enterprise_linux:9:*:*:*:*:*:*:*"}}}`)
 	for name, body := range bodies {
 		t.Run(name, func(t *testing.T) {
 			whole, got := new(claircore.VulnerabilityReport), new(claircore.VulnerabilityReport)

@@ -16,7 +16,8 @@ import (
 
 // Launch starts clairwatch, which knows nothing yet.
 func (c *Cluster) Launch(ctx context.Context) error {
-	env := []string{"GOMEMLIMIT=" + c.Memory, "SSL_CERT_FILE=" + filepath.Join(c.Dir, "slack-ca.pem")}
+	// GOGC is that of the manifest.
+	env := []string{"GOGC=50", "GOMEMLIMIT=" + c.Memory, "SSL_CERT_FILE=" + filepath.Join(c.Dir, "slack-ca.pem")}
 	var err error
 	c.Daemon, err = c.StartDaemon(ctx, c.binary, []string{"--config", c.config}, env)
 	return err
