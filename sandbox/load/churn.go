@@ -55,6 +55,6 @@ func (c *Cluster) replace(ctx context.Context, n, version int) error {
 // RemoveAll removes all pods.
 func (c *Cluster) RemoveAll(ctx context.Context) error {
 	return together(ctx, c.Namespaces, func(ctx context.Context, n int) error {
-		return c.removePods(ctx, c.NamespaceOf(n))
+		return c.removePods(ctx, namespace(n))
 	})
 }

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/quay/claircore"
 	"github.com/quay/claircore/toolkit/types"
 )
@@ -19,10 +21,54 @@ type clairStand struct {
 
 	mu      sync.Mutex
 	indexed map[string]bool
+	// updates are when it got its data, the first one and newer ones.
+	updates []time.Time
+	// disclosed has the images of which newer data found one thing more.
+	disclosed map[int]bool
+	// notices are the digests of manifests that its notifications are about.
+	notices map[uuid.UUID][]string
 }
 
 func newClairStand(numbers map[string]int, findings func(number int) int) *clairStand {
-	return &clairStand{findings: findings, numbers: numbers, indexed: make(map[string]bool)}
+	return &clairStand{
+		findings: findings, numbers: numbers,
+		indexed: make(map[string]bool), disclosed: make(map[int]bool), notices: make(map[uuid.UUID][]string),
+		updates: []time.Time{time.Now().Add(-24 * time.Hour)},
+	}
+}
+
+// Disclose gives Clair newer data, which finds one thing more in some images.
+func (c *Cluster) Disclose(images ...int) {
+	c.stand.mu.Lock()
+	defer c.stand.mu.Unlock()
+	c.stand.updates = append(c.stand.updates, time.Now())
+	for _, number := range images {
+		c.stand.disclosed[number] = true
+	}
+}
+
+// Notice has Clair keep a notification about some images, and returns its id.
+func (c *Cluster) Notice(images ...int) uuid.UUID {
+	c.stand.mu.Lock()
+	defer c.stand.mu.Unlock()
+	id := uuid.New()
+	digests := make([]string, 0, len(images))
+	for _, number := range images {
+		_, digest := imageManifest(number)
+		digests = append(digests, digest)
+	}
+	c.stand.notices[id] = digests
+	return id
+}
+
+// foundIn is how many findings an image has now.
+func (c *clairStand) foundIn(number int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.disclosed[number] {
+		return c.findings(number) + 1
+	}
+	return c.findings(number)
 }
 
 const (
@@ -44,6 +90,8 @@ func kindAtClair(r *http.Request) string {
 		return "report"
 	case path == updatePath:
 		return "updates"
+	case strings.HasPrefix(path, noticePath) && r.Method == http.MethodDelete:
+		return "delete notification"
 	case strings.HasPrefix(path, noticePath):
 		return "notification"
 	}
@@ -62,7 +110,11 @@ func (c *clairStand) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "report":
 		c.report(w, strings.TrimPrefix(r.URL.Path, reportPath))
 	case "updates":
-		c.updates(w, r)
+		c.updated(w, r)
+	case "notification":
+		c.notified(w, strings.TrimPrefix(r.URL.Path, noticePath))
+	case "delete notification":
+		w.WriteHeader(http.StatusOK)
 	default:
 		http.NotFound(w, r)
 	}
@@ -82,7 +134,7 @@ func (c *clairStand) index(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.indexed[manifest.Hash.String()] = true
 	c.mu.Unlock()
-	full := reportOf(number, c.findings(number))
+	full := reportOf(number, c.foundIn(number))
 	answer(w, http.StatusCreated, claircore.IndexReport{
 		Hash: manifest.Hash, State: "IndexFinished", Success: true,
 		Packages: full.Packages, Distributions: full.Distributions, Environments: full.Environments,
@@ -99,7 +151,7 @@ func (c *clairStand) report(w http.ResponseWriter, digest string) {
 		return
 	}
 	number := c.numbers[digest]
-	report := reportOf(number, c.findings(number))
+	report := reportOf(number, c.foundIn(number))
 	report.Hash = hash
 	text, err := json.Marshal(report)
 	if err != nil {
@@ -110,21 +162,48 @@ func (c *clairStand) report(w http.ResponseWriter, digest string) {
 	_, _ = w.Write(text)
 }
 
-// updates says that the data is a day old.
-func (c *clairStand) updates(w http.ResponseWriter, r *http.Request) {
+// updated says which data it has: at first that is a day old.
+func (c *clairStand) updated(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("kind") != "vulnerability" {
 		answer(w, http.StatusOK, map[string]any{})
 		return
 	}
-	const ref = "31ab85a3-1b73-4edc-aaf7-d1a41683a629"
+	c.mu.Lock()
+	updates := c.updates
+	c.mu.Unlock()
+	entries := make([]map[string]any, 0, len(updates))
+	for n, at := range slices.Backward(updates) { // the newest comes first
+		entries = append(entries, map[string]any{
+			"ref": refOf(n), "updater": "debian/updater", "fingerprint": fmt.Sprint(n), "date": at, "kind": "vulnerability",
+		})
+	}
+	ref := refOf(len(updates) - 1)
 	w.Header().Set("Etag", `"`+ref+`"`)
 	if r.Header.Get("If-None-Match") == `"`+ref+`"` {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	answer(w, http.StatusOK, map[string][]map[string]any{"debian/updater": {{
-		"ref": ref, "updater": "debian/updater", "fingerprint": "a", "date": time.Now().Add(-24 * time.Hour), "kind": "vulnerability",
-	}}})
+	answer(w, http.StatusOK, map[string]any{"debian/updater": entries})
+}
+
+// refOf is the reference of one of the updates.
+func refOf(n int) string { return fmt.Sprintf("31ab85a3-1b73-4edc-aaf7-%012d", n) }
+
+// notified answers what a notification is about, on one page. One that it does not know is about nothing.
+func (c *clairStand) notified(w http.ResponseWriter, id string) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		answer(w, http.StatusBadRequest, map[string]string{"code": "bad-request", "message": "not an id"})
+		return
+	}
+	c.mu.Lock()
+	digests := c.notices[parsed]
+	c.mu.Unlock()
+	entries := make([]map[string]string, 0, len(digests))
+	for _, digest := range digests {
+		entries = append(entries, map[string]string{"id": uuid.NewString(), "manifest": digest, "reason": "added"})
+	}
+	answer(w, http.StatusOK, map[string]any{"page": map[string]int{"size": len(entries)}, "notifications": entries})
 }
 
 func answer(w http.ResponseWriter, status int, body any) {

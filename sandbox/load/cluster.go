@@ -35,6 +35,11 @@ type Options struct {
 	Size
 	// FindingsOf is how many an image has, by its number, where that is not Findings. Nil: all have that.
 	FindingsOf func(image int) int
+	// NumberOf is the number of the namespace that an app is in, by the app's number. Nil: they take turns.
+	NumberOf func(app int) int
+	// Clairs is how many Clairs clairwatch is told of: addresses of the one that there is, which namespaces have in turn.
+	// Zero: one.
+	Clairs int
 	// Annotated has each pod carry the annotation that clairwatch writes when it is let, and lets it.
 	Annotated bool
 	// Memory is GOMEMLIMIT, as in the manifest.
@@ -57,10 +62,14 @@ type Cluster struct {
 	PodBytes int
 	// Daemon is clairwatch; nil until [Cluster.Launch].
 	Daemon *sandbox.Process
+	// PagesAddr is where it has its pages.
+	PagesAddr string
 
 	binary               string
+	kubeconfig           string // path of that of clairwatch
 	config               string // path of clairwatch's config.yaml
-	clairURL             string
+	clairURLs            []string
+	stand                *clairStand
 	host                 string // of the registry, as images name it
 	first                *corev1.Pod
 	api, clair, registry *counter
@@ -136,7 +145,16 @@ func (c *Cluster) setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := c.writeConfig(ctx); err != nil {
+	if c.PagesAddr, err = c.Address(); err != nil {
+		return err
+	}
+	if c.kubeconfig, err = c.openFront(ctx); err != nil {
+		return err
+	}
+	if err := c.Slack.WriteCA(filepath.Join(c.Dir, "slack-ca.pem")); err != nil {
+		return err
+	}
+	if err := c.writeConfig(); err != nil {
 		return err
 	}
 	c.Log("making %d pods", c.Pods)
@@ -157,28 +175,27 @@ func (c *Cluster) serve() {
 	if findings == nil {
 		findings = func(int) int { return c.Findings }
 	}
-	c.clair = newCounter(kindAtClair, newClairStand(numbers, findings))
+	c.stand = newClairStand(numbers, findings)
+	c.clair = newCounter(kindAtClair, c.stand)
 	c.registry = newCounter(kindAtRegistry, &registryStand{manifests: manifests})
-	clair, registry := httptest.NewServer(c.clair), httptest.NewServer(c.registry)
-	c.servers = append(c.servers, clair, registry)
-	c.clairURL, c.host = clair.URL, strings.TrimPrefix(registry.URL, "http://")
+	for range max(c.Clairs, 1) {
+		clair := httptest.NewServer(c.clair)
+		c.servers = append(c.servers, clair)
+		c.clairURLs = append(c.clairURLs, clair.URL+"/")
+	}
+	registry := httptest.NewServer(c.registry)
+	c.servers = append(c.servers, registry)
+	c.host = strings.TrimPrefix(registry.URL, "http://")
 	c.Slack = slackstand.Serve(slackstand.Config{})
 }
 
 // writeConfig writes what clairwatch has to be told of this cluster; all else is as it ships.
-func (c *Cluster) writeConfig(ctx context.Context) error {
-	kubeconfig, err := c.openFront(ctx)
-	if err != nil {
-		return err
-	}
-	if err := c.Slack.WriteCA(filepath.Join(c.Dir, "slack-ca.pem")); err != nil {
-		return err
-	}
+func (c *Cluster) writeConfig() error {
 	settings := map[string]any{
-		"kubeconfig":   kubeconfig,
+		"kubeconfig":   c.kubeconfig,
 		"namespace":    stage.Namespace,
 		"listen":       c.DaemonAddr,
-		"web":          map[string]any{"listen": "127.0.0.1:0"},
+		"web":          map[string]any{"listen": c.PagesAddr},
 		"dockerConfig": "",
 		"slackHosts":   []string{strings.TrimPrefix(c.Slack.URL(), "https://")},
 		"registries":   []map[string]any{{"host": c.host, "insecure": true}},

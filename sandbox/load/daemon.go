@@ -23,12 +23,15 @@ func (c *Cluster) Launch(ctx context.Context) error {
 	return err
 }
 
-// Relaunch ends clairwatch, as a rollout does, and starts another one.
+// Relaunch ends clairwatch, as a rollout does, and starts another one, with Config as it is then.
 func (c *Cluster) Relaunch(ctx context.Context) error {
 	if err := c.Daemon.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	if err := c.Daemon.Wait(ctx); err != nil {
+		return err
+	}
+	if err := c.writeConfig(); err != nil {
 		return err
 	}
 	return c.Daemon.Start(ctx)

@@ -15,7 +15,15 @@ import (
 const atOnce = 16
 
 // NamespaceOf is the namespace, and the channel, of an app, by its number.
-func (c *Cluster) NamespaceOf(app int) string { return fmt.Sprintf("team-%d", app%c.Namespaces) }
+func (c *Cluster) NamespaceOf(app int) string {
+	if c.NumberOf != nil {
+		return namespace(c.NumberOf(app))
+	}
+	return namespace(app % c.Namespaces)
+}
+
+// namespace is one, by its number.
+func namespace(n int) string { return fmt.Sprintf("team-%d", n) }
 
 // fill makes a node, the namespaces, and pods that run.
 func (c *Cluster) fill(ctx context.Context) error {
@@ -24,8 +32,8 @@ func (c *Cluster) fill(ctx context.Context) error {
 		return fmt.Errorf("making a node: %w", err)
 	}
 	err := together(ctx, c.Namespaces, func(ctx context.Context, n int) error {
-		namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: c.NamespaceOf(n)}}
-		_, err := c.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
+		made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace(n)}}
+		_, err := c.Client.CoreV1().Namespaces().Create(ctx, made, metav1.CreateOptions{})
 		return err
 	})
 	if err != nil {
@@ -107,8 +115,24 @@ func (c *Cluster) podOf(sample *corev1.Pod, n, version int) *corev1.Pod {
 func (c *Cluster) watchAll(ctx context.Context) error {
 	keys := make(map[string]string)
 	for n := range c.Namespaces {
-		keys[c.NamespaceOf(n)] = fmt.Sprintf("backend: clair\nnotifier: slack\nclairBaseUrl: %s/\nslackWebhookUrl: %s\n", c.clairURL, c.Slack.Webhook(c.NamespaceOf(n)))
+		keys[namespace(n)] = c.Scanner(n)
 	}
+	return c.WriteSettings(ctx, keys)
+}
+
+// Scanner is the text of the settings of a namespace, by its number, which has a channel of its own.
+func (c *Cluster) Scanner(n int) string { return c.ScannerTo(n, namespace(n)) }
+
+// ScannerTo is the same, to another channel.
+func (c *Cluster) ScannerTo(n int, channel string) string {
+	return fmt.Sprintf("backend: clair\nnotifier: slack\nclairBaseUrl: %s\nslackWebhookUrl: %s\n", c.ClairURL(n), c.Slack.Webhook(channel))
+}
+
+// ClairURL is the address of the Clair of a namespace, by the namespace's number.
+func (c *Cluster) ClairURL(n int) string { return c.clairURLs[n%len(c.clairURLs)] }
+
+// WriteSettings replaces all keys of the settings ConfigMap.
+func (c *Cluster) WriteSettings(ctx context.Context, keys map[string]string) error {
 	settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: stage.Namespace, Name: stage.Namespace}, Data: keys}
 	if _, err := c.Client.CoreV1().ConfigMaps(stage.Namespace).Update(ctx, settings, metav1.UpdateOptions{}); err != nil {
 		return fmt.Errorf("writing the settings: %w", err)
