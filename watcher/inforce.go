@@ -87,11 +87,15 @@ func (w *Watcher) putInForce() {
 	default: // it says so already
 	}
 
-	changed := make(map[string]bool)
-	for _, ns := range now.namespaces(before.namespaces(w.pods.namespaces())) {
-		if equalListeners(before.of(ns), now.of(ns)) {
-			continue
-		}
+	changed := slices.DeleteFunc(now.namespaces(before.namespaces(w.pods.namespaces())), func(ns string) bool {
+		return equalListeners(before.of(ns), now.of(ns))
+	})
+	// Before any appear, which are looked at anyhow: a second look that begins meanwhile is requests.
+	edited := w.progress.filter(func(img image) bool {
+		_, is := slices.BinarySearch(changed, img.namespace)
+		return is
+	})
+	for _, ns := range changed {
 		w.unwatched.Delete(ns)
 		for _, l := range now.of(ns) { // what waits is by the rules of before, and the look to come says it by those of now
 			w.pending.rest(l.destination, time.Now())
@@ -99,9 +103,8 @@ func (w *Watcher) putInForce() {
 		for _, pod := range w.pods.in(ns) {
 			w.appeared(pod)
 		}
-		changed[ns] = true
 	}
-	w.lookEdited(w.progress.filter(func(img image) bool { return changed[img.namespace] }))
+	w.lookEdited(edited)
 	// What waits for a destination goes where its messages go now, or nowhere if it is gone.
 	for _, d := range w.pending.destinations() {
 		if ch, ok := now.channel(d); ok {
@@ -236,7 +239,7 @@ func (w *Watcher) channelOf(s settings.Scanner) (slack.Webhook, error) {
 	return slack.WebhookFolder(w.cfg.WebhookFolder).Webhook(s.SlackWebhookFile, w.cfg.Webhook)
 }
 
-// mostMistakesLogged is of how many keys at once the log has the mistakes.
+// mostMistakesLogged is of how many keys at once the log has the mistakes, and that they are mended.
 const mostMistakesLogged = 100
 
 // logSettings says what changed, each mistake once while it lasts.
@@ -255,10 +258,14 @@ func (w *Watcher) logSettings(before, now *assignment) {
 	if said > mostMistakesLogged {
 		w.log.Error("mistakes in the settings of more keys", "keys", said-mostMistakesLogged)
 	}
-	for _, key := range before.mistakes.Keys() {
-		if now.mistakes[key] == nil && !errors.Is(before.mistakes[key], settings.ErrDefaults) {
-			w.log.Info("mistake in the settings is mended", "key", key)
-		}
+	mended := slices.DeleteFunc(before.mistakes.Keys(), func(key string) bool {
+		return now.mistakes[key] != nil || errors.Is(before.mistakes[key], settings.ErrDefaults)
+	})
+	for _, key := range mended[:min(len(mended), mostMistakesLogged)] {
+		w.log.Info("mistake in the settings is mended", "key", key)
+	}
+	if len(mended) > mostMistakesLogged {
+		w.log.Info("mistakes in the settings of more keys are mended", "keys", len(mended)-mostMistakesLogged)
 	}
 	changed, added, removed := now.since(before)
 	if len(changed)+len(added)+len(removed) > 0 {
