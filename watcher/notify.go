@@ -37,7 +37,7 @@ const (
 	// notifyTurn is how much of that a webhook waits for the ones before it.
 	notifyTurn = 10 * time.Second
 	// hintsPerSecond bounds how often webhooks have Clair asked, beyond the first hintBurst: anybody may be able to send
-	// some. Clair delivers one for each updater with newer data.
+	// some. Clair delivers one for each updater with newer data. Those beyond are not read.
 	hintsPerSecond = 5
 	hintBurst      = 50
 	// deletePause is how long after the answer a notification is deleted: Clair notes the answer first.
@@ -158,13 +158,14 @@ const (
 	hintInvalid    hint = "invalid"    // not a webhook of Clair
 	hintUnknown    hint = "unknown"    // not from a Clair of the settings
 	hintRefused    hint = "refused"    // Clair does not let us read it, and will not the next time
+	hintSkipped    hint = "skipped"    // too many come; the probe finds what it is about
 	hintStandby    hint = "standby"    // another replica leads
 	hintRetry      hint = "retry"      // Clair did not answer; it delivers again
 
 	hintUnauthorized hint = "unauthorized" // its sender may not call
 )
 
-var hints = [...]hint{hintQueued, hintFresh, hintIdle, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintStandby, hintRetry, hintUnauthorized}
+var hints = [...]hint{hintQueued, hintFresh, hintIdle, hintIncomplete, hintInvalid, hintUnknown, hintRefused, hintSkipped, hintStandby, hintRetry, hintUnauthorized}
 
 // readNotification is one that is not needed any more. Without a Clair it is none.
 type readNotification struct {
@@ -202,6 +203,14 @@ func (in *webhooks) receive(r *http.Request) (hint, readNotification) {
 		return hintUnknown, readNotification{}
 	}
 	box := in.inbox(base)
+	if in.cfg.Refresh > 0 && !box.pace.Allow() {
+		// What it is about is found when the data is seen to be newer, or with the next refresh at the latest. To be
+		// delivered again it would hold up the others.
+		in.refusals[hintSkipped].Do(func() {
+			in.log.Warn("ignored a webhook: more come than Clair is asked about; what is new is found some minutes later", "clair", base)
+		})
+		return hintSkipped, readNotification{}
+	}
 	waiting, stop := context.WithTimeout(ctx, notifyTurn)
 	defer stop()
 	select {
@@ -210,8 +219,10 @@ func (in *webhooks) receive(r *http.Request) (hint, readNotification) {
 	case <-waiting.Done():
 		return hintRetry, readNotification{}
 	}
-	if err := box.pace.Wait(waiting); err != nil {
-		return hintRetry, readNotification{}
+	if in.cfg.Refresh <= 0 { // it would be missed
+		if err := box.pace.Wait(waiting); err != nil {
+			return hintRetry, readNotification{}
+		}
 	}
 	outcome := in.notified(ctx, c, base, box, id)
 	if outcome == hintRetry || outcome == hintRefused {
