@@ -176,18 +176,43 @@ func (a *assignment) destinations(namespaces []string) []ledger.Destination {
 // at returns the destinations whose messages go to a channel, and their namespaces, in order: of those that have a key
 // of their own, and of others.
 func (a *assignment) at(channel slack.Webhook, others []string) (ds []ledger.Destination, namespaces []string) {
+	var at audience
 	for _, ns := range a.namespaces(others) {
 		for _, l := range a.of(ns) {
-			if l.channel != channel {
-				continue
-			}
-			ds = append(ds, l.destination)
-			if len(namespaces) == 0 || namespaces[len(namespaces)-1] != ns { // they come in order
-				namespaces = append(namespaces, ns)
+			if l.channel == channel {
+				at.add(l.destination, ns)
 			}
 		}
 	}
-	return ds, namespaces
+	return at.destinations, at.namespaces
+}
+
+// audience are the destinations whose messages go to one channel, and their namespaces, in order.
+type audience struct {
+	destinations []ledger.Destination
+	namespaces   []string
+}
+
+// add adds a destination of a namespace, which comes after those that are there, or is the last of them.
+func (a *audience) add(d ledger.Destination, namespace string) {
+	a.destinations = append(a.destinations, d)
+	if len(a.namespaces) == 0 || a.namespaces[len(a.namespaces)-1] != namespace {
+		a.namespaces = append(a.namespaces, namespace)
+	}
+}
+
+// audiences are what at returns of all channels that have any. There can be as many as namespaces.
+func (a *assignment) audiences(others []string) map[slack.Webhook]*audience {
+	all := make(map[slack.Webhook]*audience)
+	for _, ns := range a.namespaces(others) {
+		for _, l := range a.of(ns) {
+			if all[l.channel] == nil {
+				all[l.channel] = new(audience)
+			}
+			all[l.channel].add(l.destination, ns)
+		}
+	}
+	return all
 }
 
 // at returns the destinations whose messages go to a channel, and their namespaces, in order, as far as anything runs

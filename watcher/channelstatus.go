@@ -45,12 +45,14 @@ type ChannelStatus struct {
 // Channels returns the channels of the settings, those in trouble first.
 func (w *Watcher) Channels() []ChannelStatus {
 	assigned := w.assigned.Load()
-	inhabited := w.inhabited()
+	audiences := assigned.audiences(w.inhabited())
 	var all []ChannelStatus
 	for channel := range assigned.webhooks() {
-		ds, namespaces := assigned.at(channel, inhabited)
 		at := w.delivery(channel)
-		status := ChannelStatus{Channel: channel, Waiting: w.pending.waiting(ds)}
+		status := ChannelStatus{Channel: channel}
+		if hears := audiences[channel]; hears != nil {
+			status.Waiting, status.Namespaces = w.pending.waiting(hears.destinations), hears.namespaces
+		}
 		state := stateOf(at)
 		status.Untried = state == channelUntried
 		if at.trouble != nil {
@@ -59,7 +61,6 @@ func (w *Watcher) Channels() []ChannelStatus {
 		if state == channelUnrecorded { // in words that are no API server's
 			status.Trouble = errUnrecorded
 		}
-		status.Namespaces = namespaces
 		all = append(all, status)
 	}
 	slices.SortFunc(all, func(a, b ChannelStatus) int {
