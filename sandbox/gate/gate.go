@@ -1,5 +1,6 @@
 // Package gate stands between a program and the servers that it asks: it notes
-// every exchange, and can stop the program in the middle of a chosen one.
+// every exchange, can stop the program in the middle of a chosen one, and can have a
+// server seem to fail.
 package gate
 
 import (
@@ -89,10 +90,12 @@ type Gate struct {
 	mu        sync.Mutex
 	fronts    []*httptest.Server
 	exchanges []*passing
-	clock     int           // counts the beginnings and ends of exchanges
-	changed   chan struct{} // closed and replaced whenever exchanges change
-	point     *Point        // nil: none, or it was reached
-	left      int           // how many exchanges are still to come before point's
+	broken    map[Server]*breakage
+	open      map[Server]map[*http.Request]func() // the requests that are being passed on, and what cuts each
+	clock     int                                 // counts the beginnings and ends of exchanges
+	changed   chan struct{}                       // closed and replaced whenever exchanges change
+	point     *Point                              // nil: none, or it was reached
+	left      int                                 // how many exchanges are still to come before point's
 	stop      func()
 }
 
@@ -106,7 +109,12 @@ type passing struct {
 // New makes a gate for a program whose requests carry a User-Agent that begins
 // with agent. What others send through it, as Clair does when it fetches layers,
 // is passed on and not noted. Close it.
-func New(agent string) *Gate { return &Gate{agent: agent, changed: make(chan struct{})} }
+func New(agent string) *Gate {
+	return &Gate{
+		agent: agent, changed: make(chan struct{}),
+		broken: make(map[Server]*breakage), open: make(map[Server]map[*http.Request]func()),
+	}
+}
 
 // Open makes a front for a server at an address such as "https://127.0.0.1:6443"
 // and returns its own, which has the same scheme. roots verifies the server; nil
@@ -310,8 +318,26 @@ type passage struct {
 
 type passageKey struct{}
 
-// ServeHTTP passes a request on, unless the program is to be stopped before.
+// ServeHTTP passes a request on, unless the server is to fail, or the program to be stopped before.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	ctx, cut := context.WithCancel(r.Context())
+	defer cut()
+	broken := f.gate.enter(f.server, r, cut)
+	defer f.gate.leave(f.server, r)
+	r = r.WithContext(ctx)
+	switch {
+	case broken == nil:
+	case broken.Shift != 0:
+		r = r.WithContext(context.WithValue(ctx, shiftKey{}, broken.Shift))
+	default:
+		broken.fail(w, r)
+		return
+	}
+	f.pass(w, r)
+}
+
+// pass passes a request on, unless the program is to be stopped before.
+func (f *front) pass(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.UserAgent(), f.gate.agent) {
 		f.proxy.ServeHTTP(w, r)
 		return
@@ -339,6 +365,7 @@ var errStopped = errors.New("the program was stopped")
 // answered notes what a server answered, and withholds it where the program is to
 // be stopped.
 func (f *front) answered(resp *http.Response) error {
+	shift(resp)
 	p, ok := resp.Request.Context().Value(passageKey{}).(passage)
 	if !ok {
 		return nil
