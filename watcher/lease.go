@@ -25,6 +25,9 @@ var errLeaseLost = errors.New("the Lease is lost: another replica leads, or the 
 // shortestLease is the shortest duration of a Lease. It leaves a third of a second for each request.
 const shortestLease = 3 * time.Second
 
+// rightsPatience is how long we must have been refused before it counts as missing rights.
+const rightsPatience = 10 * time.Second
+
 // electionOff is how long a request to Slack may last when nobody else can lead.
 const electionOff = 24 * time.Hour
 
@@ -62,6 +65,7 @@ type lease struct {
 	transitions uint64  // how often the Lease had changed hands when we got it
 	standingBy  string  // the leader of whom the log has spoken
 	holder      string  // who held it when it was last read, if it was somebody else
+	refused     instant // since when we are refused for want of rights, without having renewed the Lease since
 	complained  bool    // of missing rights
 }
 
@@ -276,7 +280,7 @@ func (l *lease) renew(at instant, transitions uint64) {
 	if l.over {
 		return
 	}
-	l.renewed = at
+	l.renewed, l.refused = at, instant{}
 	if l.leads {
 		return
 	}
@@ -303,11 +307,18 @@ func (l *lease) see(holder string) {
 }
 
 // complain logs once that rights are missing. All other errors pass by themselves, and the elector logs
-// them.
+// them; so does the refusal of an API server that has just begun, and has not read yet who may do what.
 func (l *lease) complain(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.complained || !apierrors.IsForbidden(err) {
+		return
+	}
+	at := now()
+	if l.refused.monotonic.IsZero() {
+		l.refused = at
+	}
+	if at.since(l.refused) < rightsPatience {
 		return
 	}
 	l.complained = true

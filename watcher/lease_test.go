@@ -370,6 +370,33 @@ func TestLeaseWithoutRights(t *testing.T) {
 	})
 }
 
+// TestLeaseRefusedByNewServer has an API server refuse everything while it begins: nobody is told to mend the rights.
+func TestLeaseRefusedByNewServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		refuse := func(on bool) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			delete(c.refuse, "clairwatch")
+			if on {
+				c.refuse["clairwatch"] = apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "clairwatch", errors.New("no rule"))
+			}
+		}
+		a := run(t, c.replica(LeaseConfig{Identity: "a"}), 0, nil)
+		<-a.began
+		for range 2 { // at each of its starts
+			refuse(true)
+			time.Sleep(rightsPatience - time.Second)
+			refuse(false)
+			time.Sleep(time.Minute)
+		}
+		if strings.Contains(a.log.String(), "apply the manifest") || happened(a.ended) {
+			t.Errorf("the log says what to do, or it has ended:\n%s", a.log)
+		}
+		a.finish(t, nil)
+	})
+}
+
 func TestLeaseTooShort(t *testing.T) {
 	for duration, want := range map[time.Duration]string{2900 * time.Millisecond: "a Lease of 2s is too short", -time.Second: "too short", 3900 * time.Millisecond: ""} {
 		synctest.Test(t, func(t *testing.T) {
