@@ -1,6 +1,6 @@
 # Everything needs Go and, for the sandbox, Postgres; what is missing is installed or named.
 
-.PHONY: demo test unit servers fuzz bench lint
+.PHONY: demo test unit servers fuzz bench soak lint
 
 # A cluster on this machine, clairwatch in it, and what arrives in Slack.
 demo:
@@ -12,7 +12,7 @@ test:
 
 # With real servers. The first run builds them. What takes longest comes first.
 servers:
-	cd sandbox && go test -race -timeout 60m ./memory ./e2e ./disclosure ./...
+	cd sandbox && go test -race -timeout 60m ./memory ./soak ./e2e ./disclosure ./...
 
 unit:
 	go test -race -timeout 30m ./watcher ./ledger ./...
@@ -24,6 +24,11 @@ fuzz:
 # What clairwatch costs: BENCH="-pods 100000 -images 5000 -namespaces 200 -memory 400MiB", or what else ./bench -h says.
 bench:
 	cd sandbox && go build -o ../bin/bench ./bench && exec ../bin/bench -v $(BENCH)
+
+# Whether all is told as it should be while one server after another fails: SOAK="-for 4h -seed 7", or what else
+# ./soak -h says.
+soak:
+	cd sandbox && go build -o ../bin/soak ./soak && exec ../bin/soak $(SOAK)
 
 lint:
 	test -z "$$(git ls-files '*.go' | xargs gofmt -l)"
