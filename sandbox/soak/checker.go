@@ -11,8 +11,8 @@ import (
 	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
-// evidence is all that the checker goes by: what the servers and those who moved the world have written down. Nothing of
-// it comes from the daemon.
+// evidence is all that the checker goes by: what the servers and those who moved the world have written down.
+// Nothing of it comes from the daemon.
 type evidence struct {
 	stays     []stay
 	published []published
@@ -109,7 +109,8 @@ func (c *checker) take(l letter) {
 			continue
 		}
 		if t.kind == disclosed && !c.reported(t.image, t.cve, l.Time) {
-			c.wrong([]slackstand.Message{l.Message}, "%s was told that %s has %s, which it has not, or not yet", l.channel, t.image, t.cve)
+			c.wrong(messages([]letter{l}), "%s was told that %s has %s, which it has not, or not yet",
+				l.channel, t.image, t.cve)
 		}
 		c.told[at] = append(c.told[at], told{t, l})
 	}
@@ -119,8 +120,8 @@ func (c *checker) take(l letter) {
 }
 
 // countedOnly files vulnerabilities that a message about one image counts and does not name: they must be all that its
-// channel has not been told of that image yet. What was published while the image was first told of may be among them, and
-// what was told and not recorded.
+// channel has not been told of that image yet. What was published while the image was first told of may be among
+// them, and what was told and not recorded.
 func (c *checker) countedOnly(l letter) {
 	at := subject{l.channel, l.about}
 	reports, now := c.of(at, running, ""), l.Time // what it names is told by itself
@@ -141,7 +142,8 @@ func (c *checker) countedOnly(l letter) {
 		untold = possible
 	}
 	if l.more < len(certain) || l.more > len(possible) {
-		c.wrong([]slackstand.Message{l.Message}, "%s was told of %d more vulnerabilities of %s, want %q", l.channel, l.more, l.about, possible)
+		c.wrong(messages([]letter{l}), "%s was told of %d more vulnerabilities of %s, want %q",
+			l.channel, l.more, l.about, possible)
 	}
 	for _, cve := range untold {
 		c.told[at] = append(c.told[at], told{telling{disclosed, l.about, cve}, l})
@@ -214,7 +216,7 @@ func (c *checker) gone(at subject) {
 	}
 }
 
-// disclosed: what becomes known about an image that runs is told, and once; what its first report had is not told again.
+// disclosed: what becomes known about an image that runs is told, and once; what its first report had is not.
 func (c *checker) disclosed(at subject) {
 	reports := c.of(at, running, "")
 	for _, p := range c.published {
@@ -225,7 +227,8 @@ func (c *checker) disclosed(at subject) {
 			c.missing("%s was not told of %s in %s, which runs there", at.namespace, p.cve, at.image)
 		}
 		if len(told) > 0 && len(reports) > 0 && !c.news(at, p) {
-			c.wrong(messages(slices.Concat(reports[:1], told)), "%s was told of %s in %s, which its report had", at.namespace, p.cve, at.image)
+			c.wrong(messages(slices.Concat(reports[:1], told)), "%s was told of %s in %s, which its report had",
+				at.namespace, p.cve, at.image)
 		}
 	}
 }
@@ -265,10 +268,12 @@ func (c *checker) once(at subject, what string, told []letter) {
 	}
 }
 
-// unrecorded says whether a message may come again: the daemon could not know that Slack had accepted it, or may not have
-// written it down.
+// unrecorded says whether a message may come again: the daemon could not know that Slack had accepted it, or may not
+// have written it down.
 func (c *checker) unrecorded(l letter) bool {
-	return l.Unanswered || slices.ContainsFunc(c.stops, func(s stop) bool { return l.Time.After(s.since) && l.Time.Before(s.at) })
+	return l.Unanswered || slices.ContainsFunc(c.stops, func(s stop) bool {
+		return l.Time.After(s.since) && l.Time.Before(s.at)
+	})
 }
 
 func messages(letters []letter) []slackstand.Message {

@@ -223,14 +223,15 @@ func TestCheck(t *testing.T) {
 
 // TestFlat has what the daemon takes grow.
 func TestFlat(t *testing.T) {
-	calm := sample{goroutines: 100, live: 5 << 20}
+	calm := sample{goroutines: 100, live: 5 << 20, resident: 70 << 20}
 	for name, test := range map[string]struct {
 		last sample
 		want string
 	}{
-		"flat":       {sample{goroutines: 100 + moreGoroutines, live: 5<<20 + moreLive}, ""},
+		"flat":       {sample{goroutines: 100 + moreGoroutines, live: 5<<20 + moreLive, resident: 70<<20 + moreResident}, ""},
 		"goroutines": {sample{goroutines: 101 + moreGoroutines, live: 5 << 20}, "161 goroutines"},
 		"memory":     {sample{goroutines: 100, live: 6<<20 + moreLive}, "the heap holds 30.0 MiB"},
+		"resident":   {sample{goroutines: 100, live: 5 << 20, resident: 71<<20 + moreResident}, "the process holds 151 MiB"},
 	} {
 		err := flat([]sample{calm, calm, test.last})
 		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {

@@ -175,10 +175,11 @@ func (c *churner) atRest(ctx context.Context, namespaces []string) (bool, error)
 func podOf(a action, name, ref string) *corev1.Pod {
 	controller := true
 	owner := metav1.OwnerReference{
-		APIVersion: "apps/v1", Kind: "ReplicaSet", Name: a.name + "-5d9c7b8f6d", UID: types.UID(a.name), Controller: &controller,
+		APIVersion: "apps/v1", Kind: "ReplicaSet", Name: a.name + "-5d9c7b8f6d", UID: types.UID(a.name),
+		Controller: &controller,
 	}
 	if a.verb == job {
-		owner = metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: a.name, UID: types.UID(a.name), Controller: &controller}
+		owner.APIVersion, owner.Kind, owner.Name = "batch/v1", "Job", a.name
 	}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: a.namespace, OwnerReferences: []metav1.OwnerReference{owner}},

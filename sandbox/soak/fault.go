@@ -109,7 +109,9 @@ func faults() []fault {
 		part("Postgres restarted", sandbox.Postgres, fault{blind: true}, restart, nothing),
 		like(part("Postgres killed", sandbox.Postgres, fault{blind: true}, kill, begin)),
 		wire("Clair answers 429", stage.Clair, gate.Fault{Status: http.StatusTooManyRequests}),
-		wire("Clair answers 500", stage.Clair, gate.Fault{Status: http.StatusInternalServerError, Body: `{"code":"internal-error"}`}),
+		wire("Clair answers 500", stage.Clair, gate.Fault{
+			Status: http.StatusInternalServerError, Body: `{"code":"internal-error"}`,
+		}),
 		wire("Clair hangs", stage.Clair, gate.Fault{Hang: true}),
 		{
 			name:  "registry answers 401",
@@ -118,7 +120,9 @@ func faults() []fault {
 		},
 		wire("registry answers 429", stage.Registry, gate.Fault{Status: http.StatusTooManyRequests, Header: soon}),
 		wire("registry hangs", stage.Registry, gate.Fault{Hang: true}),
-		answers("Slack answers 429", always, slackstand.Answer{Status: http.StatusTooManyRequests, RetryAfter: "2", Body: "slow down"}),
+		answers("Slack answers 429", always, slackstand.Answer{
+			Status: http.StatusTooManyRequests, RetryAfter: "2", Body: "slow down",
+		}),
 		answers("Slack answers 500", always, slackstand.Answer{Status: http.StatusInternalServerError, Body: "rollup_error"}),
 		like(answers("Slack resets", always, slackstand.Answer{Reset: true})),
 		answers("Slack accepts and resets", 3, slackstand.Answer{AcceptedReset: true}),
@@ -146,8 +150,8 @@ func cutOff(_ context.Context, s *soak) error {
 	return nil
 }
 
-// compacted has the API server forget all that has happened: etcd is compacted, and what the server itself has kept ends
-// with it. Then the daemon reaches it again, and goes on from a time that is not known any more.
+// compacted has the API server forget all that has happened: etcd is compacted, and what the server itself has kept
+// ends with it. Then the daemon reaches it again, and goes on from a time that is not known any more.
 func compacted(ctx context.Context, s *soak) error {
 	if err := compact(ctx, s.stage.EtcdURL); err != nil {
 		return err
@@ -169,7 +173,8 @@ func compact(ctx context.Context, etcd string) error {
 	if err := post(ctx, etcd+"/v3/kv/range", map[string]any{"key": "AA=="}, &now); err != nil {
 		return fmt.Errorf("asking etcd for its revision: %w", err)
 	}
-	if err := post(ctx, etcd+"/v3/kv/compaction", map[string]any{"revision": now.Header.Revision}, &struct{}{}); err != nil {
+	upTo := map[string]any{"revision": now.Header.Revision}
+	if err := post(ctx, etcd+"/v3/kv/compaction", upTo, &struct{}{}); err != nil {
 		return fmt.Errorf("compacting etcd: %w", err)
 	}
 	return nil
@@ -186,8 +191,8 @@ func thawed(_ context.Context, s *soak) error { return s.keeper.process.Resume()
 func full(ctx context.Context, s *soak) error    { return s.keeper.fill(ctx, s.stage) }
 func emptied(ctx context.Context, s *soak) error { return s.keeper.empty(ctx) }
 
-// shifted has the clocks of all that the daemon talks to be hours away from its own: in the Date of their answers, and in
-// the Lease.
+// shifted has the clocks of all that the daemon talks to be hours away from its own: in the Date of their answers, and
+// in the Lease.
 func shifted(ctx context.Context, s *soak) error {
 	by := 7 * time.Hour
 	for _, server := range []gate.Server{stage.API, stage.Clair, stage.Registry, stage.Slack} {

@@ -17,10 +17,10 @@ import (
 
 func main() {
 	var o options
-	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "decides what changes and what fails, and when: the same again with the same")
+	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().Unix()), "decides what changes and what fails: the same again with the same")
 	flag.DurationVar(&o.length, "for", 10*time.Minute, "for how long servers fail, one after the other; 0: each fault once")
-	flag.DurationVar(&o.hold, "hold", 8*time.Second, "how long each fault lasts; those that may cost the daemon its Lease last for longer than that, every other time")
-	flag.StringVar(&o.only, "only", "", "inject only faults whose name holds this: Clair, registry, Slack, daemon, etcd, API server")
+	flag.DurationVar(&o.hold, "hold", 8*time.Second, "how long each fault lasts; outages of the API server outlast the Lease now and then")
+	flag.StringVar(&o.only, "only", "", "inject only faults whose name holds this: Clair, registry, Slack, daemon, etcd, API")
 	flag.BoolVar(&o.race, "race", false, "build the daemon with the race detector")
 	flag.BoolVar(&o.keep, "keep", false, "leave the folder with logs and data in place")
 	flag.Parse()

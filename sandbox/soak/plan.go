@@ -44,8 +44,8 @@ type round struct {
 	long bool
 }
 
-// Bounds of a namespace. Messages name six images at least: what they are about is read from them alone, so that no more
-// may come or go between two times of rest.
+// Bounds of a namespace. Messages name six images at least: what they are about is read from them alone, so that no
+// more may come or go between two times of rest.
 const (
 	mostWorkloads = 4
 	mostPods      = 3

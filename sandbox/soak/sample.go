@@ -12,11 +12,9 @@ import (
 
 // sample is what the daemon takes when the world is at rest.
 type sample struct {
-	// life tells the daemon's processes apart.
-	life       int
 	goroutines float64
-	// live is the heap after the last collection, in bytes.
-	live float64
+	// live is the heap after the last collection, and resident what the process holds (RSS), both in bytes.
+	live, resident float64
 }
 
 // What a daemon may take more at any time of rest than at the first one. Connections that wait to be used again, each
@@ -24,6 +22,7 @@ type sample struct {
 const (
 	moreGoroutines = 60
 	moreLive       = 24 << 20
+	moreResident   = 80 << 20
 )
 
 // sample notes what the daemon takes now.
@@ -33,7 +32,9 @@ func (s *soak) sample(ctx context.Context) error {
 		return err
 	}
 	// The heap is collected when it has grown to this, which by default is twice what was live.
-	s.samples = append(s.samples, sample{s.keeper.life(), m["go_goroutines"], m["go_memstats_next_gc_bytes"] / 2})
+	s.samples = append(s.samples, sample{
+		goroutines: m["go_goroutines"], live: m["go_memstats_next_gc_bytes"] / 2, resident: m["process_resident_memory_bytes"],
+	})
 	return nil
 }
 
@@ -45,29 +46,39 @@ func flat(samples []sample) error {
 			return fmt.Errorf("after round %d there are %v goroutines, after the first %v", i, now.goroutines, first.goroutines)
 		}
 		if now.live > first.live+moreLive {
-			return fmt.Errorf("after round %d the heap holds %.1f MiB, after the first %.1f", i, now.live/(1<<20), first.live/(1<<20))
+			return fmt.Errorf("after round %d the heap holds %.1f MiB, after the first %.1f", i, mib(now.live), mib(first.live))
+		}
+		if now.resident > first.resident+moreResident {
+			return fmt.Errorf("after round %d the process holds %.0f MiB, after the first %.0f",
+				i, mib(now.resident), mib(first.resident))
 		}
 	}
 	return nil
 }
 
+func mib(bytes float64) float64 { return bytes / (1 << 20) }
+
 // result is what there was.
 type result struct {
-	rounds, images, changes, messages, published, ends int
-	first, last                                        sample
-	took                                               time.Duration
+	rounds, images, messages, published, ends int
+	first, last                               sample
+	took                                      time.Duration
 }
 
 func (r result) String() string {
-	return fmt.Sprintf("%d faults in %.0f s: %d runs of images, %d vulnerabilities published, %d messages, %d ends of the daemon; "+
-		"goroutines %.0f at first, %.0f at last; heap %.1f MiB at first, %.1f at last",
+	return fmt.Sprintf("%d faults in %.0f s: %d runs of images, %d vulnerabilities published, %d messages, "+
+		"%d unrecorded ends of the daemon; "+
+		"goroutines %.0f at first, %.0f at last; heap %.1f MiB at first, %.1f at last; RSS %.0f MiB at first, %.0f at last",
 		max(r.rounds-1, 0), r.took.Seconds(), r.images, r.published, r.messages, r.ends,
-		r.first.goroutines, r.last.goroutines, r.first.live/(1<<20), r.last.live/(1<<20))
+		r.first.goroutines, r.last.goroutines, mib(r.first.live), mib(r.last.live), mib(r.first.resident), mib(r.last.resident))
 }
 
 func (s *soak) result() result {
 	e := s.journal.evidence()
-	r := result{rounds: s.rounds, images: len(e.stays), messages: len(s.letters), published: len(e.published), ends: len(e.stops), took: time.Since(s.begun)}
+	r := result{
+		rounds: s.rounds, images: len(e.stays), messages: len(s.letters), published: len(e.published), ends: len(e.stops),
+		took: time.Since(s.begun),
+	}
 	if n := len(s.samples); n > 0 {
 		r.first, r.last = s.samples[0], s.samples[n-1]
 	}

@@ -90,7 +90,9 @@ type soak struct {
 
 // run does it all. The error says what went wrong, and how to have it happen again.
 func run(ctx context.Context, o options) (result, error) {
-	s := &soak{options: o, journal: &journal{}, reports: make(map[string][]string), digests: make(map[string]string), begun: time.Now()}
+	s := &soak{
+		options: o, journal: &journal{}, reports: make(map[string][]string), digests: make(map[string]string), begun: time.Now(),
+	}
 	err := s.live(ctx)
 	if err != nil {
 		err = fmt.Errorf("seed %d, round %d, %s: %w", o.seed, s.rounds, cmp.Or(s.force, "nothing failed"), err)
@@ -117,7 +119,7 @@ func (s *soak) live(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	s.keeper = &keeper{daemon: daemon, process: daemon.Process, journal: s.journal, wanted: true, lives: 1}
+	s.keeper = &keeper{daemon: daemon, process: daemon.Process, journal: s.journal, wanted: true}
 	kept := make(chan error, 1)
 	go func() {
 		err := s.keeper.keep(ctx)
@@ -158,7 +160,9 @@ func (s *soak) furnish(ctx context.Context) error {
 		}
 		keys[namespace] = s.gate.Scanner(namespace)
 	}
-	s.churner = &churner{stage: s.stage, journal: s.journal, pods: make(map[string][]string), images: make(map[string]string)}
+	s.churner = &churner{
+		stage: s.stage, journal: s.journal, pods: make(map[string][]string), images: make(map[string]string),
+	}
 	if s.facts, err = vulnerability.Facts(vulnerability.First); err != nil {
 		return err
 	}
@@ -314,11 +318,12 @@ func (s *soak) rest(ctx context.Context) error {
 		}
 		return len(complaints) == 0 && s.idle(ctx), nil
 	})
-	if err != nil && len(complaints) > 0 {
-		return errors.Join(err, complaintsError(complaints), fmt.Errorf("the log of the daemon ends with:\n%s", s.keeper.daemon.Tail(60)))
-	}
 	if err != nil {
-		return fmt.Errorf("%w; the log of the daemon ends with:\n%s", err, s.keeper.daemon.Tail(60))
+		log := fmt.Errorf("the log of the daemon ends with:\n%s", s.keeper.daemon.Tail(60))
+		if !slices.ContainsFunc(complaints, func(c complaint) bool { return !c.missing }) && len(complaints) > 0 {
+			log = errors.Join(complaintsError(complaints), log)
+		}
+		return errors.Join(err, log)
 	}
 	if ends := s.keeper.ends(); len(ends) > 0 {
 		return errors.New(strings.Join(ends, "\n"))
@@ -348,7 +353,8 @@ func (s *soak) look(ctx context.Context) error {
 		var report struct {
 			Vulnerabilities map[string]struct{ Name string }
 		}
-		err := ask(ctx, http.MethodGet, s.stage.ClairURL+"/matcher/api/v1/vulnerability_report/"+s.digests[r.image], nil, &report)
+		address := s.stage.ClairURL + "/matcher/api/v1/vulnerability_report/" + s.digests[r.image]
+		err := ask(ctx, http.MethodGet, address, nil, &report)
 		var status *statusError
 		if errors.As(err, &status) && status.code == http.StatusNotFound { // it was gone before it was indexed
 			continue
@@ -373,7 +379,8 @@ func (s *soak) look(ctx context.Context) error {
 func (s *soak) idle(ctx context.Context) bool {
 	m, err := s.keeper.daemon.Metrics(ctx)
 	return err == nil && m["clairwatch_news_pending"] == 0 && m[`clairwatch_images{state="untried"}`] == 0 &&
-		m[`workqueue_depth{name="images"}`] == 0 && m[`workqueue_unfinished_work_seconds{name="images"}`] == 0 && m["clairwatch_leader"] == 1
+		m[`workqueue_depth{name="images"}`] == 0 && m[`workqueue_unfinished_work_seconds{name="images"}`] == 0 &&
+		m["clairwatch_leader"] == 1
 }
 
 // conclude checks what can only be said at the end: that nothing more comes, that a restart is silent, that the daemon
