@@ -122,7 +122,7 @@ func (b *breakage) fail(w http.ResponseWriter, r *http.Request) {
 		case <-b.mended:
 		}
 	}
-	if b.Status == 0 || b.Hang {
+	if b.Status == 0 {
 		panic(http.ErrAbortHandler) // net/http's way to cut a connection
 	}
 	maps.Copy(w.Header(), b.Header)

@@ -37,8 +37,8 @@ type options struct {
 }
 
 const (
-	// fleetSize is how many images there are to run.
-	fleetSize = 200
+	// fleetSize is how many images there are to run; shortFleet is enough for the short form.
+	fleetSize, shortFleet = 200, 60
 	// patience is how long the world may take to come to rest, when nothing fails any more.
 	patience = 3 * time.Minute
 	// quiet is how long nothing may be told at the end, and after the last restart: many times the daemon's groupWait,
@@ -141,7 +141,11 @@ func (s *soak) live(ctx context.Context) (err error) {
 
 // furnish puts images into the registry, and has the namespaces watched.
 func (s *soak) furnish(ctx context.Context) error {
-	fleet, err := image.Fleet(fleetSize)
+	images := fleetSize
+	if s.short {
+		images = shortFleet
+	}
+	fleet, err := image.Fleet(images)
 	if err != nil {
 		return err
 	}
