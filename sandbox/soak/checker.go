@@ -133,7 +133,7 @@ func (c *checker) countedOnly(l letter) {
 			continue
 		}
 		possible = append(possible, p.cve)
-		if len(before) == 0 && reports[0].Time.Before(p.begun) {
+		if len(before) == 0 && reports[len(reports)-1].Time.Before(p.begun) {
 			certain = append(certain, p.cve)
 		}
 	}
@@ -223,7 +223,7 @@ func (c *checker) disclosed(at subject) {
 		told := c.of(at, disclosed, p.cve)
 		c.once(at, p.cve, told)
 		if len(told) == 0 && slices.Contains(c.reports[at.image], p.cve) && c.runsNow(at) &&
-			len(reports) > 0 && reports[0].Time.Before(p.begun) {
+			len(reports) > 0 && reports[len(reports)-1].Time.Before(p.begun) { // one that came again may have it
 			c.missing("%s was not told of %s in %s, which runs there", at.namespace, p.cve, at.image)
 		}
 		if len(told) > 0 && len(reports) > 0 && !c.news(at, p) {

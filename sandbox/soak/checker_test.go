@@ -166,6 +166,10 @@ func TestCheck(t *testing.T) {
 			stays: []stay{runs(web, 19)}, published: known, reports: reported,
 			letters: []letter{says(22, running, web)},
 		}, "", false},
+		{"disclosed, and in the report that came again", evidence{
+			stays: []stay{runs(web, 1)}, published: known, reports: reported,
+			letters: []letter{unanswered(says(19, running, web)), says(23, running, web)},
+		}, "", false},
 		{"disclosed, counted only", evidence{
 			stays: []stay{ran(web, 1, 5, 10), runs(web, 30)}, published: known, reports: reported,
 			letters: []letter{says(2, running, web), says(9, gone, web), discloses(32, web, 1)},
