@@ -1,6 +1,9 @@
 package main
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 // A Clair is asked for as much at once as the config says of it, and one of which it says nothing for the default.
 func TestSlotsOfClairs(t *testing.T) {
@@ -18,5 +21,19 @@ func TestSlotsOfClairs(t *testing.T) {
 		if indexing, reports := c.Slots(); [2]int{indexing, reports} != want {
 			t.Errorf("%s: %d images and %d reports at once, want %v", base, indexing, reports, want)
 		}
+	}
+}
+
+// Images are deleted from the Clairs of which the config says so, and from no other one.
+func TestClairsToDeleteFrom(t *testing.T) {
+	if from := deleteFrom(defaults()); len(from) > 0 {
+		t.Errorf("by default from %q", from)
+	}
+	cfg, err := load(t, "clairs: [{url: 'http://A.clair:6000', deleteFromClair: true}, {url: 'http://b.clair:6000/'}]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if from := deleteFrom(cfg); !slices.Equal(from, []string{"http://a.clair:6000/"}) {
+		t.Errorf("from %q", from)
 	}
 }
