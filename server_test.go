@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -238,6 +240,95 @@ func TestServeSurvivesAPanic(t *testing.T) {
 		}
 		if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "a mistake") {
 			t.Errorf("the log says %q", log.String())
+		}
+	})
+}
+
+// halves are requests that begin and do not go on, or whose answer nobody reads.
+var halves = map[string]string{
+	"the headers do not end":     "GET / HTTP/1.1\r\nHost: clairwatch\r\n",
+	"the body does not come":     "POST / HTTP/1.1\r\nHost: clairwatch\r\nContent-Length: 10\r\n\r\n",
+	"nobody reads the answer":    "GET / HTTP/1.1\r\nHost: clairwatch\r\n\r\n",
+	"nothing follows the answer": "HEAD / HTTP/1.1\r\nHost: clairwatch\r\n\r\n",
+}
+
+// Who sends half a request, or does not read what he has asked for, keeps no connection for ever.
+func TestServeGivesUpWhoDoesNotGoOn(t *testing.T) {
+	for name, half := range halves {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					_, _ = io.ReadAll(r.Body)
+					_, _ = io.WriteString(w, strings.Repeat("x", 64<<10))
+				})
+				listener := newPipes()
+				ctx, cancel := context.WithCancel(t.Context())
+				served := make(chan error, 1)
+				go func() { served <- serve(ctx, listener, handler, slog.New(slog.DiscardHandler)) }()
+				client, server := net.Pipe()
+				watched := &closing{Conn: server, closed: make(chan struct{})}
+				listener.accepted <- watched
+				_, err := io.WriteString(client, half)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(half, "HEAD") {
+					_, _ = client.Read(make([]byte, 64<<10))
+				}
+				select {
+				case <-watched.closed:
+				case <-time.After(time.Hour):
+					t.Error("after an hour the connection is still there")
+				}
+				_ = client.Close()
+				cancel()
+				if err := <-served; err != nil {
+					t.Errorf("ended with %v", err)
+				}
+			})
+		})
+	}
+}
+
+// closing is a connection that says when it is closed.
+type closing struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *closing) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// Headers that are too large are refused before anybody reads them.
+func TestServeBoundsHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		listener := newPipes()
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- serve(ctx, listener, http.HandlerFunc(healthz), slog.New(slog.DiscardHandler)) }()
+		client := listener.client()
+		for size, want := range map[int]int{32 << 10: http.StatusOK, 128 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://clairwatch/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Large", strings.Repeat("x", size))
+			resp, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.Close()
+			if resp.StatusCode != want {
+				t.Errorf("%d bytes: status %d, want %d", size, resp.StatusCode, want)
+			}
+		}
+		client.CloseIdleConnections()
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("ended with %v", err)
 		}
 	})
 }
