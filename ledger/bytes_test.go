@@ -316,6 +316,7 @@ func TestAllocationIsBounded(t *testing.T) {
 		"failures":              {nil, slices.Concat([]byte{1, 0, 0, 0, 0}, count(maxThings-1), zeros(9), failures), nil},
 		"too many failures":     {nil, slices.Concat([]byte{1, 0, 0, 0, 0}, count(maxThings), zeros(9), failures), ErrUnreadable},
 		"the same twice":        {nil, slices.Concat(count(2), zeros(8)), ErrUnreadable},
+		"endless when unpacked": {nil, zeros(256 << 20), ErrUnreadable},
 	} {
 		data := sealed(t, c.raw, c.packed)
 		var before, after runtime.MemStats
