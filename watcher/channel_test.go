@@ -85,6 +85,9 @@ func TestOneFailingChannelHoldsUpNoOther(t *testing.T) {
 		r.start()
 		r.pass(settled)
 		r.wantTexts("app2:v1 is running with")
+		r.run(podOf("blog", "app-1", 3)) // while the other one is left alone for a while
+		r.pass(settled)
+		r.wantTexts("app2:v1 is running with", "app3:v1 is running with")
 	})
 }
 

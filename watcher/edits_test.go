@@ -22,10 +22,11 @@ func TestFirstKeyOfItsOwnIsWrong(t *testing.T) {
 				r.run(podOf("shop", "app-0", 1))
 				r.start()
 				r.pass(settled)
-				r.settings(map[string]string{"_all": scanner("all"), "shop": own})
+				r.settings(map[string]string{"_all": scanner("others"), "shop": own}) // what was good for it was in force before
 				r.run(podOf("shop", "app-1", 2))
 				r.pass(time.Hour)
 				r.wantEach("all", "app1:v1 is running with", "app2:v1 is running with")
+				r.wantEach("others")
 			})
 		})
 	}
