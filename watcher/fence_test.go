@@ -17,7 +17,7 @@ import (
 // fencedSlack notes the messages whose request may last for longer than the Lease is sure.
 type fencedSlack struct {
 	Notifier
-	lease func() *lease
+	lease atomic.Pointer[lease] // of the Watcher that sends
 
 	mu      sync.Mutex
 	sent    int // guarded by mu
@@ -26,7 +26,7 @@ type fencedSlack struct {
 
 func (f *fencedSlack) Send(ctx context.Context, w slack.Webhook, m slack.Message) error {
 	ends, bounded := ctx.Deadline()
-	until, leads := f.lease().sendUntil()
+	until, leads := f.lease.Load().sendUntil()
 	f.mu.Lock()
 	f.sent++
 	if !bounded || !leads || ends.After(until) {
@@ -46,12 +46,13 @@ func TestSendingIsFenced(t *testing.T) {
 		r.kube.PrependReactor("*", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
 			return cut.Load(), nil, errors.New("the API server does not answer")
 		})
-		fenced := &fencedSlack{Notifier: r.slack, lease: func() *lease { return r.w.lease }}
+		fenced := &fencedSlack{Notifier: r.slack}
 		r.cfg.Notifiers = map[string]Notifier{"slack": fenced}
 		r.cfg.Lease = LeaseConfig{Name: "clairwatch", Identity: "a", Duration: 45 * time.Second}
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
+		fenced.lease.Store(r.w.lease)
 		r.pass(settled)
 		r.wantTexts("app1:v1 is running")
 
@@ -72,8 +73,11 @@ func TestSendingIsFenced(t *testing.T) {
 		cut.Store(false)
 		r.cfg.Lease.Identity = "b"
 		r.start()
+		fenced.lease.Store(r.w.lease)
 		r.pass(settled + time.Minute)
 		r.wantTexts("app1:v1 is running", "app2:v1 is running")
+		fenced.mu.Lock()
+		defer fenced.mu.Unlock()
 		if fenced.sent != 2 || fenced.tooLong > 0 {
 			t.Errorf("of %d requests %d may last for longer than the Lease", fenced.sent, fenced.tooLong)
 		}
