@@ -31,7 +31,8 @@ type Config struct {
 	Log LogConfig
 	// Metrics says what is measured.
 	Metrics MetricsConfig
-	// Workers is how many images are worked on at once; at least 1.
+	// Workers is for how many new images of one namespace registries are asked at once, at least 1; for those of all
+	// together it is up to four times as many.
 	Workers int
 	// MaxImages is how many different images are looked at in one namespace. Zero: any number.
 	MaxImages int
@@ -189,7 +190,7 @@ func configFlags(flags *pflag.FlagSet) map[string]string {
 	flags.String("log-level", d.Log.Level, "debug, info, warn or error")
 	flags.String("log-format", d.Log.Format, "json or text")
 	flags.Bool("metrics-images", d.Metrics.Images, "metrics of single images, at most 5,000 series")
-	flags.Int("workers", d.Workers, "images worked on at once")
+	flags.Int("workers", d.Workers, "images of one namespace for which registries are asked at once")
 	flags.Int("max-images", d.MaxImages, "different images looked at in one namespace; 0: any number")
 	flags.Duration("group-wait", d.GroupWait, "how long a channel stays quiet before its news is sent")
 	flags.Duration("group-max", d.GroupMax, "how long news waits at the most")

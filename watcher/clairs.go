@@ -17,6 +17,8 @@ import (
 // clairs are the Clairs in the settings. Their clients are made when first needed.
 type clairs struct {
 	dial func(base string) (Clair, error)
+	// resolves is for how many images of one namespace that a Clair is to index registries are asked at once.
+	resolves int
 	// call has an image looked at that has a slot now.
 	call func(image)
 	// events are what is done when the data of a Clair changes, or whether it answers.
@@ -36,8 +38,9 @@ type clairEvents struct {
 // service is one Clair, the lines of those that want something of it, and what is known of its data.
 type service struct {
 	Clair
-	// indexing are those that want it to index an image, reading those that want to know what it says of one.
-	indexing, reading *line
+	// indexing are those that want it to index an image, reading those that want to know what it says of one. resolving
+	// are those of which it knows nothing, so that a registry is to be asked for them first.
+	indexing, reading, resolving *line
 	// indexed are the manifests that it has indexed for us last.
 	indexed digests
 	// permits are the reports that may be asked for at once: also by who has a slot to index, and by the pages.
@@ -51,8 +54,10 @@ type service struct {
 	waited atomic.Bool
 }
 
-func newClairs(dial func(base string) (Clair, error), call func(image), events func(base string) clairEvents) *clairs {
-	return &clairs{dial: dial, call: call, events: events, byBase: make(map[string]*service)}
+func newClairs(
+	resolves int, dial func(base string) (Clair, error), call func(image), events func(base string) clairEvents,
+) *clairs {
+	return &clairs{dial: dial, resolves: resolves, call: call, events: events, byBase: make(map[string]*service)}
 }
 
 // dial makes a client for what is at a base address. One that the settings have no more, from which there is still
@@ -84,12 +89,13 @@ func (c *clairs) at(base string) (*service, error) {
 	indexing, reports := client.Slots()
 	events := c.events(base)
 	s := &service{
-		Clair:    client,
-		indexing: newLine(indexing, c.call),
-		reading:  newLine(reports, c.call),
-		permits:  make(chan struct{}, max(reports, 1)),
-		data:     newDataSource(events.dataEvents),
-		unmuted:  events.unmuted,
+		Clair:     client,
+		indexing:  newLine(indexing, c.call),
+		reading:   newLine(reports, c.call),
+		resolving: newSharedLine(c.resolves, c.call),
+		permits:   make(chan struct{}, max(reports, 1)),
+		data:      newDataSource(events.dataEvents),
+		unmuted:   events.unmuted,
 	}
 	c.byBase[base] = s
 	return s, nil
@@ -138,8 +144,8 @@ func (c *clairs) abandon(img image, except []string) {
 	}
 }
 
-// leave has an image that is about to be indexed, which can take long, wait to be read nowhere: a slot that is kept for
-// it meanwhile would be taken from all that wait there.
+// leave has an image that is about to be asked about, which can take long, wait to be read nowhere: a slot that is kept
+// for it meanwhile would be taken from all that wait there.
 func (c *clairs) leave(img image) {
 	c.mu.Lock()
 	var ls []*line
@@ -205,7 +211,7 @@ func (c *clairs) lines(except []string) []*line {
 	var ls []*line
 	for base, s := range c.byBase {
 		if !slices.Contains(except, base) {
-			ls = append(ls, s.reading, s.indexing)
+			ls = append(ls, s.reading, s.resolving, s.indexing)
 		}
 	}
 	return ls

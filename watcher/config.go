@@ -24,7 +24,8 @@ type Config struct {
 	// ExternalURL is the address of the daemon's pages, with a slash at its end, to which messages link. Empty:
 	// they link to advisories only.
 	ExternalURL string
-	// Workers is how many images are worked on at once. Zero means 16.
+	// Workers is for how many images of one namespace that a Clair is to index registries are asked at once; for those of
+	// all together it is up to four times as many. Zero means 16.
 	Workers int
 	// GroupWait is how long a channel stays quiet before its news is sent, GroupMax how long the first
 	// piece waits at the most. Zero means that news is sent at once.

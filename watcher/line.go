@@ -32,6 +32,10 @@ type line struct {
 	// resolved has the manifest of each image that waits or was called, where it is known: Clair is known not to have
 	// it then, so neither Clair nor the registry is asked again.
 	resolved map[image]*registry.Image
+	// shares says that no namespace gets more than a quarter of the slots that the others leave. taken counts those of
+	// each namespace that are kept for it or that it has; never zero.
+	shares bool
+	taken  map[string]int
 	// under are the manifests of those that have a slot or are called: who wants the same one, in another namespace,
 	// waits until it is there.
 	under map[string]bool
@@ -39,8 +43,20 @@ type line struct {
 
 func newLine(slots int, call func(image)) *line {
 	return &line{call: call, free: max(slots, 1), called: make(map[image]bool), resolved: make(map[image]*registry.Image),
-		under: make(map[string]bool)}
+		under: make(map[string]bool), taken: make(map[string]int)}
 }
+
+// newSharedLine is a line before something that those who want it choose themselves, such as a registry: one that hangs
+// keeps every slot that is taken for it. A namespace gets as many as it is said, and less where others have some; however
+// many have none that comes free, something is left for one more.
+func newSharedLine(each int, call func(image)) *line {
+	l := newLine(lineShares*max(each, 1), call)
+	l.shares = true
+	return l
+}
+
+// lineShares is how many times as many slots there are as one namespace gets.
+const lineShares = 4
 
 // manifestOf is the digest of a manifest; empty where it is not known, or of no interest.
 func manifestOf(resolved *registry.Image) string {
@@ -93,8 +109,9 @@ func (l *line) enter(img image, resolved *registry.Image, last bool) bool {
 			l.waiting.Push(img)
 		}
 		return false
-	case l.free > 0 && !l.under[manifestOf(resolved)]:
+	case l.free > 0 && !l.under[manifestOf(resolved)] && l.hasShare(img.namespace):
 		l.free--
+		l.taken[img.namespace]++
 		l.hold(resolved)
 		return true
 	}
@@ -114,18 +131,21 @@ func (l *line) hold(resolved *registry.Image) {
 	}
 }
 
-// exit gives back a slot that was taken for a manifest, or for nil, and calls those who can use what is free now.
-func (l *line) exit(resolved *registry.Image) {
-	for _, img := range l.release(resolved) {
-		l.call(img)
+// exit gives back an image's slot that was taken for a manifest, or for nil, and calls those who can use what is free now.
+func (l *line) exit(img image, resolved *registry.Image) {
+	for _, next := range l.release(img, resolved) {
+		l.call(next)
 	}
 }
 
 // release frees a slot and returns those that are called now.
-func (l *line) release(resolved *registry.Image) []image {
+func (l *line) release(of image, resolved *registry.Image) []image {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.free++
+	if l.taken[of.namespace]--; l.taken[of.namespace] == 0 {
+		delete(l.taken, of.namespace)
+	}
 	delete(l.under, manifestOf(resolved))
 	var next []image
 	for l.free > 0 {
@@ -136,6 +156,7 @@ func (l *line) release(resolved *registry.Image) []image {
 			}
 		}
 		l.free--
+		l.taken[img.namespace]++
 		l.called[img] = true
 		l.hold(l.resolved[img])
 		next = append(next, img)
@@ -143,13 +164,21 @@ func (l *line) release(resolved *registry.Image) []image {
 	return next
 }
 
-// canUse says whether nobody has a slot for the manifest of an image that waits. l.mu is held.
-func (l *line) canUse(img image) bool { return !l.under[manifestOf(l.resolved[img])] }
+// canUse says whether an image that waits can have a slot: nobody has one for its manifest, and its namespace has not all
+// that it may have. l.mu is held.
+func (l *line) canUse(img image) bool {
+	return !l.under[manifestOf(l.resolved[img])] && l.hasShare(img.namespace)
+}
+
+// hasShare says whether a namespace may have one more slot. l.mu is held.
+func (l *line) hasShare(namespace string) bool {
+	return !l.shares || (lineShares-1)*l.taken[namespace] < l.free
+}
 
 // abandon has an image stand in line no more. A slot that was kept for it goes to the next.
 func (l *line) abandon(img image) {
 	if resolved, kept := l.strike(img); kept {
-		l.exit(resolved)
+		l.exit(img, resolved)
 	}
 }
 

@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -37,18 +38,18 @@ func TestLine(t *testing.T) {
 	if l.remembered(of("a", 1)) != manifest || l.remembered(of("a", 0)) != nil {
 		t.Fatal("the line does not know who stands in it")
 	}
-	l.exit(manifest)
+	l.exit(of("a", 0), manifest)
 	wantCalled(of("a", 1))
 	enter(of("a", 9), false) // nobody takes the slot of the image that was called
 	enter(of("a", 1), true)
-	l.exit(manifest)
+	l.exit(of("a", 0), manifest)
 	wantCalled(of("b", 1)) // namespaces in turn
 	l.abandon(of("b", 1))  // called, and gone
 	wantCalled(of("a", 2))
 	l.abandon(of("a", 3)) // waiting, and gone
 	wantCalled()
 	enter(of("a", 2), true)
-	l.exit(manifest)
+	l.exit(of("a", 0), manifest)
 	wantCalled(of("a", 4))
 	l.abandon(of("a", 4))
 	wantCalled(of("a", 9))
@@ -172,18 +173,106 @@ func TestLineOfOneManifest(t *testing.T) {
 	enter(of("c", 1), same, false)
 	enter(of("d", 2), other, true) // nobody who waits could use the slot
 	enter(of("e", 2), other, false)
-	l.exit(other)
+	l.exit(of("a", 0), other)
 	wantCalled(of("e", 2))
-	l.exit(same)
+	l.exit(of("a", 0), same)
 	wantCalled(of("b", 1))
 	l.abandon(of("b", 1)) // called, and gone
 	wantCalled(of("c", 1))
 	enter(of("c", 1), other, true) // it is another image by now
-	l.exit(other)
+	l.exit(of("a", 0), other)
 	enter(of("e", 2), other, true)
-	l.exit(other)
+	l.exit(of("a", 0), other)
 	wantCalled()
 	if l.free != 2 || len(l.under)+len(l.called)+len(l.resolved)+l.waiting.Len() != 0 {
 		t.Errorf("left behind: %+v", l)
+	}
+}
+
+// Before what can hang one namespace after another takes slots that it never gives back. Something is left for a good many.
+func TestLineShares(t *testing.T) {
+	var called []image
+	l := newSharedLine(16, func(img image) { called = append(called, img) })
+	of := func(ns, n int) image { return image{namespace: fmt.Sprint(ns), id: digest(n)} }
+	const namespaces, images = 14, 100
+	var entered []image
+	var got []int
+	for ns := range namespaces {
+		before := len(entered)
+		for n := range images {
+			if l.enter(of(ns, n), nil, false) {
+				entered = append(entered, of(ns, n))
+			}
+		}
+		got = append(got, len(entered)-before)
+	}
+	if want := "[16 12 9 7 5 4 3 2 2 1 1 1 1 0]"; fmt.Sprint(got) != want {
+		t.Errorf("slots of each namespace: %v, want %s", got, want)
+	}
+	for i := 0; i < len(entered); i++ { // those who are called come as well
+		l.exit(entered[i], nil)
+		for _, img := range called {
+			if !l.enter(img, nil, false) {
+				t.Fatalf("%v was called and is not let in", img)
+			}
+			entered = append(entered, img)
+		}
+		called = nil
+	}
+	if len(entered) != namespaces*images || l.free != 64 || len(l.taken)+len(l.called)+len(l.resolved)+l.waiting.Len() != 0 {
+		t.Errorf("%d had a slot; left behind: %+v", len(entered), l)
+	}
+}
+
+// Whoever comes, goes and gives up in whatever order: no slot is free while somebody waits who may have it, and none is
+// lost.
+func TestLineSharesAlways(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		var called []image
+		l := newSharedLine(2, func(img image) { called = append(called, img) })
+		const slots = 2 * lineShares
+		inside := make(map[image]bool)
+		any := func() (image, bool) {
+			for img := range inside {
+				return img, true
+			}
+			return image{}, false
+		}
+		leave := func(img image) {
+			delete(inside, img)
+			l.exit(img, nil)
+		}
+		for range 300 {
+			img := image{namespace: fmt.Sprint(rng.IntN(4)), id: digest(rng.IntN(10))}
+			switch n := rng.IntN(4); {
+			case n == 0:
+				if img, ok := any(); ok {
+					leave(img)
+				}
+			case n == 1 && !inside[img]:
+				l.abandon(img)
+			case n == 2 && len(called) > 0:
+				i := rng.IntN(len(called))
+				if l.isCalled(called[i]) && l.enter(called[i], nil, false) {
+					inside[called[i]] = true
+				}
+				called = slices.Delete(called, i, i+1)
+			case !inside[img] && l.enter(img, nil, false):
+				inside[img] = true
+			}
+			taken := 0
+			for _, n := range l.taken {
+				taken += n
+			}
+			if taken != len(inside)+len(l.called) || taken+l.free != slots {
+				t.Fatalf("%d inside, %d called, %d taken, %d free, want %d", len(inside), len(l.called), taken, l.free, slots)
+			}
+			for ns, waiting := range l.waiting.waiting {
+				if l.hasShare(ns) {
+					t.Fatalf("%v wait for one of %d free slots, with %v taken", waiting, l.free, l.taken)
+				}
+			}
+		}
 	}
 }

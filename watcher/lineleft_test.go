@@ -23,7 +23,7 @@ func TestLineOfWhoHasLeft(t *testing.T) {
 			for _, img := range []image{of("a", 1), of("b", 1), of("a", 2)} {
 				l.abandon(img)
 			}
-			l.exit(nil)
+			l.exit(of("a", 0), nil)
 			if called != 0 || l.free != 1 || l.waiting.Len()+l.later.Len() != 0 {
 				t.Errorf("%d were called; left behind: %+v", called, l)
 			}
@@ -49,7 +49,7 @@ func TestLineMovesUp(t *testing.T) {
 		}
 	}
 	for n := range 3 {
-		l.exit(nil)
+		l.exit(of(n), nil)
 		if len(called) != n+1 || !l.enter(called[n], nil, true) {
 			t.Fatalf("called %v, who is not let in", called)
 		}

@@ -459,7 +459,7 @@ func FuzzNotify(f *testing.F) {
 	w := &Watcher{
 		log:      newDiscardLog(),
 		progress: newProgress(),
-		clairs: newClairs(func(base string) (Clair, error) {
+		clairs: newClairs(1, func(base string) (Clair, error) {
 			if base != clairBase {
 				return nil, errors.New("not in the settings")
 			}

@@ -18,7 +18,7 @@ func TestReportsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newFakeClair()
 		c.reportSlots, c.reportLag = 2, time.Second
-		all := newClairs(func(string) (Clair, error) { return c, nil }, func(image) {}, func(string) clairEvents {
+		all := newClairs(1, func(string) (Clair, error) { return c, nil }, func(image) {}, func(string) clairEvents {
 			return clairEvents{dataEvents: noEvents(), unmuted: func(time.Duration) {}}
 		})
 		s, err := all.at(clairBase)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -71,8 +72,8 @@ func TestPodGoes(t *testing.T) {
 	})
 	t.Run("before its turn", func(t *testing.T) {
 		inRig(t, func(t *testing.T, r *rig) {
-			r.cfg.Workers = 1
-			r.clairs[clairBase].slow = time.Minute
+			c := r.clairs[clairBase]
+			c.slow, c.slots = time.Minute, 1
 			r.settings(map[string]string{"shop": scanner("shop")})
 			r.run(podOf("shop", "app-0", 1))
 			r.start()
@@ -80,8 +81,8 @@ func TestPodGoes(t *testing.T) {
 			r.delete("shop", "app-1")
 			r.pass(time.Minute + settled)
 			r.wantTexts("app1:v1 is running with")
-			if n := r.registry.resolved(); n != 1 {
-				t.Errorf("resolved %d times, want once", n)
+			if n := strings.Count(strings.Join(c.called(), " "), "index"); n != 1 {
+				t.Errorf("indexed %d times, want once", n)
 			}
 		})
 	})

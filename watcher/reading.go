@@ -111,12 +111,13 @@ func (w *Watcher) inquire(ctx context.Context, q inquiry) (reading, error) {
 // ask asks a Clair what it says of an image by now, when it is the image's turn. One that has a slot to be indexed
 // does not wait once more.
 func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
-	called := q.indexing.isCalled(q.image)
-	if !called {
+	called, resolves := q.indexing.isCalled(q.image), q.resolving.isCalled(q.image)
+	if !called && !resolves {
 		if !q.reading.enter(q.image, nil, w.progress.isDue(q.image) && !w.progress.isUntried(q.image)) {
 			return answer{}, errUnread
 		}
-		defer q.reading.exit(nil)
+		defer q.reading.exit(q.image, nil)
+		w.clairs.leave(q.image)
 	}
 	d, err := q.data.read(ctx, q, w.cfg.dataTimes())
 	if err != nil {
@@ -137,7 +138,7 @@ func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
 		case notFound: // it was deleted meanwhile, and is about to be indexed
 			err = nil
 		}
-	case q.indexing.remembered(q.image) != nil && !w.isTold(q.image, q.base): // known not to be there
+	case (resolves || q.indexing.remembered(q.image) != nil) && !w.isTold(q.image, q.base): // known not to be there
 	default:
 		a.notFound, a.report, err = w.known(ctx, q)
 	}
@@ -187,13 +188,13 @@ func (w *Watcher) reportAnew(ctx context.Context, q inquiry, a answer, basis *fi
 	if !a.data.loading {
 		resolved := q.indexing.remembered(q.image)
 		if resolved == nil {
-			resolved, failed = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.credentials(q.image))
+			resolved, failed = w.askRegistry(ctx, q)
 		}
 		if failed == nil && !q.indexing.enter(q.image, resolved, true) {
 			failed = errInLine
 		}
 		if failed == nil {
-			defer q.indexing.exit(resolved)
+			defer q.indexing.exit(q.image, resolved)
 			if _, failed = w.index(ctx, q, resolved); failed == nil {
 				w.progress.markIndexedUnder(q.image, q.base, basis.State)
 				vr, err = q.Report(ctx, w.book.Manifest(q.image.inLedger()))
@@ -220,7 +221,7 @@ func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*cla
 	resolved := q.indexing.remembered(q.image)
 	if resolved == nil {
 		var err error
-		if resolved, err = w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.credentials(q.image)); err != nil {
+		if resolved, err = w.askRegistry(ctx, q); err != nil {
 			return nil, err
 		}
 		w.book.SetManifest(q.image.inLedger(), resolved.Digest)
@@ -231,7 +232,7 @@ func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*cla
 	if !q.indexing.enter(q.image, resolved, false) {
 		return nil, errInLine
 	}
-	defer q.indexing.exit(resolved)
+	defer q.indexing.exit(q.image, resolved)
 	if q.indexed.has(resolved.Digest) { // for another namespace, since this one was asked about
 		if vr, err := q.Report(ctx, resolved.Digest); !clair.IsKind(err, clair.NotFound) && !clair.IsKind(err, clair.NotReady) {
 			return vr, err
@@ -250,6 +251,17 @@ func (w *Watcher) indexAndReport(ctx context.Context, q inquiry, a answer) (*cla
 		w.tellIndexed(q, indexed, loading)
 	}
 	return vr, err
+}
+
+// askRegistry asks a registry for the manifest of an image, when it is the image's turn: which registry that is its pods
+// say, and one that hangs is to keep nobody else waiting.
+func (w *Watcher) askRegistry(ctx context.Context, q inquiry) (*registry.Image, error) {
+	if !q.resolving.enter(q.image, nil, false) {
+		return nil, errInLine
+	}
+	defer q.resolving.exit(q.image, nil)
+	w.clairs.leave(q.image)
+	return w.cfg.Registry.Resolve(ctx, q.identity, q.image.platform, w.credentials(q.image))
 }
 
 // noteCreation notes that an image which is about to be indexed becomes ours to delete, if it does: the Clair is

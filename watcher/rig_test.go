@@ -373,6 +373,9 @@ type fakeRegistry struct {
 	// fail, where set, is asked before each Resolve with the number of the call, from 1.
 	fail               func(n int) error
 	resolves, renewals int
+	// asked are the ids of all calls of Resolve, in order. Each takes lag, where that is set.
+	asked []string
+	lag   func(id string) time.Duration
 	// private, where set, are the passwords that it takes; the credentials are asked for them as by a registry.Client.
 	private []string
 }
@@ -395,6 +398,13 @@ func (f *fakeRegistry) refuses(ctx context.Context, repo string, of registry.Cre
 }
 
 func (f *fakeRegistry) Resolve(ctx context.Context, id registry.Identity, p registry.Platform, of registry.Credentials) (*registry.Image, error) {
+	f.mu.Lock()
+	f.asked = append(f.asked, id.ID)
+	lag := f.lag
+	f.mu.Unlock()
+	if lag != nil {
+		time.Sleep(lag(id.ID))
+	}
 	if err := f.refuses(ctx, id.Candidates[0].Repo, of); err != nil {
 		f.mu.Lock()
 		f.resolves++
@@ -491,6 +501,8 @@ type fakeClair struct {
 	deleted []string
 	calls   []string
 	aborted error // why the last call that was cut short was
+	// reported are the images whose reports it was asked for, in order.
+	reported []string
 }
 
 func newFakeClair() *fakeClair {
@@ -527,6 +539,7 @@ func (f *fakeClair) Report(_ context.Context, d string) (*claircore.Vulnerabilit
 	f.set(func(f *fakeClair) {
 		f.reports++
 		f.mostReports = max(f.mostReports, f.reports)
+		f.reported = append(f.reported, d)
 		lag = f.reportLag
 	})
 	time.Sleep(lag)

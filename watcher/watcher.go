@@ -28,7 +28,12 @@ import (
 )
 
 // senders is how many channels are sent to at once, so that a few that do not answer hold up no other.
-const senders = 32
+// A key of the settings has 50 at the most.
+const senders = 128
+
+// mostLooks is how many images are looked at at once. Nobody waits in a look without a slot for what is waited for: see
+// line. So this is only for what nobody expects, such as a hundred Clairs that hang.
+const mostLooks = 1024
 
 // nodePatience is how long a pod waits for its node to become known. Nodes are listed before pods, so
 // this happens only when both are new.
@@ -127,7 +132,7 @@ func New(cfg Config) (*Watcher, error) {
 	w.cfg.Lease = w.lease.cfg // with what its zero values mean
 	w.shards = newShards(cfg.Kubernetes, cfg.Namespace, cfg.SettingsName, w.book, w.lease, cfg.Metrics, cfg.Log)
 	w.pullSecrets = newPullSecrets(cfg.Kubernetes, secretSweeps*tenthOf(cfg.RemovalGrace))
-	w.clairs = newClairs(w.dial, func(img image) { w.images.Add(img) }, w.clairEvents)
+	w.clairs = newClairs(cfg.workers(), w.dial, func(img image) { w.images.Add(img) }, w.clairEvents)
 	w.assigned.Store(&assignment{})
 	w.metrics = newMetrics(cfg.Metrics, w)
 	queues := newQueueMetrics(cfg.Metrics)
@@ -303,9 +308,7 @@ func (w *Watcher) lead(ctx context.Context) error {
 	work, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	var wg sync.WaitGroup
-	for range w.cfg.workers() {
-		wg.Go(func() { drain(ctx, w.images, func(img image) { w.work(work, img) }) })
-	}
+	wg.Go(func() { spread(ctx, w.images, mostLooks, func(img image) { w.work(work, img) }) })
 	for range senders {
 		wg.Go(func() { drain(ctx, w.channels, func(ch slack.Webhook) { w.flush(work, ch) }) })
 	}
@@ -358,6 +361,27 @@ func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K],
 			handle(key)
 		}
 		queue.Done(key)
+	}
+}
+
+// spread is drain with a goroutine for each key, of which there are so many at the most.
+func spread[K comparable](ctx context.Context, queue workqueue.TypedInterface[K], most int, handle func(K)) {
+	var handling sync.WaitGroup
+	defer handling.Wait()
+	places := make(chan struct{}, most)
+	for {
+		places <- struct{}{}
+		key, shutdown := queue.Get()
+		if shutdown {
+			return
+		}
+		handling.Go(func() {
+			defer func() { <-places }()
+			if ctx.Err() == nil {
+				handle(key)
+			}
+			queue.Done(key)
+		})
 	}
 }
 

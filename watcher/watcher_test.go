@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,8 +47,7 @@ func TestGrouping(t *testing.T) {
 	})
 	t.Run("untried images hold the group back", func(t *testing.T) {
 		inRig(t, func(t *testing.T, r *rig) {
-			r.clairs[clairBase].slow = 2 * time.Minute
-			r.cfg.Workers = 1
+			r.clairs[clairBase].slow, r.clairs[clairBase].slots = 2*time.Minute, 1
 			r.settings(map[string]string{"shop": scanner("shop")})
 			r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2), podOf("shop", "app-2", 3))
 			r.start()
@@ -59,8 +59,7 @@ func TestGrouping(t *testing.T) {
 	})
 	t.Run("until the longest wait", func(t *testing.T) {
 		inRig(t, func(t *testing.T, r *rig) {
-			r.clairs[clairBase].slow = 4 * time.Minute
-			r.cfg.Workers = 1
+			r.clairs[clairBase].slow, r.clairs[clairBase].slots = 4*time.Minute, 1
 			r.settings(map[string]string{"shop": scanner("shop")})
 			for i := range 9 {
 				r.run(podOf("shop", string(rune('a'+i)), i+1))
@@ -104,8 +103,7 @@ func TestStop(t *testing.T) {
 	t.Run("scan in hand ends within grace", func(t *testing.T) {
 		inRig(t, func(t *testing.T, r *rig) {
 			c := r.clairs[clairBase]
-			c.slow = grace - 5*time.Second
-			r.cfg.Workers = 1
+			c.slow, c.slots = grace-5*time.Second, 1
 			r.settings(map[string]string{"shop": scanner("shop")})
 			r.run(podOf("shop", "app-0", 1), podOf("shop", "app-1", 2))
 			r.start()
@@ -117,7 +115,7 @@ func TestStop(t *testing.T) {
 			if c.aborted != nil {
 				t.Errorf("the scan was cut short: %v", c.aborted)
 			}
-			if n := r.registry.resolved(); n != 1 {
+			if n := strings.Count(strings.Join(c.called(), " "), "index"); n != 1 {
 				t.Errorf("%d images were begun, want the one in hand", n)
 			}
 		})

@@ -145,7 +145,7 @@ func FuzzNotifyCallers(f *testing.F) {
 		cfg:      Config{Caller: callers.Admit},
 		log:      newDiscardLog(),
 		progress: newProgress(),
-		clairs: newClairs(func(base string) (Clair, error) {
+		clairs: newClairs(1, func(base string) (Clair, error) {
 			if base != recordedBase {
 				return nil, errors.New("not in the settings")
 			}
