@@ -69,8 +69,14 @@ func (w *Watcher) tell(n *news) {
 // nudge looks again at the channels that may have waited for an image of a namespace to be tried. Their
 // news can be that of other namespaces.
 func (w *Watcher) nudge(namespace string) {
-	for _, l := range w.assigned.Load().of(namespace) {
-		if destinations, _ := w.at(l.channel); w.pending.has(destinations) {
+	assigned := w.assigned.Load()
+	for _, l := range assigned.of(namespace) {
+		// Not the other way round: each look comes here, and there can be thousands of namespaces, most of them without news.
+		goesThere := func(d ledger.Destination) bool {
+			channel, ok := assigned.channel(d)
+			return ok && channel == l.channel
+		}
+		if w.pending.has([]ledger.Destination{l.destination}) || slices.ContainsFunc(w.pending.destinations(), goesThere) {
 			w.channels.Add(l.channel)
 		}
 	}

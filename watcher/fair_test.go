@@ -112,6 +112,19 @@ func TestOneAmongThousands(t *testing.T) {
 			r.clairs[secondBase].slots, r.clairs[secondBase].reportSlots = 4, 4
 			r.clairs[secondBase].reportLag = 10 * time.Minute
 		},
+		"at a registry that hangs, for another Clair besides": func(r *rig) {
+			r.settings(map[string]string{"big": bothClairs("big"), "late": scanner("late")})
+			r.clairs[clairBase].reportLag = time.Second / 10
+			for n := range crowd {
+				r.clairs[clairBase].indexed[digest(n+1)] = true
+			}
+			r.registry.lag = func(id string) time.Duration {
+				if ofCrowd(id) {
+					return 10 * time.Minute
+				}
+				return 0
+			}
+		},
 		"at twenty Clairs that hang": func(r *rig) {
 			var scanners strings.Builder
 			for n := range 20 {

@@ -40,6 +40,9 @@ const (
 	// some. Clair delivers one for each updater with newer data. Those beyond are not read.
 	hintsPerSecond = 5
 	hintBurst      = 50
+	// mostWaiting is how many webhooks of one Clair wait for their turn; more are to be delivered again. A replica of Clair
+	// delivers one after another.
+	mostWaiting = 64
 	// deletePause is how long after the answer a notification is deleted: Clair notes the answer first.
 	deletePause = 5 * time.Second
 	// deleteTime bounds the deleting of one notification.
@@ -83,6 +86,8 @@ type webhooks struct {
 
 // inbox is what is kept of one Clair's webhooks between them.
 type inbox struct {
+	// places are those of the ones that wait for turn, and of the one that has it.
+	places chan struct{}
 	// turn is held by the one that is read: a hint costs requests to Clair, and anybody may be able to send one. What
 	// follows but pace belongs to it.
 	turn chan struct{}
@@ -98,9 +103,10 @@ func (in *webhooks) inbox(base string) *inbox {
 	defer in.mu.Unlock()
 	if in.inboxes[base] == nil {
 		in.inboxes[base] = &inbox{
-			turn:  make(chan struct{}, 1),
-			pace:  rate.NewLimiter(in.hintRate, hintBurst),
-			stuck: make(map[uuid.UUID]time.Time),
+			places: make(chan struct{}, mostWaiting),
+			turn:   make(chan struct{}, 1),
+			pace:   rate.NewLimiter(in.hintRate, hintBurst),
+			stuck:  make(map[uuid.UUID]time.Time),
 		}
 	}
 	return in.inboxes[base]
@@ -210,6 +216,12 @@ func (in *webhooks) receive(r *http.Request) (hint, readNotification) {
 			in.log.Warn("ignored a webhook: more come than Clair is asked about; what is new is found some minutes later", "clair", base)
 		})
 		return hintSkipped, readNotification{}
+	}
+	select {
+	case box.places <- struct{}{}:
+		defer func() { <-box.places }()
+	default:
+		return hintRetry, readNotification{}
 	}
 	waiting, stop := context.WithTimeout(ctx, notifyTurn)
 	defer stop()

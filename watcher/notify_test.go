@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/quay/claircore"
 	"golang.org/x/time/rate"
 
 	"github.com/clairwatch/clairwatch/clair"
@@ -172,36 +174,103 @@ func TestNotifyTakesTurns(t *testing.T) {
 	})
 }
 
-// Who floods the port has Clair asked a few times a second, and Clair's own webhooks come again.
+// Who floods the port has Clair asked a few times a second, and nothing else of us: Clair's own webhooks come again.
 func TestNotifyFlood(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
+		const flood = 10_000
 		c := r.clairs[clairBase]
+		c.silent = true // the first has the turn as long as it may
 		r.settings(map[string]string{"shop": scanner("shop")})
 		r.run(podOf("shop", "app-0", 1))
 		r.start()
 		r.pass(settled)
 		c.called()
 		h := r.w.Notify()
-		var answers []<-chan int
-		for range 1000 {
-			answers = append(answers, r.deliver(t.Context(), h, strings.NewReader(hook)))
+		statuses := make(chan int, flood)
+		for n := range flood {
+			body := fmt.Sprintf(`{"notification_id":"00000000-0000-4000-8000-%012x","callback":"%s"}`, n/2, clairBase) // each twice
+			go func() {
+				rec := httptest.NewRecorder()
+				h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/notify", strings.NewReader(body)))
+				statuses <- rec.Code
+			}()
 		}
-		statuses := make(map[int]int)
-		for _, answer := range answers {
-			statuses[<-answer]++
+		synctest.Wait()
+		if waiting := flood - len(statuses); waiting != mostWaiting {
+			t.Errorf("%d webhooks wait, want %d", waiting, mostWaiting)
 		}
-		asked := 0
-		for _, call := range c.called() {
-			if call == "notified" {
-				asked++
+		c.set(func(c *fakeClair) { c.silent = false })
+		r.pass(2 * notifyTime)
+		counts := make(map[int]int)
+		for range flood {
+			counts[<-statuses]++
+		}
+		asked := strings.Count(strings.Join(c.called(), " "), "notified")
+		if asked < 1 || asked > mostWaiting {
+			t.Errorf("Clair was asked %d times, want at most %d", asked, mostWaiting)
+		}
+		if counts[http.StatusOK] != asked || counts[http.StatusOK]+counts[http.StatusServiceUnavailable] != flood {
+			t.Errorf("statuses: %v, for %d that Clair was asked about", counts, asked)
+		}
+		r.wantTexts("app1:v1 is running with")
+	})
+}
+
+// Clair delivers one after another, and can have thousands to deliver. Each is answered in its first delivery, Clair is
+// asked so often a second and no more, what was read is deleted, and what is new is told once.
+func TestNotifyThousands(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		const delivered = 10_000
+		c := r.clairs[clairBase]
+		c.updaters = []clair.Updater{updater("debian", 24*time.Hour)}
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(dataQuiet + settled)
+		c.called()
+		c.set(func(c *fakeClair) {
+			c.notified = []string{digest(1), digest(2)}
+			c.updaters[0].Last = time.Now()
+			c.found[digest(1)] = []vulnerability{{name: "CVE-2026-0001", severity: claircore.Critical},
+				{name: "CVE-2026-0002", severity: claircore.Critical, updater: "debian"}}
+			known := 0
+			c.fail = func(call string) error {
+				if call != "notified" {
+					return nil
+				}
+				if known++; known%3 == 0 { // an id that it does not know
+					return &clair.Error{Op: "reading a notification", Kind: clair.NotFound, Status: http.StatusNotFound}
+				}
+				return nil
+			}
+		})
+		h, began := r.w.Notify(), time.Now()
+		for n := range delivered {
+			body := fmt.Sprintf(`{"notification_id":"00000000-0000-4000-8000-%012x","callback":"%s"}`, n/2, clairBase)
+			rec := httptest.NewRecorder()
+			h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/notify", strings.NewReader(body)))
+			if rec.Code != http.StatusOK {
+				t.Fatalf("number %d got %d", n, rec.Code)
 			}
 		}
-		if most := hintBurst + int(notifyTurn/time.Second)*hintsPerSecond; asked < hintBurst || asked > most+1 {
-			t.Errorf("Clair was asked %d times in %s, want at most %d", asked, notifyTurn, most)
+		if most := hintBurst + int(time.Since(began)/time.Second+1)*hintsPerSecond; delivered > most {
+			t.Errorf("Clair was asked %d times, want at most %d", delivered, most)
 		}
-		if statuses[http.StatusOK] != asked || statuses[http.StatusOK]+statuses[http.StatusServiceUnavailable] != len(answers) {
-			t.Errorf("statuses: %v, for %d that Clair was asked about", statuses, asked)
+		r.pass(time.Hour)
+		counts := make(map[string]int)
+		for _, call := range c.called() {
+			counts[call]++
 		}
+		if counts["notified"] != delivered {
+			t.Errorf("Clair was asked %d times about notifications, want %d", counts["notified"], delivered)
+		}
+		if counts["delete"] < delivered-mostDeletions {
+			t.Errorf("%d notifications were deleted, want all but a few of %d", counts["delete"], delivered)
+		}
+		if counts["report"] > 10 { // they are as young as the data
+			t.Errorf("%d reports for one image", counts["report"])
+		}
+		r.wantTexts("app1:v1 is running with", "CVE-2026-0002")
 	})
 }
 
