@@ -144,8 +144,8 @@ func (c *clairs) abandon(img image, except []string) {
 	}
 }
 
-// leave has an image that is about to be asked about, which can take long, wait to be read nowhere: a slot that is kept
-// for it meanwhile would be taken from all that wait there.
+// leave has an image that is about to be resolved or indexed, which can take long, wait to be read nowhere: a slot that is
+// kept for it meanwhile would be taken from all that wait there.
 func (c *clairs) leave(img image) {
 	c.mu.Lock()
 	var ls []*line

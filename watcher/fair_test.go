@@ -106,12 +106,6 @@ func TestOneAmongThousands(t *testing.T) {
 			r.settings(map[string]string{"big": scannerAt(secondBase, "big"), "late": scanner("late")})
 			r.clairs[secondBase].lag = 10 * time.Minute
 		},
-		"at a Clair that hangs besides": func(r *rig) {
-			r.settings(map[string]string{"big": bothClairs("big"), "late": scanner("late")})
-			r.clairs[clairBase].reportLag = time.Second / 10
-			r.clairs[secondBase].slots, r.clairs[secondBase].reportSlots = 4, 4
-			r.clairs[secondBase].reportLag = 10 * time.Minute
-		},
 		"at a registry that hangs, for another Clair besides": func(r *rig) {
 			r.settings(map[string]string{"big": bothClairs("big"), "late": scanner("late")})
 			r.clairs[clairBase].reportLag = time.Second / 10

@@ -117,7 +117,6 @@ func (w *Watcher) ask(ctx context.Context, q inquiry) (answer, error) {
 			return answer{}, errUnread
 		}
 		defer q.reading.exit(q.image, nil)
-		w.clairs.leave(q.image)
 	}
 	d, err := q.data.read(ctx, q, w.cfg.dataTimes())
 	if err != nil {
