@@ -204,7 +204,10 @@ func (c *checker) gone(at subject) {
 			continue
 		case r.job && len(own) > 0:
 			c.wrong(messages(own), "%s was told that %s is gone, which only Jobs ran", at.namespace, at.image)
-		case !r.job && len(own) == 0 && len(reports) > 0 && (r.settled.IsZero() || reports[0].Time.Before(r.settled)):
+		case !r.job && len(own) == 0 && slices.ContainsFunc(reports, func(l letter) bool {
+			// Of one that may not have been written down the daemon of after the stop cannot know that it was told.
+			return !c.unrecorded(l) && (r.settled.IsZero() || l.Time.Before(r.settled))
+		}):
 			c.missing("%s was not told that %s is gone, since %s", at.namespace, at.image, r.ended.Format("15:04:05.000"))
 		}
 		c.once(at, "that it is gone", own)

@@ -114,6 +114,12 @@ func TestCheck(t *testing.T) {
 		{"gone long since, and not told", evidence{
 			stays: []stay{ran(web, 1, 5, 9)}, letters: []letter{says(2, running, web)},
 		}, "north was not told that " + web + " is gone", true},
+		{"told while the daemon could not write it down, gone before the next one", evidence{
+			stays: []stay{ran(web, 1, 5, 0)}, letters: []letter{says(2, running, web)}, stops: []stop{{since: at(1.5), at: at(6)}},
+		}, "", false},
+		{"told and written down, gone while the daemon was away", evidence{
+			stays: []stay{ran(web, 1, 5, 0)}, letters: []letter{says(2, running, web)}, stops: []stop{{since: at(3), at: at(6)}},
+		}, "north was not told that " + web + " is gone", true},
 		{"gone, and told twice", evidence{
 			stays: []stay{ran(web, 1, 5, 0)}, letters: []letter{says(2, running, web), says(9, gone, web), says(10, gone, web)},
 		}, "north was told of " + web + " 2 times", false},
