@@ -118,7 +118,7 @@ func (c *Client) Slots() (indexing, reports int) { return c.indexSlots, c.report
 
 // Index has Clair download and index an image and returns when it has finished. The layers are ordered
 // from the base up. For an image that it has indexed with the same indexers before, Clair fetches
-// nothing. Every error is an *Error or the context's.
+// nothing. Of the packages the report has the number alone: all are nil. Every error is an *Error or the context's.
 func (c *Client) Index(ctx context.Context, digest string, layers []Layer) (*claircore.IndexReport, error) {
 	const op = opIndex
 	body, err := manifest(digest, layers)

@@ -41,11 +41,14 @@ func (c *Cluster) Roll(ctx context.Context, perSecond int, during time.Duration)
 	return done, nil
 }
 
+// replaced ends the name of a pod that came in place of another one.
+const replaced = "-r"
+
 // replace makes a pod in place of another one, and removes that.
 func (c *Cluster) replace(ctx context.Context, n, version int) error {
 	pod := c.podOf(c.first, n, version)
 	old := pod.Name
-	pod.Name += "-r"
+	pod.Name += replaced
 	if _, err := c.createPod(ctx, pod); err != nil {
 		return err
 	}
@@ -54,7 +57,11 @@ func (c *Cluster) replace(ctx context.Context, n, version int) error {
 
 // RemoveAll removes all pods.
 func (c *Cluster) RemoveAll(ctx context.Context) error {
-	return together(ctx, c.Namespaces, func(ctx context.Context, n int) error {
-		return c.removePods(ctx, namespace(n))
+	return together(ctx, c.Pods, func(ctx context.Context, n int) error {
+		pod := c.podOf(c.first, n, 0)
+		if err := c.removePod(ctx, pod.Namespace, pod.Name); err != nil {
+			return err
+		}
+		return c.removePod(ctx, pod.Namespace, pod.Name+replaced)
 	})
 }

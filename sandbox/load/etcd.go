@@ -28,13 +28,10 @@ func (c *Cluster) putPod(ctx context.Context, pod *corev1.Pod) error {
 	})
 }
 
-// removePods takes the pods of a namespace out of etcd, all at once.
-func (c *Cluster) removePods(ctx context.Context, namespace string) error {
-	prefix := "/registry/pods/" + namespace + "/"
-	return c.askEtcd(ctx, "deleterange", map[string]string{
-		"key":       encode(prefix),
-		"range_end": encode(prefix[:len(prefix)-1] + "0"), // which is what follows the slash
-	})
+// removePod takes a pod out of etcd. Each has a revision of its own, as where the API server deletes it: of many that go
+// with one revision a watch that is behind does not see all.
+func (c *Cluster) removePod(ctx context.Context, namespace, name string) error {
+	return c.askEtcd(ctx, "deleterange", map[string]string{"key": encode("/registry/pods/" + namespace + "/" + name)})
 }
 
 func encode(key string) string { return base64.StdEncoding.EncodeToString([]byte(key)) }
