@@ -36,6 +36,8 @@ type cluster struct {
 	writes []string
 	// refuse, where set, is the answer to each write of a name.
 	refuse map[string]error
+	// readable says that who is forbidden to write may read.
+	readable bool
 	// written, where set, is called after each write, with all of mu's protection.
 	written func(name string)
 }
@@ -74,7 +76,7 @@ func (c *cluster) react(action clienttesting.Action) (bool, runtime.Object, erro
 }
 
 func (c *cluster) get(group schema.GroupResource, name string) (metav1.Object, error) {
-	if err, forbidden := c.refuse[name]; forbidden && apierrors.IsForbidden(err) {
+	if err, forbidden := c.refuse[name]; forbidden && apierrors.IsForbidden(err) && !c.readable {
 		return nil, err
 	}
 	if o := c.objects[name]; o != nil {

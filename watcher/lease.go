@@ -65,9 +65,18 @@ type lease struct {
 	transitions uint64  // how often the Lease had changed hands when we got it
 	standingBy  string  // the leader of whom the log has spoken
 	holder      string  // who held it when it was last read, if it was somebody else
-	refused     instant // since when we are refused for want of rights, without having renewed the Lease since
 	complained  bool    // of missing rights
+	// refused is since when we are refused for want of rights, and nothing else came of the same kind of request.
+	refused map[leaseRequest]instant
 }
+
+// leaseRequest is what is done with the Lease: each needs rights of its own.
+type leaseRequest string
+
+const (
+	readLease  leaseRequest = "read"
+	writeLease leaseRequest = "write"
+)
 
 // newLease returns a lease that nobody has asked for yet.
 func newLease(kube Kubernetes, namespace string, cfg LeaseConfig, log *slog.Logger) *lease {
@@ -75,7 +84,10 @@ func newLease(kube Kubernetes, namespace string, cfg LeaseConfig, log *slog.Logg
 	cfg.Identity = cmp.Or(cfg.Identity, identity())
 	// The Lease itself holds whole seconds: what others go by must not be shorter than what we do.
 	cfg.Duration = cmp.Or(cfg.Duration, 45*time.Second).Truncate(time.Second)
-	l := &lease{cfg: cfg, namespace: namespace, log: log, acquired: make(chan struct{})}
+	l := &lease{
+		cfg: cfg, namespace: namespace, log: log,
+		acquired: make(chan struct{}), refused: make(map[leaseRequest]instant),
+	}
 	l.client = leaseClient{kube.CoordinationV1().Leases(namespace), l}
 	return l
 }
@@ -280,7 +292,8 @@ func (l *lease) renew(at instant, transitions uint64) {
 	if l.over {
 		return
 	}
-	l.renewed, l.refused = at, instant{}
+	l.renewed = at
+	clear(l.refused) // who leads hardly ever reads it
 	if l.leads {
 		return
 	}
@@ -306,19 +319,21 @@ func (l *lease) see(holder string) {
 	l.log.Info("standing by: the Lease is another replica's", "leader", holder)
 }
 
-// complain logs once that rights are missing. All other errors pass by themselves, and the elector logs
-// them; so does the refusal of an API server that has just begun, and has not read yet who may do what.
-func (l *lease) complain(err error) {
+// complain logs once that rights are missing, by what came of a request. All other errors pass by themselves, and the
+// elector logs them; so does the refusal of an API server that has just begun, and has not read yet who may do what.
+func (l *lease) complain(of leaseRequest, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.complained || !apierrors.IsForbidden(err) {
+	if !apierrors.IsForbidden(err) { // also nil
+		delete(l.refused, of)
 		return
 	}
 	at := now()
-	if l.refused.monotonic.IsZero() {
-		l.refused = at
+	since, again := l.refused[of]
+	if !again {
+		l.refused[of] = at
 	}
-	if at.since(l.refused) < rightsPatience {
+	if l.complained || !again || at.since(since) < rightsPatience {
 		return
 	}
 	l.complained = true
@@ -343,8 +358,8 @@ func (c leaseClient) Get(ctx context.Context, name string, opts metav1.GetOption
 	ctx, cancel := context.WithTimeout(ctx, c.lease.requestTimeout())
 	defer cancel()
 	got, err := c.LeaseInterface.Get(ctx, name, opts)
+	c.lease.complain(readLease, err)
 	if err != nil {
-		c.lease.complain(err)
 		return nil, err
 	}
 	c.lease.see(holder(got))
@@ -364,8 +379,8 @@ func (c leaseClient) Update(ctx context.Context, lease *coordinationv1.Lease, op
 	defer cancel()
 	sent := now() // before the request, because the others may see it at once, and we much later
 	updated, err := c.LeaseInterface.Update(ctx, lease, opts)
+	c.lease.complain(writeLease, err)
 	if err != nil {
-		c.lease.complain(err)
 		return nil, err
 	}
 	if holder(updated) == c.lease.cfg.Identity {

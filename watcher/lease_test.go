@@ -358,16 +358,19 @@ func TestLeaseHolds(t *testing.T) {
 }
 
 func TestLeaseWithoutRights(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newCluster(t)
-		c.refuse["clairwatch"] = apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "clairwatch", errors.New("no rule"))
-		a := run(t, c.replica(LeaseConfig{Identity: "a"}), 0, nil)
-		time.Sleep(time.Minute)
-		if n := strings.Count(a.log.String(), "apply the manifest"); n != 1 || happened(a.began) {
-			t.Errorf("the log says %d times what to do, want once:\n%s", n, a.log)
-		}
-		a.finish(t, nil)
-	})
+	for _, readable := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCluster(t)
+			c.readable = readable
+			c.refuse["clairwatch"] = apierrors.NewForbidden(schema.GroupResource{Resource: "leases"}, "clairwatch", errors.New("no rule"))
+			a := run(t, c.replica(LeaseConfig{Identity: "a"}), 0, nil)
+			time.Sleep(time.Minute)
+			if n := strings.Count(a.log.String(), "apply the manifest"); n != 1 || happened(a.began) {
+				t.Errorf("readable %t: the log says %d times what to do, want once:\n%s", readable, n, a.log)
+			}
+			a.finish(t, nil)
+		})
+	}
 }
 
 // TestLeaseRefusedByNewServer has an API server refuse everything while it begins: nobody is told to mend the rights.
@@ -384,15 +387,19 @@ func TestLeaseRefusedByNewServer(t *testing.T) {
 		}
 		a := run(t, c.replica(LeaseConfig{Identity: "a"}), 0, nil)
 		<-a.began
-		for range 2 { // at each of its starts
+		b := run(t, c.replica(LeaseConfig{Identity: "b"}), 0, nil) // which only reads
+		for range 3 {                                              // at each of its starts
 			refuse(true)
 			time.Sleep(rightsPatience - time.Second)
 			refuse(false)
 			time.Sleep(time.Minute)
 		}
-		if strings.Contains(a.log.String(), "apply the manifest") || happened(a.ended) {
-			t.Errorf("the log says what to do, or it has ended:\n%s", a.log)
+		for _, r := range []*leading{a, b} {
+			if strings.Contains(r.log.String(), "apply the manifest") || happened(r.ended) {
+				t.Errorf("%s: the log says what to do, or it has ended:\n%s", r.cfg.Identity, r.log)
+			}
 		}
+		b.finish(t, nil)
 		a.finish(t, nil)
 	})
 }
