@@ -274,6 +274,52 @@ func TestNotifyThousands(t *testing.T) {
 	})
 }
 
+// Where newer data is found without webhooks, those of a flood hold up nothing: what Clair is not asked about is answered
+// at once, also while one is read.
+func TestNotifyFloodIsSkipped(t *testing.T) {
+	inRig(t, func(t *testing.T, r *rig) {
+		r.cfg.Refresh = time.Hour
+		c := r.clairs[clairBase]
+		r.settings(map[string]string{"shop": scanner("shop")})
+		r.run(podOf("shop", "app-0", 1))
+		r.start()
+		r.pass(settled)
+		c.called()
+		h := r.w.Notify()
+		var answers []<-chan int
+		for range hintBurst {
+			answers = append(answers, r.deliver(t.Context(), h, strings.NewReader(hook)))
+		}
+		c.set(func(c *fakeClair) { c.silent = true })
+		const flood = 1000
+		for range flood {
+			answers = append(answers, r.deliver(t.Context(), h, strings.NewReader(hook)))
+		}
+		for n, answer := range answers {
+			select {
+			case got := <-answer:
+				if got != http.StatusOK {
+					t.Fatalf("webhook %d got %d", n, got)
+				}
+			default:
+				t.Fatalf("webhook %d waits", n)
+			}
+		}
+		if got := r.metric("clairwatch_notifications_total", string(hintSkipped)); got != flood {
+			t.Errorf("%v are skipped, want %d", got, flood)
+		}
+		asked := strings.Count(strings.Join(c.called(), " "), "notified")
+		c.set(func(c *fakeClair) { c.silent = false })
+		r.pass(time.Second)
+		if got := <-r.deliver(t.Context(), h, strings.NewReader(hook)); got != http.StatusOK {
+			t.Errorf("a second later one got %d", got)
+		}
+		if again := strings.Count(strings.Join(c.called(), " "), "notified"); asked != hintBurst || again != 1 {
+			t.Errorf("Clair was asked %d times, and a second later %d times", asked, again)
+		}
+	})
+}
+
 // A notification of one Clair is no reason to look at what another one reports on.
 func TestNotifyOfAnotherClair(t *testing.T) {
 	inRig(t, func(t *testing.T, r *rig) {
