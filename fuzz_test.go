@@ -18,6 +18,7 @@ import (
 // there is none the text is our own, or that of whoever starts the process.
 var fuzzed = map[string][]string{
 	"clair/client.go":        {"clair FuzzReport", "clair FuzzIndex", "clair FuzzNotified", "clair FuzzState", "clair FuzzDelete", "clair FuzzUpdates"},
+	"clair/decode.go":        {"clair FuzzUnmarshal", "clair FuzzReport", "clair FuzzIndex", "clair FuzzNotified", "clair FuzzState", "clair FuzzUpdates"},
 	"clair/error.go":         {"clair FuzzIndex", "clair FuzzReport"},
 	"clair/psk.go":           {"settings FuzzBaseURL"},
 	"clair/secret.go":        {"clair FuzzSecretFile"},
@@ -71,20 +72,21 @@ var fuzzed = map[string][]string{
 
 // readers are the functions that make something of a text, by their packages.
 var readers = map[string][]string{
-	"encoding/json":                     {"Unmarshal", "NewDecoder"},
-	"compress/flate":                    {"NewReader"},
-	"net":                               {"SplitHostPort"},
-	"net/http":                          {"ParseTime"},
-	"net/netip":                         {"ParseAddr", "ParseAddrPort", "ParsePrefix"},
-	"net/url":                           {"Parse", "ParseQuery"},
-	"strconv":                           {"Atoi", "ParseBool", "ParseFloat", "ParseInt", "ParseUint"},
-	"time":                              {"Parse", "ParseDuration"},
-	"go.yaml.in/yaml/v3":                {"Unmarshal", "NewDecoder"},
-	"gopkg.in/yaml.v3":                  {"Unmarshal", "NewDecoder"},
-	"sigs.k8s.io/yaml":                  {"Unmarshal", "UnmarshalStrict", "YAMLToJSON", "YAMLToJSONStrict"},
-	"github.com/spf13/viper":            {"New"},
-	"github.com/google/uuid":            {"Parse"},
-	"github.com/distribution/reference": {"ParseNormalizedNamed"},
+	"encoding/json":                      {"Unmarshal", "NewDecoder"},
+	"github.com/go-json-experiment/json": {"Unmarshal", "UnmarshalRead", "UnmarshalDecode"},
+	"compress/flate":                     {"NewReader"},
+	"net":                                {"SplitHostPort"},
+	"net/http":                           {"ParseTime"},
+	"net/netip":                          {"ParseAddr", "ParseAddrPort", "ParsePrefix"},
+	"net/url":                            {"Parse", "ParseQuery"},
+	"strconv":                            {"Atoi", "ParseBool", "ParseFloat", "ParseInt", "ParseUint"},
+	"time":                               {"Parse", "ParseDuration"},
+	"go.yaml.in/yaml/v3":                 {"Unmarshal", "NewDecoder"},
+	"gopkg.in/yaml.v3":                   {"Unmarshal", "NewDecoder"},
+	"sigs.k8s.io/yaml":                   {"Unmarshal", "UnmarshalStrict", "YAMLToJSON", "YAMLToJSONStrict"},
+	"github.com/spf13/viper":             {"New"},
+	"github.com/google/uuid":             {"Parse"},
+	"github.com/distribution/reference":  {"ParseNormalizedNamed"},
 }
 
 // Whatever reads a text has a target that feeds it, so that a parser that is added cannot go without.
