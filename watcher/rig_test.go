@@ -60,6 +60,8 @@ type rig struct {
 	slack    *fakeSlack
 	log      *logBuffer
 	cfg      Config
+	// prepare, where set, changes a Watcher before it runs.
+	prepare func(*Watcher)
 
 	w   *Watcher
 	end func() error // stops the Watcher and returns what Run did
@@ -143,6 +145,9 @@ func (r *rig) startUnsynced() {
 	w, err := New(r.cfg)
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if r.prepare != nil {
+		r.prepare(w)
 	}
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan error, 1)
