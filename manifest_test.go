@@ -66,7 +66,8 @@ func FuzzReadManifest(f *testing.F) {
 			t.Errorf("%v, %v", m, err)
 		}
 		for key, v := range m.values {
-			if v.line < 1 && !v.noText || max(v.line, v.before) > strings.Count(text, "\n")+strings.Count(text, "\r")+1 {
+			// A key such as Y or 0x1 is called true or 1 in what is read, and nobody knows where that stands.
+			if min(v.line, v.before) < 0 || max(v.line, v.before) > strings.Count(text, "\n")+strings.Count(text, "\r")+1 {
 				t.Errorf("%q: %+v", key, v)
 			}
 		}
