@@ -48,7 +48,8 @@ func readConfig(path string, flags *pflag.FlagSet, flagKeys map[string]string) (
 	v.AutomaticEnv()
 	// viper looks for a key in the environment only if it knows the key from elsewhere.
 	setDefaults(v, "", reflect.ValueOf(defaults()))
-	if err := knownEnvironment(v.AllKeys(), os.Environ()); err != nil {
+	known := v.AllKeys()
+	if err := knownEnvironment(known, os.Environ()); err != nil {
 		return Config{}, fmt.Errorf("reading the environment: %w", err)
 	}
 	for flag, key := range flagKeys {
@@ -62,6 +63,9 @@ func readConfig(path string, flags *pflag.FlagSet, flagKeys map[string]string) (
 		if err := v.ReadInConfig(); err != nil {
 			return Config{}, fmt.Errorf("%s: %w", doing, readable(err))
 		}
+		if key := strangePath(path, known); key != "" {
+			return Config{}, fmt.Errorf("%s: %s: no such setting; config.yaml of this version lists all of them", doing, key)
+		}
 	}
 	var cfg Config
 	if err := v.UnmarshalExact(&cfg, func(d *mapstructure.DecoderConfig) {
@@ -71,6 +75,24 @@ func readConfig(path string, flags *pflag.FlagSet, flagKeys map[string]string) (
 		return Config{}, fmt.Errorf("%s: %w", doing, explain(err))
 	}
 	return cfg, nil
+}
+
+// strangePath returns the first key of a file that has a dot in its name and leads to no setting; empty when there is
+// none. viper takes it for a path, and where that leads into a list it reads the one or the other by chance.
+func strangePath(path string, known []string) string {
+	const below = "\x00"
+	v := viper.NewWithOptions(viper.KeyDelimiter(below))
+	v.SetConfigFile(path)
+	v.SetConfigType("yaml")
+	if v.ReadInConfig() != nil { // which was said
+		return ""
+	}
+	for _, key := range slices.Sorted(slices.Values(v.AllKeys())) {
+		if dotted := strings.ReplaceAll(key, below, "."); strings.Contains(key, ".") && !slices.Contains(known, dotted) {
+			return dotted
+		}
+	}
+	return ""
 }
 
 // readable takes viper's own words off an error of reading the file.
