@@ -191,6 +191,9 @@ func (g *guard) admit(u *url.URL, plain bool) error {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return g.check(netip.IPv6Loopback(), listed, u.Host)
 	}
+	if strings.Contains(host, "%") { // of what leads to another machine only link-local addresses have a zone
+		return fmt.Errorf("%w: %s has a zone, which no registry's address has", ErrDenied, u.Host)
+	}
 	if a, err := netip.ParseAddr(host); err == nil {
 		return g.check(a, listed, u.Host)
 	}
