@@ -19,7 +19,7 @@ func TestBench(t *testing.T) {
 			Config: map[string]any{"removalGrace": "1s", "groupWait": "2s", "maxImages": 2_000},
 			Log:    t.Logf,
 		},
-		rolled: 20, rolling: time.Second, grace: time.Second,
+		rolled: 20, rolling: time.Second, grace: time.Second, often: time.Second / 2,
 	}
 	c, err := load.Start(t.Context(), p.Options)
 	if err != nil {

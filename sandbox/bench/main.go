@@ -29,6 +29,8 @@ type plan struct {
 	rolling time.Duration
 	// grace is the setting removalGrace: less than what is shipped, because that would only be waited for.
 	grace time.Duration
+	// often is how often clairwatch is asked whether it is so far: by so much a phase may seem to last longer.
+	often time.Duration
 }
 
 // sizes are what is measured when nothing else is asked for, with the memory that docs/operating.md gives them.
@@ -62,6 +64,7 @@ func main() {
 	if *verbose {
 		p.Log = func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 	}
+	p.often = 10 * time.Second
 	p.Config = map[string]any{
 		"removalGrace": p.grace.String(),
 		"maxImages":    *maxImages,

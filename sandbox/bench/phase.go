@@ -96,12 +96,16 @@ func (b *bench) measure(ctx context.Context, run func(context.Context) error) (p
 	return phase{wall: wall, cpu: after.CPU - before.CPU, top: after.Top, resident: after.Resident, traffic: b.Traffic()}, nil
 }
 
-// coldStart starts a clairwatch that knows nothing, and waits until each channel was told.
+// coldStart starts a clairwatch that knows nothing, and waits until each channel was told and nothing is left to tell: a
+// second message, and what is written down of the last one, are of this phase, too.
 func (b *bench) coldStart(ctx context.Context) error {
 	if err := b.Launch(ctx); err != nil {
 		return err
 	}
-	return b.awaitAll(ctx, make([]int, b.Namespaces))
+	if err := b.awaitAll(ctx, make([]int, b.Namespaces)); err != nil {
+		return err
+	}
+	return b.awaitKnown(ctx, b.looked())
 }
 
 // awaitAll waits until each channel was told more than before.
@@ -161,7 +165,7 @@ func (b *bench) looked() int {
 
 // awaitKnown waits until so many images have a report and nothing is to be told.
 func (b *bench) awaitKnown(ctx context.Context, images int) error {
-	return b.AwaitMetrics(ctx, fmt.Sprintf("%d images to be known", images), func(m load.Metrics) bool {
+	return b.AwaitMetrics(ctx, b.plan.often, fmt.Sprintf("%d images to be known", images), func(m load.Metrics) bool {
 		return m[`clairwatch_images{state="scanned"}`] == float64(images) && m[`clairwatch_images{state="untried"}`] == 0 &&
 			m["clairwatch_news_pending"] == 0
 	})
@@ -176,14 +180,15 @@ func (b *bench) churn(ctx context.Context) error {
 	if b.rollout, err = b.Roll(ctx, b.plan.rolled, b.plan.rolling); err != nil {
 		return err
 	}
-	if err := load.Pause(ctx, b.plan.grace+graceSlack); err != nil {
+	if err := load.Pause(ctx, b.plan.grace+b.plan.grace/5+late); err != nil {
 		return err
 	}
 	return b.awaitKnown(ctx, b.looked())
 }
 
-// graceSlack is what clairwatch may take beyond removalGrace to see that an image is gone.
-const graceSlack = 30 * time.Second
+// late is what clairwatch may take to see that an image is gone, beyond removalGrace and the two looks at a tenth of that
+// between which it has to pass.
+const late = 5 * time.Second
 
 // removal removes all pods, and waits until each channel knows.
 func (b *bench) removal(ctx context.Context) error {
@@ -194,7 +199,7 @@ func (b *bench) removal(ctx context.Context) error {
 	if err := b.awaitAll(ctx, before); err != nil {
 		return err
 	}
-	return b.AwaitMetrics(ctx, "nothing to run and nothing to be told", func(m load.Metrics) bool {
+	return b.AwaitMetrics(ctx, b.plan.often, "nothing to run and nothing to be told", func(m load.Metrics) bool {
 		return m.Sum("clairwatch_images") == 0 && m["clairwatch_news_pending"] == 0
 	})
 }

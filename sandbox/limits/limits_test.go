@@ -122,7 +122,7 @@ func open(t *testing.T) *cluster {
 	})
 	must(t, err)
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() && c.Daemon != nil {
 			t.Logf("the log of clairwatch ends with:\n%s", c.Daemon.Tail(20))
 		}
 		must(t, c.Stop())

@@ -29,6 +29,7 @@ func givenByManifest(t *testing.T) given {
 	text, err := os.ReadFile(filepath.Join(root, "deploy", "clairwatch.yaml"))
 	must(t, err)
 	var g given
+	var collected string
 	for document := range bytes.SplitSeq(text, []byte("\n---\n")) {
 		var deployment appsv1.Deployment
 		must(t, yaml.Unmarshal(document, &deployment))
@@ -38,13 +39,19 @@ func givenByManifest(t *testing.T) given {
 		container := deployment.Spec.Template.Spec.Containers[0]
 		g.limit = int(container.Resources.Limits.Memory().Value() >> 20)
 		for _, variable := range container.Env {
-			if variable.Name == "GOMEMLIMIT" {
+			switch variable.Name {
+			case "GOMEMLIMIT":
 				g.goal = variable.Value
+			case "GOGC":
+				collected = variable.Value
 			}
 		}
 	}
 	if g.limit == 0 || !strings.HasSuffix(g.goal, "MiB") {
 		t.Fatalf("the manifest gives clairwatch %+v", g)
+	}
+	if collected != load.GOGC {
+		t.Fatalf("the manifest has GOGC %q, and what is tested %q", collected, load.GOGC)
 	}
 	return g
 }

@@ -14,10 +14,12 @@ import (
 	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
+// GOGC is that of the manifest, which clairwatch is run with.
+const GOGC = "50"
+
 // Launch starts clairwatch, which knows nothing yet.
 func (c *Cluster) Launch(ctx context.Context) error {
-	// GOGC is that of the manifest.
-	env := []string{"GOGC=50", "GOMEMLIMIT=" + c.Memory, "SSL_CERT_FILE=" + filepath.Join(c.Dir, "slack-ca.pem")}
+	env := []string{"GOGC=" + GOGC, "GOMEMLIMIT=" + c.Memory, "SSL_CERT_FILE=" + filepath.Join(c.Dir, "slack-ca.pem")}
 	var err error
 	c.Daemon, err = c.StartDaemon(ctx, c.binary, []string{"--config", c.config}, env)
 	return err
@@ -112,9 +114,6 @@ func (c *Cluster) Metrics(ctx context.Context) (Metrics, error) {
 	return metrics, nil
 }
 
-// Seldom is how often clairwatch itself is asked whether it is so far: each time is a scrape, which costs it something.
-const Seldom = 10 * time.Second
-
 // patience is how long anything is waited for.
 const patience = 30 * time.Minute
 
@@ -133,9 +132,9 @@ func (c *Cluster) Await(ctx context.Context, what string, every time.Duration, d
 	return nil
 }
 
-// AwaitMetrics waits until the metrics are so.
-func (c *Cluster) AwaitMetrics(ctx context.Context, what string, hold func(Metrics) bool) error {
-	return c.Await(ctx, what, Seldom, func() bool {
+// AwaitMetrics waits until the metrics are so. Each look at them is a scrape, which costs clairwatch something.
+func (c *Cluster) AwaitMetrics(ctx context.Context, every time.Duration, what string, hold func(Metrics) bool) error {
+	return c.Await(ctx, what, every, func() bool {
 		metrics, err := c.Metrics(ctx)
 		return err == nil && hold(metrics)
 	})

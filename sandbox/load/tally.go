@@ -20,6 +20,15 @@ type Tally map[string]Count
 // Requests is how many requests of a kind there were.
 func (t Tally) Requests(kind string) int { return t[kind].Requests }
 
+// Sum is how many requests there were of all kinds.
+func (t Tally) Sum() int {
+	sum := 0
+	for _, count := range t {
+		sum += count.Requests
+	}
+	return sum
+}
+
 // String is it in a few characters: "24, 1.2 MB", and nothing for nothing.
 func (c Count) String() string {
 	if c == (Count{}) {

@@ -104,7 +104,7 @@ func (c *checker) take(l letter) {
 	}
 	for _, t := range l.tellings {
 		at := subject{l.channel, t.image}
-		if !c.runs(at, l.Time) {
+		if !c.runs(at, l.Time) && (t.kind != gone || !c.inDoubt(at)) {
 			c.wrong([]slackstand.Message{l.Message}, "%s was told of %s, which did not run there", l.channel, t.image)
 			continue
 		}
@@ -146,7 +146,7 @@ func (c *checker) countedOnly(l letter) {
 			l.channel, l.more, l.about, possible)
 	}
 	for _, cve := range untold {
-		c.told[at] = append(c.told[at], told{telling{disclosed, l.about, cve}, l})
+		c.told[at] = append(c.told[at], told{telling{kind: disclosed, image: l.about, cve: cve}, l})
 	}
 }
 
@@ -183,12 +183,20 @@ func (c *checker) running(at subject) {
 	}
 }
 
+// inDoubt says whether the daemon may not know that it has told of an image, and may: it finds that out when it is
+// started again, and may have its end to tell then.
+func (c *checker) inDoubt(at subject) bool {
+	reports := c.of(at, running, "")
+	return len(reports) > 0 && !slices.ContainsFunc(reports, func(l letter) bool { return !c.unrecorded(l) })
+}
+
 // runsNow says whether an image runs in a namespace.
 func (c *checker) runsNow(at subject) bool {
 	return slices.ContainsFunc(c.ran[at], func(r stay) bool { return r.ended.IsZero() })
 }
 
-// gone: each end of an image that had been told is told once, unless only Jobs ran it.
+// gone: each end of an image that had been told is told once, unless only Jobs ran it. Where the daemon may not know
+// that it had been, its end may be told or not.
 func (c *checker) gone(at subject) {
 	told, reports := c.of(at, gone, ""), c.of(at, running, "")
 	for i, r := range c.ran[at] {
@@ -242,8 +250,32 @@ func (c *checker) news(at subject, p published) bool {
 	return len(c.of(at, running, "")) > 0 && p.done.After(c.ran[at][0].asked)
 }
 
-// scanned: what could not be scanned can be in the end, and the channel knows.
+// scanned: what could not be scanned can be in the end, and the channel knows. It is told once for each cause, and that
+// it is over once, and only then.
 func (c *checker) scanned(at subject) {
+	var failed, over told // what was told last of it, while it holds
+	for _, t := range c.told[at] {
+		switch t.kind {
+		case unscanned:
+			if t.cause != "" && t.cause == failed.cause && !c.unrecorded(failed.letter) {
+				c.wrong(messages([]letter{failed.letter, t.letter}), "%s was told twice that %s could not be scanned: %s",
+					at.namespace, at.image, t.cause)
+			}
+			failed, over = t, told{}
+		case running:
+			failed, over = told{}, told{}
+		case scanned:
+			if failed.kind == "" && (over.kind == "" || !c.unrecorded(over.letter)) {
+				c.wrong(messages([]letter{t.letter}), "%s was told that %s is scanned again, which it was", at.namespace, at.image)
+			}
+			failed, over = told{}, t
+		}
+	}
+	c.scannedAgain(at)
+}
+
+// scannedAgain: nothing that runs is left as one that could not be scanned.
+func (c *checker) scannedAgain(at subject) {
 	failed, again := c.of(at, unscanned, ""), slices.Concat(c.of(at, scanned, ""), c.of(at, running, ""))
 	if len(failed) == 0 || !c.runsNow(at) {
 		return
@@ -272,10 +304,13 @@ func (c *checker) once(at subject, what string, told []letter) {
 }
 
 // unrecorded says whether a message may come again: the daemon could not know that Slack had accepted it, or may not
-// have written it down.
+// have written it down. It writes one down before it sends the next one to that channel: of those before a stop it is
+// the last.
 func (c *checker) unrecorded(l letter) bool {
 	return l.Unanswered || slices.ContainsFunc(c.stops, func(s stop) bool {
-		return l.Time.After(s.since) && l.Time.Before(s.at)
+		return l.Time.After(s.since) && l.Time.Before(s.at) && !slices.ContainsFunc(c.letters, func(next letter) bool {
+			return next.channel == l.channel && next.Time.After(l.Time) && next.Time.Before(s.at)
+		})
 	})
 }
 

@@ -32,7 +32,7 @@ func says(when float64, k kind, images ...string) letter {
 func discloses(when float64, image string, more int, cves ...string) letter {
 	l := says(when, disclosed)
 	for _, cve := range cves {
-		l.tellings = append(l.tellings, telling{disclosed, image, cve})
+		l.tellings = append(l.tellings, telling{kind: disclosed, image: image, cve: cve})
 	}
 	l.about, l.more = image, more
 	return l
@@ -40,6 +40,13 @@ func discloses(when float64, image string, more int, cves ...string) letter {
 
 func unanswered(l letter) letter {
 	l.Unanswered = true
+	return l
+}
+
+// fails is a message to north that an image could not be scanned, and why.
+func fails(when float64, image, cause string) letter {
+	l := says(when, unscanned, image)
+	l.tellings[0].cause = cause
 	return l
 }
 
@@ -90,6 +97,10 @@ func TestCheck(t *testing.T) {
 		{"told twice, as it was stopped in between", evidence{
 			stays: []stay{runs(web, 1)}, letters: []letter{says(2, running, web), says(4, running, web)}, stops: []stop{{at(1.5), at(3)}},
 		}, "", false},
+		{"told twice, and stopped, when another message had come since", evidence{
+			stays: []stay{runs(web, 1), runs(api, 1)}, stops: []stop{{at(1.5), at(3)}},
+			letters: []letter{says(2, running, web), says(2.5, running, api), says(4, running, web)},
+		}, "north was told of " + web + " 2 times", false},
 		{"told twice, and stopped afterwards", evidence{
 			stays: []stay{runs(web, 1)}, letters: []letter{says(2, running, web), says(4, running, web)}, stops: []stop{{at(5), at(6)}},
 		}, "north was told of " + web + " 2 times", false},
@@ -120,6 +131,13 @@ func TestCheck(t *testing.T) {
 		{"told and written down, gone while the daemon was away", evidence{
 			stays: []stay{ran(web, 1, 5, 0)}, letters: []letter{says(2, running, web)}, stops: []stop{{since: at(3), at: at(6)}},
 		}, "north was not told that " + web + " is gone", true},
+		{"told while the daemon could not write it down, gone, and told late", evidence{
+			stays: []stay{ran(web, 1, 5, 7)}, letters: []letter{says(2, running, web), says(9, gone, web)},
+			stops: []stop{{since: at(1.5), at: at(6)}},
+		}, "", false},
+		{"gone, and told late", evidence{
+			stays: []stay{ran(web, 1, 5, 7)}, letters: []letter{says(2, running, web), says(9, gone, web)},
+		}, "north was told of " + web + ", which did not run there", false},
 		{"gone, and told twice", evidence{
 			stays: []stay{ran(web, 1, 5, 0)}, letters: []letter{says(2, running, web), says(9, gone, web), says(10, gone, web)},
 		}, "north was told of " + web + " 2 times", false},
@@ -205,6 +223,34 @@ func TestCheck(t *testing.T) {
 		}, "north was told that " + web + " could not be scanned, and not that it is again", true},
 		{"scanned again", evidence{
 			stays: []stay{runs(web, 1)}, letters: []letter{says(2, running, web), says(4, unscanned, web), says(6, scanned, web)},
+		}, "", false},
+		{"could not be scanned, told twice", evidence{
+			stays:   []stay{runs(web, 1)},
+			letters: []letter{fails(2, web, "not found"), fails(3, web, "not found"), says(6, running, web)},
+		}, "north was told twice that " + web + " could not be scanned: not found", false},
+		{"could not be scanned, told twice, as Slack did not answer", evidence{
+			stays:   []stay{runs(web, 1)},
+			letters: []letter{unanswered(fails(2, web, "not found")), fails(3, web, "not found"), says(6, running, web)},
+		}, "", false},
+		{"could not be scanned, for two reasons", evidence{
+			stays:   []stay{runs(web, 1)},
+			letters: []letter{fails(2, web, "rate limited"), fails(3, web, "not found"), says(6, running, web)},
+		}, "", false},
+		{"could not be scanned, scanned, and again", evidence{
+			stays: []stay{runs(web, 1)},
+			letters: []letter{says(1.5, running, web), fails(2, web, "not found"), says(3, scanned, web),
+				fails(4, web, "not found"), says(5, scanned, web)},
+		}, "", false},
+		{"scanned again, and it always was", evidence{
+			stays: []stay{runs(web, 1)}, letters: []letter{says(2, running, web), says(4, scanned, web)},
+		}, "north was told that " + web + " is scanned again, which it was", false},
+		{"scanned again, told twice", evidence{
+			stays:   []stay{runs(web, 1)},
+			letters: []letter{says(1.5, running, web), fails(2, web, "not found"), says(3, scanned, web), says(4, scanned, web)},
+		}, "north was told that " + web + " is scanned again, which it was", false},
+		{"scanned again, told twice, as Slack did not answer", evidence{
+			stays:   []stay{runs(web, 1)},
+			letters: []letter{says(1.5, running, web), fails(2, web, "not found"), unanswered(says(3, scanned, web)), says(4, scanned, web)},
 		}, "", false},
 		{"scanned after all", evidence{
 			stays: []stay{runs(web, 1)}, letters: []letter{says(2, unscanned, web), says(6, running, web)},

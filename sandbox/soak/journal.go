@@ -26,7 +26,7 @@ type published struct {
 // stop is an end of the daemon at which the last that Slack took may not have been recorded: it was killed, frozen, or
 // without the API server.
 type stop struct {
-	// since is from when on it may not have been; at is when the next daemon was started.
+	// since is from when on it may not have been; at is a moment at which it had ended, and the next one had not begun.
 	since, at time.Time
 }
 

@@ -18,6 +18,8 @@ const (
 	restartPause = time.Second
 	// lookEvery is how often it is looked at whether it still runs.
 	lookEvery = 100 * time.Millisecond
+	// endBound is how long it may take to end in order: what the manifest gives it (terminationGracePeriodSeconds).
+	endBound = 40 * time.Second
 	// unwritten is how long before its end the daemon may have been told by Slack that a message is accepted without
 	// having it written down.
 	unwritten = 3 * time.Second
@@ -70,7 +72,13 @@ func (k *keeper) endedItself(process *sandbox.Process) {
 			now.Format(time.TimeOnly), process.Tail(20)))
 		since = now
 	}
-	k.journal.stop(stop{since: since.Add(-unwritten), at: now})
+	k.journal.stop(ended(since, now))
+}
+
+// ended is a stop of the daemon, which ended before now: what it sent may arrive a little later, and the next one does
+// not begin at once.
+func ended(since, now time.Time) stop {
+	return stop{since: since.Add(-unwritten), at: now.Add(restartPause)}
 }
 
 // start starts the daemon after a pause.
@@ -91,12 +99,14 @@ func (k *keeper) kill() error {
 	k.unwant()
 	err := k.process.Kill()
 	now := time.Now()
-	k.journal.stop(stop{since: now.Add(-unwritten), at: now})
+	k.journal.stop(ended(now, now))
 	return err
 }
 
 // end ends the daemon in order, and has it stay away.
 func (k *keeper) end(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, endBound, fmt.Errorf("it has not ended within %s", endBound))
+	defer cancel()
 	k.unwant()
 	if err := k.process.Signal(syscall.SIGTERM); err != nil {
 		return err

@@ -41,8 +41,8 @@ const (
 	fleetSize, shortFleet = 200, 60
 	// patience is how long the world may take to come to rest, when nothing fails any more.
 	patience = 3 * time.Minute
-	// quiet is how long nothing may be told at the end, and after the last restart: many times the daemon's groupWait,
-	// its removalGrace, and how often it asks for newer data.
+	// quiet is how long nothing may be told at the end, and after the last restart: more than twice the daemon's
+	// groupWait, its removalGrace, and how often it asks for newer data.
 	quiet = 8 * time.Second
 	// leaseTime is the duration of the daemon's Lease.
 	leaseTime = 12 * time.Second
@@ -102,6 +102,9 @@ func run(ctx context.Context, o options) (result, error) {
 
 // live sets everything up, has it happen, and takes it down.
 func (s *soak) live(ctx context.Context) (err error) {
+	if len(s.chosen()) == 0 {
+		return fmt.Errorf("there is no fault with %q in its name", s.only)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if s.stage, err = stage.Start(ctx, stage.Options{Log: s.say, Race: s.race, Keep: s.keep}); err != nil {
@@ -173,15 +176,18 @@ func (s *soak) furnish(ctx context.Context) error {
 	return s.stage.WatchOnly(ctx, keys)
 }
 
+// chosen are the faults that are injected.
+func (s *soak) chosen() []fault {
+	return slices.DeleteFunc(faults(), func(f fault) bool { return !strings.Contains(f.name, s.only) || s.short && f.kin })
+}
+
 // happen has one round follow another.
 func (s *soak) happen(ctx context.Context) error {
 	all := make(map[string]fault)
 	var names []string
-	for _, f := range faults() {
-		if strings.Contains(f.name, s.only) && !(s.short && f.kin) {
-			all[f.name] = f
-			names = append(names, f.name)
-		}
+	for _, f := range s.chosen() {
+		all[f.name] = f
+		names = append(names, f.name)
 	}
 	planner := plan(s.seed, namespaces, slices.Sorted(maps.Keys(s.digests)), names)
 	if err := s.round(ctx, planner.first(), fault{}); err != nil {
@@ -320,9 +326,12 @@ func (s *soak) rest(ctx context.Context) error {
 		if complaints = s.check(); slices.ContainsFunc(complaints, func(c complaint) bool { return !c.missing }) {
 			return false, complaintsError(complaints)
 		}
-		return len(complaints) == 0 && s.idle(ctx), nil
+		return len(complaints) == 0 && s.reported() && s.idle(ctx), nil
 	})
 	if err != nil {
+		if !s.reported() {
+			err = errors.Join(err, errors.New("not all that was published is reported by Clair"))
+		}
 		log := fmt.Errorf("the log of the daemon ends with:\n%s", s.keeper.daemon.Tail(60))
 		if !slices.ContainsFunc(complaints, func(c complaint) bool { return !c.missing }) && len(complaints) > 0 {
 			log = errors.Join(complaintsError(complaints), log)
@@ -378,6 +387,16 @@ func (s *soak) look(ctx context.Context) error {
 	return nil
 }
 
+// reported says whether Clair reports all that was published for each image that runs and that it knows: otherwise
+// nothing would be wanted of the daemon.
+func (s *soak) reported() bool {
+	e := s.journal.evidence()
+	return !slices.ContainsFunc(e.stays, func(r stay) bool {
+		names, known := s.reports[r.image]
+		return known && r.ended.IsZero() && len(names) < len(e.published)
+	})
+}
+
 // idle says whether the daemon has nothing left to do, as far as it knows itself. It is no evidence: it is only waited
 // for.
 func (s *soak) idle(ctx context.Context) bool {
@@ -391,12 +410,13 @@ func (s *soak) idle(ctx context.Context) bool {
 // takes no more than at the beginning, and that its log is clean.
 func (s *soak) conclude(ctx context.Context) error {
 	s.force = "the end"
-	if err := s.silence(ctx, "after all was told"); err != nil {
+	if err := s.silence(ctx, "after all was told", len(s.letters)); err != nil {
 		return err
 	}
 	if err := flat(s.samples); err != nil {
 		return err
 	}
+	before := len(s.letters)
 	if err := s.keeper.end(ctx); err != nil {
 		return err
 	}
@@ -406,7 +426,7 @@ func (s *soak) conclude(ctx context.Context) error {
 	if err := s.rest(ctx); err != nil {
 		return err
 	}
-	if err := s.silence(ctx, "after a restart"); err != nil {
+	if err := s.silence(ctx, "after a restart", before); err != nil {
 		return err
 	}
 	if err := s.keeper.end(ctx); err != nil {
@@ -419,9 +439,8 @@ func (s *soak) conclude(ctx context.Context) error {
 	return checkLog(log)
 }
 
-// silence watches Slack for a while, in which no message may come.
-func (s *soak) silence(ctx context.Context, when string) error {
-	n := len(s.letters)
+// silence watches Slack for a while. After the first n messages none may come, or have come.
+func (s *soak) silence(ctx context.Context, when string, n int) error {
 	wait, cancel := context.WithTimeout(ctx, quiet)
 	defer cancel()
 	messages, err := s.stage.Slack.Wait(wait, "", n+1)

@@ -32,6 +32,8 @@ type telling struct {
 	image string
 	// cve is what was disclosed; empty: nothing was.
 	cve string
+	// cause is why it could not be scanned, where the message is about nothing else; empty: not known.
+	cause string
 }
 
 // letter is a message as a reader understands it.
@@ -50,6 +52,7 @@ type letter struct {
 var (
 	imageName = regexp.MustCompile(`fleet/app-\d{3}:1\.0`)
 	cveName   = regexp.MustCompile(`CVE-2099-\d{4,}`)
+	causeName = regexp.MustCompile(`could not be scanned: (.+)`)
 )
 
 // newly counts what is disclosed in one image; cutShort is in each list that does not name all that it is about.
@@ -107,6 +110,9 @@ func read(m slackstand.Message) letter {
 func (l *letter) inventory(rows, rest []string) {
 	l.tell(running, named(imageName, rows))
 	l.tell(unscanned, named(imageName, rest))
+	if len(l.tellings) == 0 {
+		l.strange = "it names no image"
+	}
 	l.whole(rest)
 }
 
@@ -118,13 +124,17 @@ func (l *letter) card(text string, all []string) {
 			continue
 		}
 		images := named(imageName, all)
-		if s.kind != disclosed {
-			l.tell(s.kind, images)
-			if s.kind != running { // the lists of a report are of its updates
-				l.whole(all)
-			}
-		} else {
+		switch s.kind {
+		case disclosed:
 			l.disclosed(text, images, named(cveName, all), all)
+		case running: // its lists are of updates
+			l.tell(s.kind, images)
+		case unscanned:
+			l.failed(all)
+			l.whole(all)
+		default:
+			l.tell(s.kind, images)
+			l.whole(all)
 		}
 		if len(images) == 0 {
 			l.strange = "it names no image"
@@ -134,11 +144,26 @@ func (l *letter) card(text string, all []string) {
 	l.strange = "nothing happened that it could be about"
 }
 
+// failed reads which images could not be scanned, and why: the line with a cause names an image, or those after it do.
+func (l *letter) failed(texts []string) {
+	cause := ""
+	for _, text := range texts {
+		if c := causeName.FindStringSubmatch(text); c != nil {
+			cause = c[1]
+		}
+		for _, image := range named(imageName, []string{text}) {
+			if t := (telling{kind: unscanned, image: image, cause: cause}); !slices.Contains(l.tellings, t) {
+				l.tellings = append(l.tellings, t)
+			}
+		}
+	}
+}
+
 // disclosed reads which vulnerabilities of which images a message is about.
 func (l *letter) disclosed(text string, images, cves, all []string) {
 	for _, image := range images {
 		for _, cve := range cves {
-			l.tellings = append(l.tellings, telling{disclosed, image, cve})
+			l.tellings = append(l.tellings, telling{kind: disclosed, image: image, cve: cve})
 		}
 	}
 	if n := newly.FindStringSubmatch(text); n != nil && len(images) == 1 { // it counts those that it does not name

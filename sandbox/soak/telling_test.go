@@ -45,7 +45,9 @@ func TestRead(t *testing.T) {
 		{"nothing by its name", message("🔴 something now affects 1 running image", table(web)), "", 0, "it names no vulnerability"},
 		{"gone", `{"text":"🧹 2 images are no longer running in north","blocks":[` + section("`"+web+"`, `"+api+"`") + `]}`, "gone " + web + ", gone " + api, 0, ""},
 		{"many gone", `{"text":"🧹 9 images are no longer running","blocks":[` + section("`"+web+"` and 8 more") + `]}`, "gone " + web, 0, "it does not name all"},
-		{"failed", `{"text":"⚠️ ` + web + ` could not be scanned: unauthorized"}`, "could not be scanned " + web, 0, ""},
+		{"failed", `{"text":"⚠️ ` + web + ` could not be scanned: unauthorized"}`, "could not be scanned " + web + " unauthorized", 0, ""},
+		{"two failed", message("⚠️ 2 images could not be scanned: unauthorized", section("⚠️ *2 images* could not be scanned: unauthorized"), section("`"+web+"`, `"+api+"`")), "could not be scanned " + web + " unauthorized, could not be scanned " + api + " unauthorized", 0, ""},
+		{"an inventory of nothing", message("Now watching 0 images in north"), "", 0, "it names no image"},
 		{"recovered", `{"text":"▶️ ` + web + ` is scanned again; before: unauthorized"}`, "scanned again " + web, 0, ""},
 		{"another kind", `{"text":"📈 The severity of 1 vulnerability in ` + web + ` rose"}`, "", 0, "nothing happened"},
 		{"no image", `{"text":"🧹 an image is no longer running"}`, "", 0, "it names no image"},
@@ -55,7 +57,7 @@ func TestRead(t *testing.T) {
 		l := read(slackstand.Message{Path: "/services/T/B/north", Payload: []byte(test.payload)})
 		var got []string
 		for _, s := range l.tellings {
-			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", s.kind, s.image, s.cve)))
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s", s.kind, s.image, s.cve+s.cause)))
 		}
 		if test.want != strings.Join(got, ", ") {
 			t.Errorf("%s: told %q, want %q", test.name, got, test.want)
