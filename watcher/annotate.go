@@ -114,7 +114,7 @@ func (a *annotator) run(ctx, work context.Context) {
 		return
 	}
 	a.queue.Add(confinementTurn)
-	drain(ctx, a.queue, func(name cache.ObjectName) {
+	drain(ctx, a.queue, 1, func(name cache.ObjectName) {
 		if !time.Now().Before(a.due) { // its turn may stand behind thousands of pods
 			a.confine(ctx)
 		}

@@ -308,10 +308,8 @@ func (w *Watcher) lead(ctx context.Context) error {
 	work, abort := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer abort(nil)
 	var wg sync.WaitGroup
-	wg.Go(func() { spread(ctx, w.images, mostLooks, func(img image) { w.work(work, img) }) })
-	for range senders {
-		wg.Go(func() { drain(ctx, w.channels, func(ch slack.Webhook) { w.flush(work, ch) }) })
-	}
+	wg.Go(func() { drain(ctx, w.images, mostLooks, func(img image) { w.work(work, img) }) })
+	wg.Go(func() { drain(ctx, w.channels, senders, func(ch slack.Webhook) { w.flush(work, ch) }) })
 	wg.Go(func() { w.sayMistakesUntil(ctx) })
 	wg.Go(func() { w.deleteRead(ctx) })
 	wg.Go(func() { w.sweepUntil(ctx, work) })
@@ -349,23 +347,9 @@ func (w *Watcher) forgottenDestinations() map[ledger.Destination]bool {
 	return forgotten
 }
 
-// drain handles keys until the queue is shut down. A queue that is shut down still hands out what it
-// holds; that is left for the next start.
-func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K], handle func(K)) {
-	for {
-		key, shutdown := queue.Get()
-		if shutdown {
-			return
-		}
-		if ctx.Err() == nil {
-			handle(key)
-		}
-		queue.Done(key)
-	}
-}
-
-// spread is drain with a goroutine for each key, of which there are so many at the most.
-func spread[K comparable](ctx context.Context, queue workqueue.TypedInterface[K], most int, handle func(K)) {
+// drain handles keys until the queue is shut down, so many at once at the most, each in a goroutine of its own. A queue
+// that is shut down still hands out what it holds; that is left for the next start.
+func drain[K comparable](ctx context.Context, queue workqueue.TypedInterface[K], most int, handle func(K)) {
 	var handling sync.WaitGroup
 	defer handling.Wait()
 	places := make(chan struct{}, most)
