@@ -22,30 +22,35 @@ type Kubernetes interface {
 }
 
 // NewKubernetes returns a client, which has asked nothing yet. As with client-go's all groups share a connection and a
-// limit.
+// limit; UserAgent and Burst are to be set.
 func NewKubernetes(config *rest.Config) (Kubernetes, error) {
+	k, err := newKubernetesClient(config)
+	if err != nil {
+		return nil, fmt.Errorf("making the Kubernetes client: %w", err)
+	}
+	return k, nil
+}
+
+func newKubernetesClient(config *rest.Config) (k kubernetesClient, err error) {
 	shared := rest.CopyConfig(config)
 	if shared.RateLimiter == nil && shared.QPS > 0 {
 		shared.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(shared.QPS, max(shared.Burst, 1))
 	}
 	client, err := rest.HTTPClientFor(shared)
 	if err != nil {
-		return nil, fmt.Errorf("making the Kubernetes client: %w", err)
+		return k, err
 	}
-	var k kubernetesClient
 	if k.authentication, err = authenticationv1.NewForConfigAndClient(shared, client); err != nil {
-		return nil, fmt.Errorf("making the Kubernetes client: %w", err)
+		return k, err
 	}
 	if k.authorization, err = authorizationv1.NewForConfigAndClient(shared, client); err != nil {
-		return nil, fmt.Errorf("making the Kubernetes client: %w", err)
+		return k, err
 	}
 	if k.coordination, err = coordinationv1.NewForConfigAndClient(shared, client); err != nil {
-		return nil, fmt.Errorf("making the Kubernetes client: %w", err)
+		return k, err
 	}
-	if k.core, err = corev1.NewForConfigAndClient(shared, client); err != nil {
-		return nil, fmt.Errorf("making the Kubernetes client: %w", err)
-	}
-	return k, nil
+	k.core, err = corev1.NewForConfigAndClient(shared, client)
+	return k, err
 }
 
 type kubernetesClient struct {
