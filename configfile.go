@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -58,12 +59,15 @@ func readConfig(path string, flags *pflag.FlagSet, flagKeys map[string]string) (
 		}
 	}
 	if path != "" {
-		v.SetConfigFile(path)
-		v.SetConfigType("yaml")
-		if err := v.ReadInConfig(); err != nil {
+		text, err := os.ReadFile(path)
+		if err != nil {
 			return Config{}, fmt.Errorf("%s: %w", doing, readable(err))
 		}
-		if key := strangePath(path, known); key != "" {
+		v.SetConfigType("yaml")
+		if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
+			return Config{}, fmt.Errorf("%s: %w", doing, readable(err))
+		}
+		if key := strangePath(text, known); key != "" {
 			return Config{}, fmt.Errorf("%s: %s: no such setting; config.yaml of this version lists all of them", doing, key)
 		}
 	}
@@ -79,12 +83,11 @@ func readConfig(path string, flags *pflag.FlagSet, flagKeys map[string]string) (
 
 // strangePath returns the first key of a file that has a dot in its name and leads to no setting; empty when there is
 // none. viper takes it for a path, and where that leads into a list it reads the one or the other by chance.
-func strangePath(path string, known []string) string {
+func strangePath(text []byte, known []string) string {
 	const below = "\x00"
 	v := viper.NewWithOptions(viper.KeyDelimiter(below))
-	v.SetConfigFile(path)
 	v.SetConfigType("yaml")
-	if v.ReadInConfig() != nil { // which was said
+	if v.ReadConfig(bytes.NewReader(text)) != nil { // which was said
 		return ""
 	}
 	for _, key := range slices.Sorted(slices.Values(v.AllKeys())) {
@@ -95,7 +98,7 @@ func strangePath(path string, known []string) string {
 	return ""
 }
 
-// readable takes viper's own words off an error of reading the file.
+// readable takes the words of viper and of the system off an error of reading the file.
 func readable(err error) error {
 	var path *fs.PathError
 	var parse viper.ConfigParseError
