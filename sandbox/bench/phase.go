@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/clairwatch/clairwatch/sandbox/load"
+	"github.com/clairwatch/clairwatch/sandbox/stage"
 )
 
 // phase is what clairwatch has used and asked while something went on.
@@ -165,7 +166,7 @@ func (b *bench) looked() int {
 
 // awaitKnown waits until so many images have a report and nothing is to be told.
 func (b *bench) awaitKnown(ctx context.Context, images int) error {
-	return b.AwaitMetrics(ctx, b.plan.often, fmt.Sprintf("%d images to be known", images), func(m load.Metrics) bool {
+	return b.AwaitMetrics(ctx, b.plan.often, fmt.Sprintf("%d images to be known", images), func(m stage.Metrics) bool {
 		return m[`clairwatch_images{state="scanned"}`] == float64(images) && m[`clairwatch_images{state="untried"}`] == 0 &&
 			m["clairwatch_news_pending"] == 0
 	})
@@ -199,7 +200,7 @@ func (b *bench) removal(ctx context.Context) error {
 	if err := b.awaitAll(ctx, before); err != nil {
 		return err
 	}
-	return b.AwaitMetrics(ctx, b.plan.often, "nothing to run and nothing to be told", func(m load.Metrics) bool {
+	return b.AwaitMetrics(ctx, b.plan.often, "nothing to run and nothing to be told", func(m stage.Metrics) bool {
 		return m.Sum("clairwatch_images") == 0 && m["clairwatch_news_pending"] == 0
 	})
 }

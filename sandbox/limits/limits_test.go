@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/clairwatch/clairwatch/sandbox/load"
+	"github.com/clairwatch/clairwatch/sandbox/stage"
 	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
@@ -166,7 +167,7 @@ func (c *cluster) watch(t *testing.T, namespaces ...int) {
 }
 
 // until waits until the metrics are so.
-func (c *cluster) until(t *testing.T, what string, hold func(load.Metrics) bool) {
+func (c *cluster) until(t *testing.T, what string, hold func(stage.Metrics) bool) {
 	t.Helper()
 	c.await(t, what, func() bool {
 		m, err := c.Metrics(t.Context())
@@ -186,7 +187,7 @@ func (c *cluster) await(t *testing.T, what string, done func() bool) {
 func (c *cluster) untilScanned(t *testing.T, more int, state string, others int) {
 	t.Helper()
 	c.scanned += more
-	c.until(t, fmt.Sprintf("%d images to be scanned and %d %s", c.scanned, others, state), func(m load.Metrics) bool {
+	c.until(t, fmt.Sprintf("%d images to be scanned and %d %s", c.scanned, others, state), func(m stage.Metrics) bool {
 		return m[`clairwatch_images{state="scanned"}`] == float64(c.scanned) && m[`clairwatch_images{state="`+state+`"}`] == float64(others) &&
 			m.Sum("clairwatch_images") == float64(c.scanned+others) && m["clairwatch_news_pending"] == 0
 	})

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/clairwatch/clairwatch/sandbox/load"
+	"github.com/clairwatch/clairwatch/sandbox/stage"
 )
 
 // flood is how many notifications are posted, senders how many at once, and again how often each id is.
@@ -89,7 +89,7 @@ func (c *cluster) notifications(t *testing.T) {
 		t.Errorf("%v notifications were counted, want %d", got, flood+again)
 	}
 	poster.CloseIdleConnections()
-	c.until(t, "goroutines to end", func(load.Metrics) bool { return c.goroutines(t) <= goroutines+spare })
+	c.until(t, "goroutines to end", func(stage.Metrics) bool { return c.goroutines(t) <= goroutines+spare })
 	c.wellFormed(t)
 }
 

@@ -92,7 +92,7 @@ func (c *cluster) fullSettings(t *testing.T) {
 // inForce waits until all keys are.
 func (c *cluster) inForce(t *testing.T) {
 	t.Helper()
-	c.until(t, fmt.Sprintf("%d channels", len(c.keys)), func(m load.Metrics) bool {
+	c.until(t, fmt.Sprintf("%d channels", len(c.keys)), func(m stage.Metrics) bool {
 		return m.Sum("clairwatch_channels") == float64(len(c.keys))
 	})
 }
@@ -108,7 +108,7 @@ func (c *cluster) logs(t *testing.T, from int, line string) {
 func (c *cluster) settled(t *testing.T) {
 	t.Helper()
 	must(t, load.Pause(t.Context(), quiet))
-	c.until(t, "nothing to be told", func(m load.Metrics) bool {
+	c.until(t, "nothing to be told", func(m stage.Metrics) bool {
 		return m["clairwatch_news_pending"] == 0 && m[`workqueue_depth{name="images"}`] == 0
 	})
 	must(t, load.Pause(t.Context(), quiet))
@@ -142,7 +142,7 @@ func (c *cluster) mistakes(t *testing.T) {
 				keys[tenant(n)] = keys[tenant(0)]
 			}
 		})
-		c.until(t, fmt.Sprintf("%d keys with mistakes", wrong), func(m load.Metrics) bool {
+		c.until(t, fmt.Sprintf("%d keys with mistakes", wrong), func(m stage.Metrics) bool {
 			return m.Sum("clairwatch_settings_mistakes") > 0
 		})
 		c.awaitEvents(t, "SettingsMistake")
@@ -180,7 +180,7 @@ func (c *cluster) mistakes(t *testing.T) {
 	from = len(c.logged(t))
 	traffic = c.within(t, func() {
 		c.edit(t, func(keys map[string]string) { maps.Copy(keys, good) })
-		c.until(t, "no mistakes", func(m load.Metrics) bool { return m.Sum("clairwatch_settings_mistakes") == 0 })
+		c.until(t, "no mistakes", func(m stage.Metrics) bool { return m.Sum("clairwatch_settings_mistakes") == 0 })
 		c.awaitEvents(t, "SettingsMended")
 		c.settled(t)
 	})

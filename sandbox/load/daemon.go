@@ -3,14 +3,11 @@ package load
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/clairwatch/clairwatch/sandbox/stage"
 	"github.com/clairwatch/clairwatch/slack/slackstand"
 )
 
@@ -64,54 +61,9 @@ func (c *Cluster) slack() Tally {
 	return tally
 }
 
-// Metrics are the lines that clairwatch says of itself, by the name with its labels.
-type Metrics map[string]float64
-
-// Sum adds up all series of a name.
-func (m Metrics) Sum(name string) float64 {
-	var sum float64
-	for series, value := range m {
-		if bare, _, _ := strings.Cut(series, "{"); bare == name {
-			sum += value
-		}
-	}
-	return sum
-}
-
-// mostMetrics bounds what is read of them, in bytes.
-const mostMetrics = 64 << 20
-
 // Metrics reads what clairwatch says of itself.
-func (c *Cluster) Metrics(ctx context.Context) (Metrics, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.DaemonAddr+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("reading the metrics: %w", err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, mostMetrics+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading the metrics: %w", err)
-	case response.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("reading the metrics: %s: %s", response.Status, text)
-	case len(text) > mostMetrics:
-		return nil, fmt.Errorf("reading the metrics: more than %d bytes", mostMetrics)
-	}
-	metrics := make(Metrics)
-	for line := range strings.Lines(string(text)) {
-		at := strings.LastIndexByte(line, ' ')
-		if strings.HasPrefix(line, "#") || at < 0 {
-			continue
-		}
-		if metrics[line[:at]], err = strconv.ParseFloat(strings.TrimSpace(line[at:]), 64); err != nil {
-			return nil, fmt.Errorf("reading the metrics: %q: %w", line, err)
-		}
-	}
-	return metrics, nil
+func (c *Cluster) Metrics(ctx context.Context) (stage.Metrics, error) {
+	return stage.ReadMetrics(ctx, c.DaemonAddr)
 }
 
 // patience is how long anything is waited for.
@@ -133,7 +85,7 @@ func (c *Cluster) Await(ctx context.Context, what string, every time.Duration, d
 }
 
 // AwaitMetrics waits until the metrics are so. Each look at them is a scrape, which costs clairwatch something.
-func (c *Cluster) AwaitMetrics(ctx context.Context, every time.Duration, what string, hold func(Metrics) bool) error {
+func (c *Cluster) AwaitMetrics(ctx context.Context, every time.Duration, what string, hold func(stage.Metrics) bool) error {
 	return c.Await(ctx, what, every, func() bool {
 		metrics, err := c.Metrics(ctx)
 		return err == nil && hold(metrics)

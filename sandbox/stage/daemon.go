@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -161,25 +160,11 @@ func (d *Daemon) Log() (string, error) {
 	return string(text), nil
 }
 
-// Metrics reads all of the daemon's metrics by their names with labels: `clairwatch_images{state="scanned"}`.
-func (d *Daemon) Metrics(ctx context.Context) (map[string]float64, error) {
-	text, err := ask(ctx, d.Addr, "/metrics")
-	if err != nil {
-		return nil, err
-	}
-	all := make(map[string]float64)
-	for line := range strings.Lines(string(text)) {
-		line = strings.TrimSpace(line)
-		at := strings.LastIndexByte(line, ' ')
-		if at < 0 || line[0] == '#' {
-			continue
-		}
-		if all[line[:at]], err = strconv.ParseFloat(line[at+1:], 64); err != nil {
-			return nil, fmt.Errorf("reading the metric %s: %w", line[:at], err)
-		}
-	}
-	return all, nil
-}
+// Metrics reads all of the daemon's metrics.
+func (d *Daemon) Metrics(ctx context.Context) (Metrics, error) { return ReadMetrics(ctx, d.Addr) }
+
+// mostRead bounds a page, in bytes: metrics of thousands of images are tens of megabytes.
+const mostRead = 64 << 20
 
 // ask gets a page of a daemon's HTTP server.
 func ask(ctx context.Context, addr, path string) ([]byte, error) {
@@ -197,7 +182,11 @@ func ask(ctx context.Context, addr, path string) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("%s answered %s", path, resp.Status)
 	}
-	return io.ReadAll(io.LimitReader(resp.Body, 4<<20))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, mostRead+1))
+	if err == nil && len(text) > mostRead {
+		err = fmt.Errorf("%s answered more than %d bytes", path, mostRead)
+	}
+	return text, err
 }
 
 // Await asks until a condition holds that nothing announces, or is an error, or ctx ends.
