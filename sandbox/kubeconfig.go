@@ -74,3 +74,23 @@ func writeKubeconfig(path string, config *rest.Config) error {
 	}
 	return nil
 }
+
+// LeadThrough writes a copy of a kubeconfig that leads to another address, such as that of a proxy, whose certificate is
+// one of those in ca, in PEM. The copy lies beside it, under a name of its own, and its path is returned.
+func LeadThrough(path, address string, ca []byte, name string) (string, error) {
+	config, err := clientcmd.LoadFromFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading a kubeconfig: %w", err)
+	}
+	if len(config.Clusters) == 0 {
+		return "", errors.New("reading a kubeconfig: it names no cluster")
+	}
+	for _, cluster := range config.Clusters {
+		cluster.Server, cluster.CertificateAuthorityData = address, ca
+	}
+	through := filepath.Join(filepath.Dir(path), name)
+	if err := clientcmd.WriteToFile(*config, through); err != nil {
+		return "", fmt.Errorf("writing a kubeconfig: %w", err)
+	}
+	return through, nil
+}

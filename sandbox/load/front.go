@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -13,11 +12,9 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"path/filepath"
 	"strings"
 
-	"k8s.io/client-go/tools/clientcmd"
-
+	"github.com/clairwatch/clairwatch/sandbox"
 	"github.com/clairwatch/clairwatch/sandbox/stage"
 )
 
@@ -27,10 +24,6 @@ func (c *Cluster) openFront(ctx context.Context) (kubeconfig string, err error) 
 	own, err := c.Kubeconfig(ctx, stage.Namespace, stage.Namespace)
 	if err != nil {
 		return "", err
-	}
-	config, err := clientcmd.LoadFromFile(own)
-	if err != nil {
-		return "", fmt.Errorf("reading a kubeconfig: %w", err)
 	}
 	admin := c.AdminConfig()
 	upstream, err := url.Parse(admin.Host)
@@ -51,18 +44,8 @@ func (c *Cluster) openFront(ctx context.Context) (kubeconfig string, err error) 
 	front.EnableHTTP2 = true
 	front.StartTLS()
 	c.servers = append(c.servers, front)
-	if len(config.Clusters) == 0 {
-		return "", errors.New("reading a kubeconfig: it names no cluster")
-	}
-	for _, cluster := range config.Clusters {
-		cluster.Server = front.URL
-		cluster.CertificateAuthorityData = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
-	}
-	kubeconfig = filepath.Join(c.Dir, "front.kubeconfig")
-	if err := clientcmd.WriteToFile(*config, kubeconfig); err != nil {
-		return "", fmt.Errorf("writing a kubeconfig: %w", err)
-	}
-	return kubeconfig, nil
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: front.Certificate().Raw})
+	return sandbox.LeadThrough(own, front.URL, ca, "front.kubeconfig")
 }
 
 // kindAtAPI is what a request asks of the API server: a verb and a resource, as in rules of RBAC.

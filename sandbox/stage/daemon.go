@@ -99,7 +99,7 @@ func (s *Stage) config(ctx context.Context, d *Daemon, gate *Gate) (map[string]a
 	open := host{"host": s.RegistryHost, "insecure": true}
 	slack := s.Slack.URL()
 	if gate != nil {
-		if kubeconfig, err = gate.kubeconfig(kubeconfig); err != nil {
+		if kubeconfig, err = sandbox.LeadThrough(kubeconfig, gate.APIURL, gate.CA(), "gate.kubeconfig"); err != nil {
 			return nil, err
 		}
 		open = host{"host": s.RegistryHost, "endpoint": gate.RegistryURL}

@@ -2,12 +2,8 @@ package stage
 
 import (
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/clairwatch/clairwatch/sandbox/gate"
 	"github.com/clairwatch/clairwatch/slack/slackstand"
@@ -72,22 +68,3 @@ func (g *Gate) Webhook(channel string) string { return g.SlackURL + slackstand.P
 
 // Scanner is the settings of a namespace whose messages go to a channel of the Slack stand-in.
 func (g *Gate) Scanner(channel string) string { return scanner(g.ClairURL, g.Webhook(channel)) }
-
-// kubeconfig writes a copy of a kubeconfig that leads through the gate, and returns its path.
-func (g *Gate) kubeconfig(path string) (string, error) {
-	config, err := clientcmd.LoadFromFile(path)
-	if err != nil {
-		return "", fmt.Errorf("reading a kubeconfig: %w", err)
-	}
-	if len(config.Clusters) == 0 {
-		return "", errors.New("reading a kubeconfig: it names no cluster")
-	}
-	for _, cluster := range config.Clusters {
-		cluster.Server, cluster.CertificateAuthorityData = g.APIURL, g.CA()
-	}
-	through := filepath.Join(filepath.Dir(path), "gate.kubeconfig")
-	if err := clientcmd.WriteToFile(*config, through); err != nil {
-		return "", fmt.Errorf("writing a kubeconfig: %w", err)
-	}
-	return through, nil
-}
