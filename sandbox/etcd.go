@@ -1,8 +1,11 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"path/filepath"
 )
@@ -42,6 +45,42 @@ func (s *Sandbox) startEtcd(ctx context.Context, binary string) (string, error) 
 	})
 	s.EtcdURL = clientURL
 	return clientURL, err
+}
+
+// mostOfEtcd bounds an answer of etcd's, in bytes.
+const mostOfEtcd = 1 << 20
+
+// AskEtcd asks etcd by its gateway for JSON, with what as in "kv/range" (etcd, api_grpc_gateway), and reads its answer;
+// nil: what it says does not matter.
+func (s *Sandbox) AskEtcd(ctx context.Context, what string, question map[string]any, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, probeBound)
+	defer cancel()
+	body, err := json.Marshal(question)
+	if err != nil {
+		return fmt.Errorf("asking etcd for %s: %w", what, err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.EtcdURL+"/v3/"+what, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("asking etcd for %s: %w", what, err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("asking etcd for %s: %w", what, err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, mostOfEtcd))
+	switch {
+	case err != nil:
+		return fmt.Errorf("asking etcd for %s: %w", what, err)
+	case response.StatusCode != http.StatusOK:
+		return fmt.Errorf("asking etcd for %s: %s: %s", what, response.Status, text)
+	case answer == nil:
+		return nil
+	}
+	if err := json.Unmarshal(text, answer); err != nil {
+		return fmt.Errorf("asking etcd for %s: %w", what, err)
+	}
+	return nil
 }
 
 // answersOK asks a URL and wants the status 200.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -153,7 +152,7 @@ func cutOff(_ context.Context, s *soak) error {
 // compacted has the API server forget all that has happened: etcd is compacted, and what the server itself has kept
 // ends with it. Then the daemon reaches it again, and goes on from a time that is not known any more.
 func compacted(ctx context.Context, s *soak) error {
-	if err := compact(ctx, s.stage.EtcdURL); err != nil {
+	if err := compact(ctx, s); err != nil {
 		return err
 	}
 	server := s.stage.Process(sandbox.APIServer)
@@ -167,17 +166,13 @@ func compacted(ctx context.Context, s *soak) error {
 	return nil
 }
 
-// compact has etcd forget all but the present, by its gateway for JSON.
-func compact(ctx context.Context, etcd string) error {
+// compact has etcd forget all but the present.
+func compact(ctx context.Context, s *soak) error {
 	var now struct{ Header struct{ Revision string } }
-	if err := post(ctx, etcd+"/v3/kv/range", map[string]any{"key": "AA=="}, &now); err != nil {
-		return fmt.Errorf("asking etcd for its revision: %w", err)
+	if err := s.stage.AskEtcd(ctx, "kv/range", map[string]any{"key": "AA=="}, &now); err != nil {
+		return err
 	}
-	upTo := map[string]any{"revision": now.Header.Revision}
-	if err := post(ctx, etcd+"/v3/kv/compaction", upTo, &struct{}{}); err != nil {
-		return fmt.Errorf("compacting etcd: %w", err)
-	}
-	return nil
+	return s.stage.AskEtcd(ctx, "kv/compaction", map[string]any{"revision": now.Header.Revision}, nil)
 }
 
 func killed(_ context.Context, s *soak) error    { return s.keeper.kill() }
@@ -215,15 +210,6 @@ func shifted(ctx context.Context, s *soak) error {
 // askBound is the longest that a question of the soak's own may take.
 const askBound = 10 * time.Second
 
-// post asks by JSON.
-func post(ctx context.Context, address string, body, into any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	return ask(ctx, http.MethodPost, address, bytes.NewReader(text), into)
-}
-
 // statusError is an answer that is no 200.
 type statusError struct {
 	path string
@@ -233,10 +219,10 @@ type statusError struct {
 func (e *statusError) Error() string { return fmt.Sprintf("%s answered %d", e.path, e.code) }
 
 // ask asks a server for JSON.
-func ask(ctx context.Context, method, address string, body io.Reader, into any) error {
+func ask(ctx context.Context, address string, into any) error {
 	ctx, cancel := context.WithTimeout(ctx, askBound)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, address, body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return err
 	}

@@ -367,7 +367,7 @@ func (s *soak) look(ctx context.Context) error {
 			Vulnerabilities map[string]struct{ Name string }
 		}
 		address := s.stage.ClairURL + "/matcher/api/v1/vulnerability_report/" + s.digests[r.image]
-		err := ask(ctx, http.MethodGet, address, nil, &report)
+		err := ask(ctx, address, &report)
 		var status *statusError
 		if errors.As(err, &status) && status.code == http.StatusNotFound { // it was gone before it was indexed
 			continue
