@@ -7,6 +7,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -33,21 +34,26 @@ type plan struct {
 	often time.Duration
 }
 
-// sizes are what is measured when nothing else is asked for, with the memory that docs/operating.md gives them.
-var sizes = []struct {
-	size   load.Size
-	memory string
-}{
-	{load.Size{Pods: 1_000, Images: 100, Namespaces: 5}, "200MiB"},
-	{load.Size{Pods: 10_000, Images: 1_000, Namespaces: 50}, "200MiB"},
-	{load.Size{Pods: 100_000, Images: 5_000, Namespaces: 200}, "400MiB"},
+// sizes are what is measured when nothing else is asked for.
+var sizes = []load.Size{
+	{Pods: 1_000, Images: 100, Namespaces: 5},
+	{Pods: 10_000, Images: 1_000, Namespaces: 50},
+	{Pods: 100_000, Images: 5_000, Namespaces: 200},
+}
+
+// memoryFor is the GOMEMLIMIT that docs/operating.md gives to so many pods.
+func memoryFor(pods int) string {
+	if pods > 50_000 {
+		return "400MiB"
+	}
+	return "200MiB"
 }
 
 func main() {
 	var p plan
 	flag.IntVar(&p.Pods, "pods", 0, "pods that run; 0: all sizes, one after the other")
-	flag.IntVar(&p.Images, "images", 1_000, "images that they run")
-	flag.IntVar(&p.Namespaces, "namespaces", 50, "namespaces that they run in, each with a channel of its own")
+	flag.IntVar(&p.Images, "images", 1_000, "images that they run, where pods says how many those are")
+	flag.IntVar(&p.Namespaces, "namespaces", 50, "namespaces that they run in, each with a channel of its own, likewise")
 	flag.IntVar(&p.Findings, "findings", 120, "findings of each image")
 	flag.BoolVar(&p.Annotated, "annotated", false, "have all pods annotated, and clairwatch see it")
 	imageMetrics := flag.Bool("metrics-images", false, "the setting metrics.images")
@@ -79,19 +85,13 @@ func main() {
 // run measures one size, or all of them.
 func run(ctx context.Context, p plan, out io.Writer) error {
 	if p.Pods > 0 {
-		if p.Memory == "" && p.Pods > 50_000 {
-			p.Memory = "400MiB"
-		} else if p.Memory == "" {
-			p.Memory = "200MiB"
-		}
 		_, err := measure(ctx, p, out)
 		return err
 	}
 	var all []result
-	for _, s := range sizes {
-		findings := p.Findings
-		p.Size, p.Memory = s.size, s.memory
-		p.Findings = findings
+	for _, size := range sizes {
+		size.Findings = p.Findings
+		p.Size = size
 		r, err := measure(ctx, p, out)
 		if err != nil {
 			return err
@@ -103,6 +103,7 @@ func run(ctx context.Context, p plan, out io.Writer) error {
 
 // measure measures one size and prints what it found.
 func measure(ctx context.Context, p plan, out io.Writer) (result, error) {
+	p.Memory = cmp.Or(p.Memory, memoryFor(p.Pods))
 	c, err := load.Start(ctx, p.Options)
 	if err != nil {
 		return result{}, err
