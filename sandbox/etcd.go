@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"time"
 )
 
 // etcdQuota is how big its database may become, in bytes: that of a cluster with 100,000 pods, and all that changed since
@@ -47,13 +48,17 @@ func (s *Sandbox) startEtcd(ctx context.Context, binary string) (string, error) 
 	return clientURL, err
 }
 
-// mostOfEtcd bounds an answer of etcd's, in bytes.
-const mostOfEtcd = 1 << 20
+const (
+	// mostOfEtcd bounds an answer of etcd's, in bytes.
+	mostOfEtcd = 1 << 20
+	// etcdBound is the longest that a question may take: some are asked by the hundred thousand.
+	etcdBound = time.Minute
+)
 
 // AskEtcd asks etcd by its gateway for JSON, with what as in "kv/range" (etcd, api_grpc_gateway), and reads its answer;
 // nil: what it says does not matter.
 func (s *Sandbox) AskEtcd(ctx context.Context, what string, question map[string]any, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, probeBound)
+	ctx, cancel := context.WithTimeout(ctx, etcdBound)
 	defer cancel()
 	body, err := json.Marshal(question)
 	if err != nil {
