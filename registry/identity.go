@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -82,15 +83,10 @@ func Identify(spec, imageID string) (Identity, error) {
 		return Identity{ID: id, Candidates: []Candidate{wanted}, Config: id}, nil
 	}
 
-	named, err := reference.ParseNormalizedNamed(id)
+	running, err := parseImageID(id, wanted.Repo)
 	if err != nil {
 		return Identity{}, fmt.Errorf("reading imageID %q: %w: %w", imageID, ErrInvalid, err)
 	}
-	digested, ok := named.(reference.Digested)
-	if !ok || !validDigest(digested.Digest().String()) {
-		return Identity{}, fmt.Errorf("reading imageID %q: %w: no sha256 or sha512 digest", imageID, ErrInvalid)
-	}
-	running := Candidate{Repo: named.Name(), Digest: digested.Digest().String()}
 
 	imported := importRepo.MatchString(running.Repo)
 	if imported && wanted.Digest != "" {
@@ -107,6 +103,23 @@ func Identify(spec, imageID string) (Identity, error) {
 		return Identity{}, fmt.Errorf("image %q, id %s: %w", spec, running.Digest, ErrLocalOnly)
 	}
 	return Identity{ID: running.Digest, Candidates: found}, nil
+}
+
+// parseImageID reads a repository and a digest in it. The repository is mostly that of the spec, repo, whose name has been
+// read already: that takes longer than all else here, and there are many pods.
+func parseImageID(id, repo string) (Candidate, error) {
+	if d, ok := strings.CutPrefix(id, repo+"@"); ok && repo != "" && validDigest(d) {
+		return Candidate{Repo: repo, Digest: d}, nil
+	}
+	named, err := reference.ParseNormalizedNamed(id)
+	if err != nil {
+		return Candidate{}, err
+	}
+	digested, ok := named.(reference.Digested)
+	if !ok || !validDigest(digested.Digest().String()) {
+		return Candidate{}, errors.New("no sha256 or sha512 digest")
+	}
+	return Candidate{Repo: named.Name(), Digest: digested.Digest().String()}, nil
 }
 
 // parseSpec reads the image of a pod's spec; the zero Candidate where it names

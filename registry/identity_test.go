@@ -123,6 +123,9 @@ func FuzzIdentify(f *testing.F) {
 		if len(id.Candidates) == 0 || !strings.Contains(of, strings.TrimPrefix(id.ID, "sha256:")) {
 			t.Fatalf("%+v", id)
 		}
+		if alone, err := registry.Identify("", imageID); err == nil && alone.ID != id.ID {
+			t.Errorf("%s beside %q, and %s alone", id.ID, spec, alone.ID)
+		}
 		for _, c := range id.Candidates {
 			host, path, ok := strings.Cut(c.Repo, "/")
 			if !ok || host == "" || path == "" || strings.ContainsAny(c.Repo, "@?#% \\") || strings.Contains(c.Repo, "..") || strings.Contains(path, ":") {
