@@ -28,7 +28,7 @@ func (w *Watcher) podHandler() cache.ResourceEventHandlerFuncs {
 				if obj = missed.Obj; obj == nil {
 					// The watch missed the end of the pod and its last state: any image there may be gone.
 					namespace, _, _ := strings.Cut(missed.Key, "/")
-					w.lookAtGone(func(img image) bool { return img.namespace == namespace })
+					w.lookAtGone(namespace, func(image) bool { return true })
 					return
 				}
 			}
@@ -72,12 +72,12 @@ func (w *Watcher) disappeared(pod *pod) {
 	if len(ids) == 0 {
 		return
 	}
-	w.lookAtGone(func(img image) bool { return img.namespace == pod.namespace() && slices.Contains(ids, img.id) })
+	w.lookAtGone(pod.namespace(), func(img image) bool { return slices.Contains(ids, img.id) })
 }
 
-// lookAtGone queues those of some images that no pod runs any more, or none under a name that counts.
-func (w *Watcher) lookAtGone(among func(image) bool) {
-	for _, img := range w.progress.filter(among) {
+// lookAtGone queues those of some images of a namespace that no pod runs any more, or none under a name that counts.
+func (w *Watcher) lookAtGone(namespace string, among func(image) bool) {
+	for _, img := range w.progress.filterIn(namespace, among) {
 		switch {
 		case len(w.running(img)) > 0:
 			w.lookAtUnnamed(img)

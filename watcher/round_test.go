@@ -49,7 +49,7 @@ func TestFailureIsOneWhileAnotherClairIsBusy(t *testing.T) {
 		if n := r.w.progress.outstanding([]string{"shop"}); n != 0 {
 			t.Errorf("%d images are due", n)
 		}
-		for img, s := range r.w.progress.images {
+		for img, s := range r.w.progress.all() {
 			if want := map[string]int{"shop": 1}[img.namespace]; s.failures != want {
 				t.Errorf("an image of the %s has failed %d times, want %d", img.namespace, s.failures, want)
 			}

@@ -58,7 +58,7 @@ func (s sight) packedSize() int {
 // samePacked returns the findings that another namespace has of the same image from the same Clair, if they are equal:
 // what is in every pod, as a sidecar, is in every namespace. p.mu is held.
 func (p *progress) samePacked(img image, clair string, packed *findings.Packed) *findings.Packed {
-	for img.namespace = range p.inhabitants {
+	for img.namespace = range p.images {
 		if other := p.sights[img][clair].found; other != nil && *other.packed == *packed {
 			return other.packed
 		}
@@ -140,7 +140,7 @@ func (p *progress) isRead(img image, clair string, edition uint64) bool {
 func (p *progress) sight(img image, clair string, change func(*sight)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, known := p.images[img]; !known {
+	if _, known := p.images[img.namespace][img]; !known {
 		return
 	}
 	if p.sights[img] == nil {

@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -55,10 +56,8 @@ type step struct {
 // progress is the state of each image that runs in a namespace with a Scanner.
 type progress struct {
 	mu      sync.Mutex
-	images  map[image]step
-	untried map[string]int // namespace -> images that are untried
-	// inhabitants counts the images of each namespace that has any.
-	inhabitants map[string]int
+	images  map[string]map[image]step // by namespace; never an empty map
+	untried map[string]int            // namespace -> images that are untried
 	// due are the images that are looked at again because of something that concerns many of them, with the number of
 	// the mark; marks is that of the latest one. A look takes away only a mark that is older than itself.
 	due   map[string]map[image]uint64 // by namespace; never an empty map
@@ -73,11 +72,10 @@ type progress struct {
 
 func newProgress() *progress {
 	return &progress{
-		images:      make(map[image]step),
-		inhabitants: make(map[string]int),
-		untried:     make(map[string]int),
-		due:         make(map[string]map[image]uint64),
-		sights:      make(map[image]map[string]sight),
+		images:  make(map[string]map[image]step),
+		untried: make(map[string]int),
+		due:     make(map[string]map[image]uint64),
+		sights:  make(map[image]map[string]sight),
 		// The limit of each namespace.
 		admitted: make(byNamespace),
 		over:     make(byNamespace),
@@ -90,7 +88,7 @@ func newProgress() *progress {
 func (p *progress) start(img image) (after time.Duration, look bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s, known := p.images[img]; known {
+	if s, known := p.images[img.namespace][img]; known {
 		return max(0, time.Until(s.failed.Add(restPause))), s.resting
 	}
 	p.set(img, step{state: StateUntried, came: time.Now()})
@@ -104,27 +102,27 @@ func (p *progress) waitFromNow() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	for img, s := range p.images {
+	for img, s := range p.all() {
 		if s.state == StateUntried {
 			s.came = now
-			p.images[img] = s
+			p.set(img, s)
 		}
 	}
 }
 
 // set notes how far an image has come. p.mu is held.
 func (p *progress) set(img image, s step) {
-	if _, known := p.images[img]; !known {
-		p.inhabitants[img.namespace]++
+	if p.images[img.namespace] == nil {
+		p.images[img.namespace] = make(map[image]step)
 	}
-	p.images[img] = s
+	p.images[img.namespace][img] = s
 }
 
 // isUntried says whether an image runs and has not been tried.
 func (p *progress) isUntried(img image) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.images[img].state == StateUntried
+	return p.images[img.namespace][img].state == StateUntried
 }
 
 // reach notes how far an image has come. One that was tried never becomes untried again.
@@ -132,7 +130,7 @@ func (p *progress) reach(img image, s State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	p.set(img, step{state: s, indexed: p.images[img].indexed})
+	p.set(img, step{state: s, indexed: p.images[img.namespace][img].indexed})
 }
 
 // fail notes that a try failed. resting says that trying again will not help by itself. It returns how far
@@ -141,7 +139,7 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	was := p.images[img]
+	was := p.images[img.namespace][img]
 	now = step{state: s, failures: was.failures + 1, alike: 1, resting: resting, failed: time.Now(), indexed: was.indexed}
 	now.since = now.failed
 	if was.state == s {
@@ -155,7 +153,7 @@ func (p *progress) fail(img image, s State, resting bool) (now step, changed boo
 func (p *progress) plan(img image, next time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s, known := p.images[img]; known {
+	if s, known := p.images[img.namespace][img]; known {
 		s.next = next
 		p.set(img, s)
 	}
@@ -165,7 +163,7 @@ func (p *progress) plan(img image, next time.Time) {
 func (p *progress) step(img image) step {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.images[img]
+	return p.images[img.namespace][img]
 }
 
 // forget drops an image that no longer runs, or that nobody wants to hear about. It returns one that can be looked
@@ -174,11 +172,9 @@ func (p *progress) forget(img image) (next image, waits bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.uncount(img)
-	if _, known := p.images[img]; known {
-		delete(p.images, img)
-		if p.inhabitants[img.namespace]--; p.inhabitants[img.namespace] == 0 {
-			delete(p.inhabitants, img.namespace)
-		}
+	delete(p.images[img.namespace], img)
+	if len(p.images[img.namespace]) == 0 {
+		delete(p.images, img.namespace)
 	}
 	p.undue(img)
 	for _, s := range p.sights[img] {
@@ -193,7 +189,7 @@ func (p *progress) forget(img image) (next image, waits bool) {
 func (p *progress) admit(img image, most int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, in := p.admitted[img.namespace][img]; in || p.images[img].state == "" { // or it has gone meanwhile
+	if _, in := p.admitted[img.namespace][img]; in || p.images[img.namespace][img].state == "" { // or it has gone meanwhile
 		return true
 	}
 	if most > 0 && len(p.admitted[img.namespace]) >= most {
@@ -233,7 +229,7 @@ func (p *progress) markDue(imgs []image) {
 	defer p.mu.Unlock()
 	p.marks++
 	for _, img := range imgs {
-		if _, known := p.images[img]; !known {
+		if _, known := p.images[img.namespace][img]; !known {
 			continue
 		}
 		if p.due[img.namespace] == nil {
@@ -277,7 +273,7 @@ func (p *progress) isDue(img image) bool {
 
 // uncount takes an image from the untried ones if it is one of them. p.mu is held.
 func (p *progress) uncount(img image) {
-	if step, known := p.images[img]; !known || step.state != StateUntried {
+	if step, known := p.images[img.namespace][img]; !known || step.state != StateUntried {
 		return
 	}
 	p.untried[img.namespace]--
@@ -290,7 +286,7 @@ func (p *progress) uncount(img image) {
 func (p *progress) markIndexed(img image, clair string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s, known := p.images[img]
+	s, known := p.images[img.namespace][img]
 	if !known || slices.Contains(s.indexed, clair) {
 		return false
 	}
@@ -303,7 +299,7 @@ func (p *progress) markIndexed(img image, clair string) bool {
 func (p *progress) isIndexed(img image, clair string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Contains(p.images[img].indexed, clair)
+	return slices.Contains(p.images[img.namespace][img].indexed, clair)
 }
 
 // waiting counts the untried images of some namespaces.
@@ -329,12 +325,38 @@ func (p *progress) outstanding(namespaces []string) int {
 	return n
 }
 
+// all yields every image and how far it has come. p.mu is held.
+func (p *progress) all() iter.Seq2[image, step] {
+	return func(yield func(image, step) bool) {
+		for _, images := range p.images {
+			for img, s := range images {
+				if !yield(img, s) {
+					return
+				}
+			}
+		}
+	}
+}
+
 // filter returns the images that are chosen.
 func (p *progress) filter(chosen func(image) bool) []image {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var imgs []image
-	for img := range p.images {
+	for img := range p.all() {
+		if chosen(img) {
+			imgs = append(imgs, img)
+		}
+	}
+	return imgs
+}
+
+// filterIn returns the images of a namespace that are chosen, and asks about no other: it is asked for each pod that ends.
+func (p *progress) filterIn(namespace string, chosen func(image) bool) []image {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var imgs []image
+	for img := range p.images[namespace] {
 		if chosen(img) {
 			imgs = append(imgs, img)
 		}
@@ -347,7 +369,7 @@ func (p *progress) inStates(states ...State) []image {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var imgs []image
-	for img, s := range p.images {
+	for img, s := range p.all() {
 		if slices.Contains(states, s.state) {
 			imgs = append(imgs, img)
 		}
@@ -359,22 +381,22 @@ func (p *progress) inStates(states ...State) []image {
 func (p *progress) namespaces() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.Collect(maps.Keys(p.inhabitants))
+	return slices.Collect(maps.Keys(p.images))
 }
 
 // in returns those of some images that are in a state.
 func (p *progress) in(state State, imgs []image) []image {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.DeleteFunc(imgs, func(img image) bool { return p.images[img].state != state })
+	return slices.DeleteFunc(imgs, func(img image) bool { return p.images[img.namespace][img].state != state })
 }
 
 // states returns the state of every image.
 func (p *progress) states() map[image]State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	states := make(map[image]State, len(p.images))
-	for img, s := range p.images {
+	states := make(map[image]State)
+	for img, s := range p.all() {
 		states[img] = s.state
 	}
 	return states
@@ -384,7 +406,7 @@ func (p *progress) states() map[image]State {
 func (p *progress) oldestUntried() (since time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, s := range p.images {
+	for _, s := range p.all() {
 		if s.state == StateUntried && !s.came.IsZero() && (since.IsZero() || s.came.Before(since)) {
 			since = s.came
 		}
@@ -397,7 +419,7 @@ func (p *progress) count() map[State]int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	counts := make(map[State]int)
-	for _, s := range p.images {
+	for _, s := range p.all() {
 		counts[s.state]++
 	}
 	return counts

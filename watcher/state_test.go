@@ -14,16 +14,16 @@ func TestProgressCounts(t *testing.T) {
 	states := States()
 	for range 20000 {
 		img := image{namespace: strconv.Itoa(rng.IntN(3)), id: strconv.Itoa(rng.IntN(6))}
-		_, known := p.images[img]
+		_, known := p.images[img.namespace][img]
 		switch rng.IntN(6) {
 		case 0, 1:
-			if resting := p.images[img].resting; looks(p, img) == (known && !resting) {
+			if resting := p.images[img.namespace][img].resting; looks(p, img) == (known && !resting) {
 				t.Fatalf("start of an image that is known: %v, resting: %v", known, resting)
 			}
 		case 2:
 			p.reach(img, states[1+rng.IntN(2)])
 		case 3:
-			was := p.images[img]
+			was := p.images[img.namespace][img]
 			now, changed := p.fail(img, states[3+rng.IntN(2)], rng.IntN(2) == 0)
 			if now.failures != was.failures+1 || now.alike > now.failures || now.alike < 1 || changed != (now.alike == 1 || was.state != now.state) {
 				t.Fatalf("from %+v to %+v, changed: %v", was, now, changed)
@@ -37,8 +37,9 @@ func TestProgressCounts(t *testing.T) {
 				t.Fatalf("markIndexed: %v of an image that is known: %v and was indexed: %v", isNew, known, was)
 			}
 		}
-		untried := make(map[string]int)
-		for img, s := range p.images {
+		among, untried := make(map[string][]image), make(map[string]int)
+		for img, s := range p.all() {
+			among[img.namespace] = append(among[img.namespace], img)
 			if s.state == StateUntried {
 				untried[img.namespace]++
 			}
@@ -48,13 +49,19 @@ func TestProgressCounts(t *testing.T) {
 			if got := p.waiting([]string{ns}); got != untried[ns] {
 				t.Fatalf("%d untried in %s, want %d", got, ns, untried[ns])
 			}
+			if got := p.filterIn(ns, func(image) bool { return true }); len(got) != len(among[ns]) {
+				t.Fatalf("%v in %s, want %v", got, ns, among[ns])
+			}
 		}
 		total := 0
 		for _, n := range p.count() {
 			total += n
 		}
-		if total != len(p.images) {
-			t.Fatalf("counted %d images, want %d", total, len(p.images))
+		if want := len(p.filter(func(image) bool { return true })); total != want {
+			t.Fatalf("counted %d images, want %d", total, want)
+		}
+		if got := p.namespaces(); len(got) != len(among) {
+			t.Fatalf("images in the namespaces %v, want those of %v", got, among)
 		}
 	}
 }

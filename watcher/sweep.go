@@ -267,7 +267,7 @@ func (w *Watcher) sweepFailures(d ledger.Destination, now time.Time) {
 		return
 	}
 	running := make(map[ledger.Image]bool)
-	for _, img := range w.progress.filter(func(img image) bool { return img.namespace == d.Key }) {
+	for _, img := range w.progress.filterIn(d.Key, func(image) bool { return true }) {
 		running[img.inLedger()] = true
 	}
 	for _, f := range held {

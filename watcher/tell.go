@@ -49,7 +49,7 @@ func (w *Watcher) lookAtEnded(now time.Time) {
 	var imgs []image
 	for _, ns := range w.progress.namespaces() {
 		if slices.ContainsFunc(assigned.of(ns), func(l listener) bool { return l.ends(w.ended, now) }) {
-			imgs = append(imgs, w.progress.filter(func(img image) bool { return img.namespace == ns })...)
+			imgs = append(imgs, w.progress.filterIn(ns, func(image) bool { return true })...)
 		}
 	}
 	w.ended = now
