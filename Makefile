@@ -14,8 +14,9 @@ test:
 servers:
 	cd sandbox && go test -race -timeout 60m ./memory ./soak ./e2e ./disclosure ./...
 
-# One processor at a time: with several, the race detector crashes where a bubble of testing/synctest has timers
-# (go.dev/issue/78156). What it finds does not depend on how many there are.
+# One processor at a time: with several, the race detector of Go 1.26 crashes now and then where goroutines of a bubble of
+# testing/synctest use timers (it is probably go.dev/issue/78156). It finds a race by what is not ordered, not by what
+# happens at once, so one processor hides few.
 unit:
 	go test -race -cpu 1 -timeout 30m ./watcher ./ledger ./...
 
